@@ -1,0 +1,96 @@
+"""DatabaseRotator: a rotator for an engine and a strategy."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rotators.credentials import Credentials
+from rotators.environment import Environment
+from rotators.errors import ConfigurationError
+from rotators.logs import logger
+from rotators.passwords import PasswordPolicy
+from rotators.rotator import Rotation, Rotator
+from rotators.settings import AUTO, DatabaseSettings
+from rotators.strategies.alternating_users import AlternatingUsers
+from rotators.strategies.base import DatabaseRotation, Strategy
+from rotators.strategies.single_user import SingleUser
+
+if TYPE_CHECKING:
+    from rotators.engines.base import Engine
+    from rotators.versions import SecretVersions
+
+# Where our layer puts the CA certificates of RDS.
+LAYER_CA_BUNDLE = "/opt/rotators/ca-bundle.pem"
+
+
+class DatabaseRotator(Rotator[Credentials]):
+    """A Lambda handler that rotates a database user's secret: ``handler = DatabaseRotator(PostgresEngine())``.
+
+    Args:
+        engine: the kind of database.
+        versions: the secret's versions; by default those of the function's own account and Region.
+        environment: the variables to heed; by default the function's own.
+    """
+
+    value_type: ClassVar[type[Credentials]] = Credentials
+
+    def __init__(
+        self, engine: Engine, versions: SecretVersions | None = None, environment: Environment | None = None
+    ) -> None:
+        super().__init__(versions)
+        self._engine = engine
+        self._environment = environment or Environment()
+
+    def propose(self, rotation: Rotation[Credentials]) -> Credentials:
+        """The next credential, by the strategy."""
+        work, strategy = self._prepare(rotation)
+        return strategy.propose(work)
+
+    def apply(self, rotation: Rotation[Credentials]) -> None:
+        """Make the pending credential work, by the strategy."""
+        work, strategy = self._prepare(rotation)
+        strategy.apply(work)
+
+    def verify(self, rotation: Rotation[Credentials]) -> None:
+        """Log in with the pending credential, read, and run ROTATION_TEST_QUERY."""
+        work = self._work(rotation)
+        with work.connect(work.pending) as session:
+            session.verify(work.settings.test_query)
+
+    def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
+        work = self._work(rotation)
+        strategy = _choose(work)
+        logger.append_keys(engine=self._engine.name, strategy=strategy.name)
+        return work, strategy
+
+    def _work(self, rotation: Rotation[Credentials]) -> DatabaseRotation:
+        settings = DatabaseSettings.from_environment(self._environment)
+        policy = PasswordPolicy.from_environment(self._environment, self._engine.password_limits)
+        return DatabaseRotation(rotation, self._engine, settings, _ca_file(settings), policy.generate)
+
+
+def _choose(work: DatabaseRotation) -> Strategy:
+    chosen = work.settings.strategy
+    if chosen == AUTO:
+        chosen = SingleUser.name if work.current.admin_arn is None else AlternatingUsers.name
+    if chosen == "dual-password":
+        raise ConfigurationError(
+            f"ROTATION_STRATEGY is dual-password, and a user of {work.engine.name} has one password at a time",
+            "use alternating-users, which refuses no login either, or single-user",
+        )
+    return SingleUser() if chosen == SingleUser.name else AlternatingUsers()
+
+
+def _ca_file(settings: DatabaseSettings) -> str | None:
+    """The CA certificates to trust: the function's own choice, else our layer's, else the system's."""
+    if settings.ca_bundle is not None:
+        if not Path(settings.ca_bundle).is_file():
+            raise ConfigurationError(
+                f"ROTATION_CA_BUNDLE names {settings.ca_bundle}, and there is no such file",
+                "name a file of CA certificates (PEM) that the function can read",
+            )
+        return settings.ca_bundle
+    usual = (LAYER_CA_BUNDLE, ssl.get_default_verify_paths().cafile)
+    return next((path for path in usual if path and Path(path).is_file()), None)

@@ -1,0 +1,1 @@
+"""One module or package per database engine; ``base`` is the contract they fulfil."""

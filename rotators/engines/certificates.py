@@ -1,0 +1,34 @@
+"""The names in a server's certificate, for the error that says which one was expected."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+
+
+def names_offered(
+    address: tuple[str, int], ca_file: str, timeout: float, start_tls: Callable[[socket.socket], None]
+) -> list[str]:
+    """Ask a server for its certificate and read the names it is made for.
+
+    Args:
+        address: host and port.
+        ca_file: the CA certificates to trust; the certificate itself must be valid, only its name may differ.
+        timeout: seconds for each read.
+        start_tls: brings the connection to the point where the TLS handshake begins.
+
+    Returns:
+        DNS names and addresses as the certificate spells them; empty where it could not be read.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    context.check_hostname = False
+    try:
+        with socket.create_connection(address, timeout) as plain:
+            start_tls(plain)
+            with context.wrap_socket(plain) as secure:
+                certificate = secure.getpeercert() or {}
+    except (OSError, ValueError):
+        return []
+    alternatives = certificate.get("subjectAltName", ())
+    return [str(entry[1]) for entry in alternatives]

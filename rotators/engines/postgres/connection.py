@@ -1,0 +1,185 @@
+"""Logging in to PostgreSQL, and telling apart the ways in which that fails.
+
+libpq gives no SQLSTATE for a failed login, only text: its own messages, which are English here, and the server's,
+which come in the server's language and are told by their form.
+https://www.postgresql.org/docs/current/libpq-connect.html
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+
+from rotators.engines.certificates import names_offered
+from rotators.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    LoginRefused,
+    PermissionRefused,
+    ServiceError,
+    ServiceFailed,
+    TlsFailed,
+    Unreachable,
+    UserNotRotatable,
+)
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812
+
+    from rotators.credentials import Credentials
+    from rotators.engines.base import ConnectOptions
+
+_DEFAULT_DATABASE = "postgres"
+# A server that asks for the password in clear would get it: never answer it, not even to a verified server.
+_AUTHENTICATION = "scram-sha-256,md5"
+_TLS_REQUEST = struct.pack("!ii", 8, 80877103)
+_WITHOUT_REASON = "the database's log tells more"
+
+# In this order: with several addresses the text holds a line for each, and a server's word says most.
+_MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
+    (
+        r"password authentication failed",
+        LoginRefused,
+        "check the password; a role whose VALID UNTIL has passed is refused with the same words",
+    ),
+    (
+        r"PAM authentication failed|authentication method requirement .* failed",
+        UserNotRotatable,
+        "the user logs in by IAM, LDAP or another way without a stored password: there is nothing to rotate",
+    ),
+    (
+        r"is not permitted to log in",
+        UserNotRotatable,
+        "the role is NOLOGIN: name a role that may log in, or give it LOGIN",
+    ),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        PermissionRefused,
+        "admit this user, from the function's address and over TLS, in pg_hba.conf",
+    ),
+    (
+        r"permission denied for database",
+        PermissionRefused,
+        "grant the user CONNECT on that database, or name another one as 'dbname' in the secret",
+    ),
+    (r"database .* does not exist", ServiceFailed, "correct 'dbname' in the secret"),
+    (
+        r"too many (connections|clients)|connection slots",
+        ServiceFailed,
+        "raise the connection limit, or close connections",
+    ),
+    (r"starting up|shutting down|not yet accepting|in recovery mode", Unreachable, "wait until the server is up"),
+    (
+        r"server does not support SSL",
+        TlsFailed,
+        "switch TLS on in the server; nothing is ever sent without it",
+    ),
+    (
+        r"certificate verify failed|SSL error|could not read root certificate",
+        TlsFailed,
+        "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for RDS: the global bundle of AWS)",
+    ),
+    (r"Connection refused", Unreachable, "check host and port in the secret, and that the server runs"),
+    (
+        r"No route to host|[Nn]etwork is unreachable",
+        Unreachable,
+        "no route to the database: attach the function to subnets of the database's VPC",
+    ),
+    (
+        r"timeout expired|timed out",
+        Unreachable,
+        "let the function's security group into the database's, and attach the function to subnets that reach it",
+    ),
+    (r"closed the connection|SYSCALL|reset by peer|could not receive", ConnectionLost, "the rotation will be repeated"),
+    # Whatever else a server says at login, in any language: SEVERITY and two blanks before it.
+    (r"failed: \S+:  ", LoginRefused, "the server's own words tell why"),
+)
+
+
+def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
+    """Log in to the credentials' database, over verified TLS.
+
+    Raises:
+        ServiceError: it did not work; the kind says why.
+        ConfigurationError: there are no CA certificates to verify the server with.
+    """
+    host, port = credentials.host, credentials.port(default_port)
+    target = f"PostgreSQL at {host}:{port}"
+    addresses = _resolve(host, port, target)
+    name = options.server_name or host
+    if not options.plaintext and options.ca_file is None:
+        raise ConfigurationError(
+            f"there are no CA certificates to verify {target} with",
+            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
+        )
+    parameters: dict[str, Any] = {
+        # The name to verify and the addresses to connect to, apart: 'host' alone would be both.
+        "host": ",".join([name] * len(addresses)),
+        "hostaddr": ",".join(addresses),
+        "port": port,
+        "user": credentials.username,
+        "password": credentials.password,
+        "dbname": credentials.dbname or _DEFAULT_DATABASE,
+        "sslmode": "disable" if options.plaintext else "verify-full",
+        "sslrootcert": "" if options.plaintext else options.ca_file,
+        "gssencmode": "disable",
+        "require_auth": _AUTHENTICATION,
+        # Per address; libpq takes no less than 2.
+        "connect_timeout": max(2, round(options.timeout / len(addresses))),
+        "tcp_user_timeout": round(options.timeout * 1000),
+        "keepalives_idle": max(1, round(options.timeout / 2)),
+        "client_encoding": "UTF8",
+        "application_name": "rotators",
+    }
+    try:
+        connection: Connection = psycopg2.connect(**parameters)
+    except UnicodeError:
+        raise LoginRefused(f"{target} sent a text that is not UTF-8", _WITHOUT_REASON) from None
+    except psycopg2.Error as error:
+        raise _explain(str(error), credentials, (addresses[0], port), name, options) from None
+    connection.autocommit = True
+    return connection
+
+
+def _resolve(host: str, port: int, target: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Unreachable(
+            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
+        ) from None
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _explain(
+    text: str, credentials: Credentials, address: tuple[str, int], name: str, options: ConnectOptions
+) -> ServiceError:
+    target = f"PostgreSQL at {credentials.host}:{address[1]}, user '{credentials.username}'"
+    if "does not match host name" in text and options.ca_file is not None:
+        names = names_offered(address, options.ca_file, options.timeout, _start_tls)
+        return TlsFailed(
+            f"{target}: the server's certificate is not for '{name}', but for {', '.join(names) or 'other names'}",
+            "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME",
+        )
+    for pattern, kind, advice in _MEANINGS:
+        if re.search(pattern, text):
+            return kind(f"{target}: {_reason(text, pattern)}", advice)
+    return ServiceFailed(f"{target}: {_reason(text, '')}", _WITHOUT_REASON)
+
+
+def _reason(text: str, pattern: str) -> str:
+    """The line that says why, without libpq's preamble."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = next((line for line in lines if re.search(pattern, line)), lines[0] if lines else "no reason given")
+    return re.sub(r"^connection to server at .* failed: (\S+:  )?", "", line).rstrip(".")
+
+
+def _start_tls(plain: socket.socket) -> None:
+    # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
+    plain.sendall(_TLS_REQUEST)
+    if plain.recv(1) != b"S":
+        raise OSError

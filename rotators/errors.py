@@ -1,0 +1,168 @@
+"""The errors a rotation can end with: one tree, each with what happened, where, and what to do next.
+
+::
+
+    RotationError
+    ├── RequestError              the event asks for something that must not be done
+    │   ├── MalformedEvent            a field is missing or not of the form that Secrets Manager sends
+    │   ├── UnknownStep               none of the four steps
+    │   ├── RotationNotEnabled        the secret has no rotation switched on
+    │   ├── VersionUnknown            the token names no version of this secret
+    │   └── VersionNotPending         the version is neither AWSPENDING nor AWSCURRENT
+    ├── SecretError               what the secret holds can't be rotated
+    │   ├── SecretEmpty               no version has a value yet
+    │   ├── SecretMalformed           not the JSON that is needed, or a key is missing or wrong
+    │   │   └── PendingUnusable           the same of the version under rotation: it is let go
+    │   ├── EngineMismatch            the secret is another engine's
+    │   └── PairRefused               the two users of the secret can't be a pair
+    ├── ConfigurationError        an environment variable of the function is missing or wrong
+    ├── SecretsManagerError       a call to Secrets Manager failed
+    │   ├── SecretsManagerUnreachable no answer: network, endpoint, time-out
+    │   ├── SecretsManagerDenied      the function's role, the resource policy or the KMS key says no
+    │   └── SecretNotFound            the secret, or the version asked for, is not there
+    ├── ServiceError              the database or service whose credential is rotated
+    │   ├── Unreachable               DNS, connection refused, no route, time-out
+    │   ├── ConnectionLost            the connection broke in the middle; the outcome is unknown
+    │   ├── TlsFailed                 TLS refused, certificate not trusted, or of another host
+    │   ├── LoginRefused              wrong user or password
+    │   ├── PermissionRefused         logged in, but a right is missing
+    │   ├── PasswordRefused           the server's password policy says no
+    │   ├── ReadOnlyServer            a replica or reader: passwords can't be changed there
+    │   ├── UserNotRotatable          this user has no password that could be rotated
+    │   └── ServiceFailed             the server answered with an error of another kind
+    └── UnexpectedError           a fault of ours: please report it
+
+Every text is made of names, hosts and reasons; none of them may hold a secret value. ``str(error)`` is one
+line, fit for an alarm.
+"""
+
+from __future__ import annotations
+
+
+class RotationError(Exception):
+    """The root of the tree.
+
+    Args:
+        what: what happened and where, a sentence without a full stop at its end.
+        advice: what to do next, a sentence likewise; empty where there is nothing to add.
+    """
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what, advice)
+        self.what = what
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.advice}." if self.advice else f"{self.what}."
+
+
+class RequestError(RotationError):
+    """The event asks for something that must not be done."""
+
+
+class MalformedEvent(RequestError):
+    """A field of the event is missing or not of the form that Secrets Manager sends."""
+
+
+class UnknownStep(RequestError):
+    """The event's ``Step`` is none of the four."""
+
+
+class RotationNotEnabled(RequestError):
+    """The secret has no rotation switched on."""
+
+
+class VersionUnknown(RequestError):
+    """The event's token names no version of the secret."""
+
+
+class VersionNotPending(RequestError):
+    """The event's token names a version that is neither AWSPENDING nor AWSCURRENT."""
+
+
+class SecretError(RotationError):
+    """What the secret holds can't be rotated."""
+
+
+class SecretEmpty(SecretError):
+    """The secret has no current value yet."""
+
+
+class SecretMalformed(SecretError):
+    """The secret's value is not the JSON that is needed."""
+
+
+class PendingUnusable(SecretMalformed):
+    """The version under rotation holds a value that nobody could use."""
+
+
+class EngineMismatch(SecretError):
+    """The secret is another engine's."""
+
+
+class PairRefused(SecretError):
+    """The secret's two users, or its user and its admin, can't be a pair."""
+
+
+class ConfigurationError(RotationError):
+    """A setting of the function is missing or wrong."""
+
+
+class SecretsManagerError(RotationError):
+    """A call to Secrets Manager failed."""
+
+
+class SecretsManagerUnreachable(SecretsManagerError):
+    """Secrets Manager gave no answer."""
+
+
+class SecretsManagerDenied(SecretsManagerError):
+    """The function may not make this call."""
+
+
+class SecretNotFound(SecretsManagerError):
+    """The secret, or the version asked for, is not there, or has no value."""
+
+
+class ServiceError(RotationError):
+    """The database or service whose credential is rotated said no, or said nothing."""
+
+
+class Unreachable(ServiceError):
+    """The server could not be reached: DNS, refused, no route, time-out."""
+
+
+class ConnectionLost(ServiceError):
+    """The connection broke in the middle: what was asked may or may not have been done."""
+
+
+class TlsFailed(ServiceError):
+    """The server offers no TLS, or its certificate could not be verified."""
+
+
+class LoginRefused(ServiceError):
+    """The server refused the user and password."""
+
+
+class PermissionRefused(ServiceError):
+    """The login worked, but a right is missing."""
+
+
+class PasswordRefused(ServiceError):
+    """The server's policy refused the new password."""
+
+
+class ReadOnlyServer(ServiceError):
+    """The server is a replica: passwords can't be changed there."""
+
+
+class UserNotRotatable(ServiceError):
+    """The user has no password that could be rotated, or must not be rotated by this function."""
+
+
+class ServiceFailed(ServiceError):
+    """The server answered with an error of another kind."""
+
+
+class UnexpectedError(RotationError):
+    """An error that is not of this tree reached the handler: a fault of ours."""

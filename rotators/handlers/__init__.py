@@ -1,0 +1,1 @@
+"""One Lambda handler per engine, named as the secret's ``engine``."""

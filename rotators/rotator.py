@@ -1,0 +1,400 @@
+"""The four steps of a rotation, once, for whatever is rotated.
+
+The protocol: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from rotators.credentials import SecretValue
+from rotators.errors import (
+    MalformedEvent,
+    PasswordRefused,
+    PendingUnusable,
+    RequestError,
+    RotationError,
+    RotationNotEnabled,
+    SecretMalformed,
+    UnexpectedError,
+    UnknownStep,
+    VersionNotPending,
+    VersionUnknown,
+)
+from rotators.logs import logger, metrics, redactor
+from rotators.versions import CURRENT, PENDING, SecretDescription, SecretVersion, SecretVersions
+
+ValueT = TypeVar("ValueT", bound=SecretValue)
+
+# What is left of the invocation is never used up: our error must be out before Lambda ends the function.
+_RESERVE = 1.0
+# Where nobody tells how long the invocation may take (a call by hand).
+_DEFAULT_BUDGET = 30.0
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class LambdaContext(Protocol):
+    """The one thing a rotation asks of Lambda's context object."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+
+
+@dataclass(frozen=True)
+class RotationEvent:
+    """What Secrets Manager sends.
+
+    Args:
+        step: ``createSecret``, ``setSecret``, ``testSecret`` or ``finishSecret``.
+        secret_id: the secret's ARN.
+        version_id: the ClientRequestToken, which is the id of the version under rotation.
+        rotation_token: proof of who calls, for PutSecretValue; older events have none. Never shown.
+    """
+
+    step: str
+    secret_id: str
+    version_id: str
+    rotation_token: str | None
+
+    @classmethod
+    def parse(cls, event: Any) -> RotationEvent:
+        """Read the event as Lambda hands it over.
+
+        Raises:
+            MalformedEvent: a field is missing, or holds what Secrets Manager would never send.
+            UnknownStep: the step is none of the four.
+        """
+        if not isinstance(event, Mapping):
+            raise MalformedEvent("the event is no JSON object", _INVOKED_BY)
+        step = _field(event, "Step")
+        spelled = step.replace("_", "").lower()
+        if spelled not in _STEPS:
+            # Not echoed: whoever may invoke the function must not write into its log.
+            raise UnknownStep("the event's Step is none of the four", f"use one of {', '.join(_STEPS.values())}")
+        token = _field(event, "RotationToken") if event.get("RotationToken") else None
+        redactor.hide([token])
+        return cls(_STEPS[spelled], _field(event, "SecretId"), _field(event, "ClientRequestToken"), token)
+
+
+_STEPS = {name.lower(): name for name in ("createSecret", "setSecret", "testSecret", "finishSecret")}
+_INVOKED_BY = "the function is meant to be invoked by Secrets Manager, see docs/how-to/invoke-by-hand.md"
+
+
+def _field(event: Mapping[str, Any], name: str) -> str:
+    value = event.get(name)
+    if not isinstance(value, str) or not value:
+        raise MalformedEvent(f"the event has no {name}", _INVOKED_BY)
+    if not _PRINTABLE.fullmatch(value):
+        raise MalformedEvent(f"the event's {name} holds characters that no {name} has", _INVOKED_BY)
+    return value
+
+
+class Rotation(Generic[ValueT]):
+    """One step of one rotation, as a rotator sees it. Values are fetched when they are first asked for.
+
+    Args:
+        event: what was asked.
+        versions: the secret's versions.
+        parse: makes a value of a version's text.
+        deadline: when the step must have ended, on the clock of ``time.monotonic``.
+    """
+
+    def __init__(
+        self,
+        event: RotationEvent,
+        versions: SecretVersions,
+        parse: Callable[[str, str], ValueT],
+        deadline: float,
+    ) -> None:
+        self.event = event
+        self.deadline = deadline
+        self._versions = versions
+        self._parse = parse
+
+    @property
+    def secret_id(self) -> str:
+        """The secret's ARN."""
+        return self.event.secret_id
+
+    @property
+    def time_left(self) -> float:
+        """Seconds that the step may still take; never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    @cached_property
+    def current(self) -> ValueT:
+        """The value of AWSCURRENT. After a promotion in an earlier attempt, this is the pending one."""
+        return self._value(self._current_version, CURRENT)
+
+    @cached_property
+    def pending(self) -> ValueT:
+        """The value of the version under rotation."""
+        try:
+            return self._value(self._rotating_version, PENDING)
+        except SecretMalformed as error:
+            raise PendingUnusable(error.what, error.advice) from None
+
+    @cached_property
+    def previous(self) -> ValueT | None:
+        """The value of AWSPREVIOUS; None where the secret has none."""
+        version = self._versions.previous(self.secret_id)
+        return None if version is None else self._value(version, "AWSPREVIOUS")
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version under rotation is AWSCURRENT already."""
+        return self._current_version.version_id == self.event.version_id
+
+    def promote(self) -> None:
+        """Make the version under rotation AWSCURRENT, now and surely; nothing happens where it is already.
+
+        For rotators that can swap the label and the password at the same moment. The others leave it to
+        finishSecret.
+
+        Raises:
+            SecretsManagerError: the label could not be moved.
+        """
+        current = self._current_version.version_id
+        if current != self.event.version_id:
+            self._versions.promote(self.secret_id, self.event.version_id, current)
+
+    def demote(self) -> None:
+        """Take back what :meth:`promote` did in this invocation.
+
+        Raises:
+            SecretsManagerError: the label could not be moved.
+        """
+        current = self._current_version.version_id
+        if current != self.event.version_id:
+            self._versions.promote(self.secret_id, current, self.event.version_id)
+
+    def admin(self, secret_id: str) -> ValueT:
+        """The current value of another secret, the admin's.
+
+        Raises:
+            SecretNotFound: there is no such secret, or it has no value.
+            SecretMalformed: its value is not the JSON that is needed.
+            SecretsManagerError: it may not be read.
+        """
+        return self._parse_hidden(self._versions.admin(secret_id).text, f"the admin secret {secret_id}")
+
+    @cached_property
+    def _current_version(self) -> SecretVersion:
+        return self._versions.current(self.secret_id)
+
+    @cached_property
+    def _rotating_version(self) -> SecretVersion:
+        version = self._versions.rotating(self.secret_id, self.event.version_id)
+        _must_be_pending(self.event, version.stages)
+        return version
+
+    def _value(self, version: SecretVersion, stage: str) -> ValueT:
+        return self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})")
+
+    def _parse_hidden(self, text: str, source: str) -> ValueT:
+        redactor.hide([text])
+        value = self._parse(text, source)
+        redactor.hide(value.hidden_values())
+        return value
+
+
+class Rotator(ABC, Generic[ValueT]):
+    """A Lambda handler that rotates a secret: subclass it, give it three methods, make an instance.
+
+    ::
+
+        class ApiKey(Rotator[SecretValue]):
+            def propose(self, rotation):
+                return rotation.current.replace(key=secrets.token_urlsafe(32))
+
+            def apply(self, rotation):
+                Api(rotation.current["key"]).add_key(rotation.pending["key"])
+
+            def verify(self, rotation):
+                Api(rotation.pending["key"]).ping()
+
+        handler = ApiKey()
+
+    Each method may be called again with the same values, after any failure, and must then end the same way.
+
+    Args:
+        versions: the secret's versions; by default those of the function's own account and Region.
+    """
+
+    value_type: ClassVar[type[SecretValue]] = SecretValue
+
+    def __init__(self, versions: SecretVersions | None = None) -> None:
+        # Made with the instance, which a function makes at import: Lambda's start-up time costs nothing.
+        self._versions = SecretVersions() if versions is None else versions
+
+    @abstractmethod
+    def propose(self, rotation: Rotation[ValueT]) -> ValueT:
+        """The value to rotate to, made from ``rotation.current``. Nothing may be changed anywhere yet.
+
+        What would stop the rotation should be found here, before anything is written.
+        """
+
+    @abstractmethod
+    def apply(self, rotation: Rotation[ValueT]) -> None:
+        """Make ``rotation.pending`` work, in the database or service.
+
+        Raises:
+            PasswordRefused: the new value can never be accepted; the next rotation will make another.
+        """
+
+    @abstractmethod
+    def verify(self, rotation: Rotation[ValueT]) -> None:
+        """Log in with ``rotation.pending``, and raise where that does not work."""
+
+    def parse(self, text: str, source: str) -> ValueT:
+        """A value from a version's text; ``source`` names the version in errors.
+
+        Raises:
+            SecretMalformed: it is not what this rotator needs.
+        """
+        return self.value_type.from_json(text, source)  # type: ignore[return-value]
+
+    def __call__(self, event: Any, context: LambdaContext | None = None) -> None:
+        """Run one step.
+
+        Args:
+            event: ``Step``, ``SecretId``, ``ClientRequestToken`` and, from the service, ``RotationToken``.
+            context: Lambda's context object.
+
+        Raises:
+            RotationError: the step failed; Secrets Manager repeats the rotation later.
+        """
+        started = time.monotonic()
+        logger.clear_state()
+        try:
+            request = RotationEvent.parse(event)
+        except RequestError as error:
+            logger.error("the event was refused", error=type(error).__name__, reason=str(error))
+            raise
+        logger.append_keys(secret=request.secret_id, step=request.step, version=request.version_id)
+        failure: RotationError | None = None
+        try:
+            self._run(request, started + _budget(context))
+        except RotationError as error:
+            failure = redactor.clean(error)
+            logger.error("the step failed", error=type(error).__name__, reason=str(failure))
+        except Exception as error:  # noqa: BLE001  # the last border: nothing unredacted may pass
+            # Its text may hold anything: it goes only into the log, which is redacted.
+            logger.exception("an unexpected error ended the step")
+            failure = UnexpectedError(
+                f"{request.step} ended with an unexpected {type(error).__name__}",
+                "see the function's log, and report it: it is a fault of rotators",
+            )
+        finally:
+            _measure(request, failure, time.monotonic() - started)
+        if failure is not None:
+            raise failure from None
+        logger.info("the step is done", milliseconds=round((time.monotonic() - started) * 1000))
+
+    def _run(self, request: RotationEvent, deadline: float) -> None:
+        rotation = Rotation[ValueT](request, self._versions, self.parse, deadline)
+        steps: dict[str, Callable[[Rotation[ValueT]], None]] = {
+            "createSecret": self._create,
+            "setSecret": self._set,
+            "testSecret": self._test,
+            "finishSecret": self._finish,
+        }
+        steps[request.step](rotation)
+
+    def _create(self, rotation: Rotation[ValueT]) -> None:
+        event = rotation.event
+        described = self._describe(event)
+        if CURRENT in described.stages[event.version_id]:
+            logger.info("the version is AWSCURRENT already; nothing to create")
+            return
+        try:
+            proposed = self.propose(rotation)
+        except RotationError:
+            # What stops a fresh rotation may be the very thing that a half-done one is about to mend.
+            if self._versions.has_value(event.secret_id, event.version_id):
+                logger.warning("the new value could not be prepared anew; the stored one is kept")
+                return
+            raise
+        redactor.hide(proposed.hidden_values())
+        if not self._versions.put_pending(event.secret_id, event.version_id, proposed.to_json(), event.rotation_token):
+            logger.info("an earlier attempt stored a value already; it is kept")
+
+    def _set(self, rotation: Rotation[ValueT]) -> None:
+        try:
+            _ = rotation.pending
+            self.apply(rotation)
+        except (PasswordRefused, PendingUnusable):
+            # Kept, it would block every later rotation: RotateSecret is refused while it is AWSPENDING.
+            if not rotation.promoted:
+                self._versions.let_go(rotation.secret_id, rotation.event.version_id)
+                logger.warning("the pending value can't be used and was let go; the next rotation makes another")
+            raise
+
+    def _test(self, rotation: Rotation[ValueT]) -> None:
+        self.verify(rotation)
+
+    def _finish(self, rotation: Rotation[ValueT]) -> None:
+        event = rotation.event
+        described = self._describe(event)
+        if described.failed_replicas:
+            logger.warning("replicas of the secret are out of date", regions=list(described.failed_replicas))
+        if CURRENT in described.stages[event.version_id]:
+            logger.info("the version is AWSCURRENT")
+            return
+        current = described.holder(CURRENT)
+        if current is None:
+            raise VersionNotPending(f"secret {event.secret_id} has no {CURRENT} version", "rotate the secret anew")
+        self._versions.promote(event.secret_id, event.version_id, current)
+        logger.info("the version is AWSCURRENT now", former=current)
+
+    def _describe(self, event: RotationEvent) -> SecretDescription:
+        described = self._versions.describe(event.secret_id, event.version_id)
+        region = event.secret_id.split(":")[3] if event.secret_id.startswith("arn:") else None
+        if described.primary_region and region and described.primary_region != region:
+            raise RequestError(
+                f"secret {event.secret_id} is a replica", f"rotate it in its primary Region, {described.primary_region}"
+            )
+        if described.rotation_enabled is False:
+            raise RotationNotEnabled(
+                f"secret {event.secret_id} has no rotation switched on", "call RotateSecret with this function's ARN"
+            )
+        if event.version_id not in described.stages:
+            raise VersionUnknown(
+                f"secret {event.secret_id} has no version {event.version_id} under rotation",
+                "start a rotation with RotateSecret: the service makes the version and invokes this function",
+            )
+        _must_be_pending(event, described.stages[event.version_id])
+        return described
+
+
+def _must_be_pending(event: RotationEvent, stages: frozenset[str]) -> None:
+    if not stages & {PENDING, CURRENT}:
+        raise VersionNotPending(
+            f"version {event.version_id} of secret {event.secret_id} is neither {PENDING} nor {CURRENT}",
+            "start a new rotation with RotateSecret",
+        )
+
+
+def _budget(context: LambdaContext | None) -> float:
+    if context is None:
+        return _DEFAULT_BUDGET
+    remaining = context.get_remaining_time_in_millis() / 1000
+    return max(remaining - _RESERVE, remaining / 2)
+
+
+def _measure(request: RotationEvent, failure: RotationError | None, seconds: float) -> None:
+    metrics.add_dimension("step", request.step)
+    metrics.add_metric("StepDuration", MetricUnit.Milliseconds, seconds * 1000)
+    metrics.add_metric("StepFailed", MetricUnit.Count, 0 if failure is None else 1)
+    metrics.add_metadata("secret", request.secret_id)
+    if failure is not None:
+        metrics.add_metadata("error", type(failure).__name__)
+    metrics.flush_metrics()

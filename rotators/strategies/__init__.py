@@ -1,0 +1,1 @@
+"""How a database secret gets its next credential: one module per strategy."""
