@@ -1,0 +1,31 @@
+"""Test kit: real rotations at your desk, without an AWS account. See ``docs/reference/testing.md``.
+
+Needs ``pip install 'rotators[testing]'``; not part of the Lambda package.
+"""
+
+from rotators.testing.application import Application, LoginCount
+from rotators.testing.clock import Clock
+from rotators.testing.context import FakeLambdaContext
+from rotators.testing.faults import INTERNAL, KMS_REFUSAL, THROTTLED, Crash, Fault, Faults, Refusal
+from rotators.testing.gateway import Call
+from rotators.testing.service import ATTEMPTS, STEPS, Attempt, Rotation, RotationService
+
+__all__ = [
+    "ATTEMPTS",
+    "INTERNAL",
+    "KMS_REFUSAL",
+    "STEPS",
+    "THROTTLED",
+    "Application",
+    "Attempt",
+    "Call",
+    "Clock",
+    "Crash",
+    "FakeLambdaContext",
+    "Fault",
+    "Faults",
+    "LoginCount",
+    "Refusal",
+    "Rotation",
+    "RotationService",
+]

@@ -1,0 +1,119 @@
+"""An application that logs in all the while: what a rotation looks like from the other side."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@dataclass
+class LoginCount:
+    """What happened to an application's logins.
+
+    Args:
+        total: logins that were tried.
+        refused: those that the server refused.
+        longest_refusal: seconds from the first refused login of a row to the next that worked.
+    """
+
+    total: int = 0
+    refused: int = 0
+    longest_refusal: float = 0.0
+
+
+@dataclass
+class Application:
+    """Reads a secret and logs in with it, again and again, in threads of its own.
+
+    ::
+
+        with Application(client, "app", login) as application:
+            service.rotate("app")
+        assert application.count.refused == 0
+
+    Args:
+        client: a client for Secrets Manager.
+        secret_id: the secret to log in with.
+        login: logs in with the secret's JSON, and raises one of ``refusals`` where it is refused. Any other
+            exception ends the application and is raised when it is left.
+        refusals: the exceptions that mean a refused login.
+        cache_seconds: how long a value that was read is used; 0: it is read before every login.
+        threads: how many logins are under way at once.
+    """
+
+    client: SecretsManagerClient
+    secret_id: str
+    login: Callable[[Mapping[str, Any]], None]
+    refusals: tuple[type[Exception], ...]
+    cache_seconds: float = 0.0
+    threads: int = 1
+    count: LoginCount = field(default_factory=LoginCount)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._seen = threading.Condition(self._lock)
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(self.threads)]
+
+    def __enter__(self) -> Self:
+        for worker in self._workers:
+            worker.start()
+        # The first login shows that the secret is good before anything is rotated.
+        self.wait_for_logins(self.threads)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for worker in self._workers:
+            worker.join()
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    def wait_for_logins(self, more: int) -> None:
+        """Return when that many further logins have been tried, or the application has ended."""
+        with self._seen:
+            goal = self.count.total + more
+            self._seen.wait_for(lambda: self.count.total >= goal or self._failure is not None)
+
+    def _work(self) -> None:
+        try:
+            self._log_in_until_stopped()
+        except BaseException as failure:  # noqa: BLE001  # handed to the thread that leaves the application
+            with self._seen:
+                self._failure = failure
+                self._seen.notify_all()
+
+    def _log_in_until_stopped(self) -> None:
+        value: Mapping[str, Any] = {}
+        good_until = 0.0
+        refused_since: float | None = None
+        while not self._stop.is_set():
+            if time.monotonic() >= good_until:
+                value = json.loads(self.client.get_secret_value(SecretId=self.secret_id)["SecretString"])
+                good_until = time.monotonic() + self.cache_seconds
+            started = time.monotonic()
+            try:
+                self.login(value)
+            except self.refusals:
+                refused_since = refused_since or started
+                refused = True
+            else:
+                refused = False
+            with self._seen:
+                self.count.total += 1
+                self.count.refused += refused
+                if refused_since is not None:
+                    self.count.longest_refusal = max(self.count.longest_refusal, time.monotonic() - refused_since)
+                    refused_since = refused_since if refused else None
+                self._seen.notify_all()

@@ -1,0 +1,109 @@
+"""Breaking calls to Secrets Manager on purpose, at a chosen call, before it is carried out or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from botocore.exceptions import ConnectionClosedError
+
+When = Literal["before", "after"]
+
+
+class Crash(BaseException):
+    """The Lambda process is killed: no handler of ours may catch this, and none runs afterwards."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The service answers with an error.
+
+    Args:
+        code: its code, such as ``AccessDeniedException``.
+        message: its message.
+        status: the HTTP status: 400 for a client's fault, 500 and above for the service's own.
+    """
+
+    code: str
+    message: str = "refused by a test"
+    status: int = 400
+
+
+KMS_REFUSAL = Refusal("AccessDeniedException", "Access to KMS is not allowed")
+THROTTLED = Refusal("ThrottlingException", "Rate exceeded")
+INTERNAL = Refusal("InternalServiceError", "An error occurred on the server side.", 500)
+
+
+@dataclass
+class Fault:
+    """One planned failure.
+
+    Args:
+        when: ``before``: the request never reaches the service; ``after``: it is carried out, its answer is lost.
+        kind: ``network`` (no answer), ``crash`` (the process is killed), or a refusal of the service.
+        operation: only calls of this name count, such as ``PutSecretValue``; None: every call.
+        nth: the call that fails, counted from 1 since the fault was planned.
+        step: only calls made in this step count; None: any.
+    """
+
+    when: When
+    kind: Literal["network", "crash"] | Refusal
+    operation: str | None = None
+    nth: int = 1
+    step: str | None = None
+    fired: bool = field(default=False, init=False)
+    _seen: int = field(default=0, init=False, repr=False)
+
+    def matches(self, operation: str, step: str | None) -> bool:
+        """Whether this call is the one; counts it."""
+        if self.fired or self.operation not in {None, operation} or self.step not in {None, step}:
+            return False
+        self._seen += 1
+        self.fired = self._seen == self.nth
+        return self.fired
+
+
+class Faults:
+    """The failures planned for a simulated service, and what else should happen at its calls."""
+
+    def __init__(self) -> None:
+        self._planned: list[Fault] = []
+        self.hooks: list[Callable[[str, When], None]] = []
+
+    def fail(
+        self,
+        operation: str | None = None,
+        *,
+        when: When = "before",
+        kind: Literal["network", "crash"] | Refusal = "network",
+        nth: int = 1,
+        step: str | None = None,
+    ) -> Fault:
+        """Plan one failure; see :class:`Fault`. It happens once.
+
+        Returns:
+            The fault, whose ``fired`` tells whether it happened.
+        """
+        fault = Fault(when, kind, operation, nth, step)
+        self._planned.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Forget every planned failure and hook."""
+        self._planned.clear()
+        self.hooks.clear()
+
+    def at(self, operation: str, step: str | None) -> Fault | None:
+        """The failure of this call, if one is planned."""
+        due = [fault for fault in self._planned if fault.matches(operation, step)]
+        return due[0] if due else None
+
+
+def no_answer(url: str) -> Exception:
+    """What a client sees of a request or an answer that is lost, once its own repetitions have failed too."""
+    return _NoAnswer(endpoint_url=url)
+
+
+class _NoAnswer(ConnectionClosedError):
+    """Like a closed connection, and not repeated by botocore: the fault outlasts its repetitions."""

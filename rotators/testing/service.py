@@ -1,0 +1,621 @@
+"""The rotation service of Secrets Manager, simulated: what moto lacks, on the state that moto keeps.
+
+How the real one behaves: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import secrets
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from botocore.config import Config
+from moto import mock_aws
+from moto.secretsmanager.models import secretsmanager_backends
+
+from rotators.errors import ConfigurationError
+from rotators.schedules import Rate, RotationRules
+from rotators.testing import labels
+from rotators.testing.clock import Clock
+from rotators.testing.context import FakeLambdaContext
+from rotators.testing.faults import Crash, Faults
+from rotators.testing.gateway import Call, Gateway, door
+from rotators.testing.labels import CURRENT, PENDING, Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+Handler = Callable[[Any, Any], Any]
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+# The service tries a rotation again a few times; it does not say how often.
+ATTEMPTS = 5
+_RETRY_AFTER_MINUTES = 5
+_ACCOUNT = "123456789012"
+_NOT_CONFIGURED = (
+    "You tried to enable rotation on a secret that doesn't already have a Lambda function ARN configured and you "
+    "didn't include such an ARN as a parameter in this call."
+)
+_INCOMPLETE = "A previous rotation isn't complete. That rotation will be reattempted."
+_NOT_INVOCABLE = (
+    "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to "
+    "the principal secretsmanager.amazonaws.com."
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a rotation's steps.
+
+    Args:
+        failed_step: the step that failed; None where all four worked.
+        error: what the function raised, or why the service called it a failure.
+    """
+
+    failed_step: str | None = None
+    error: BaseException | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all four steps worked."""
+        return self.error is None
+
+
+@dataclass
+class Rotation:
+    """One rotation, from RotateSecret to success or abandonment.
+
+    Args:
+        secret_arn: the secret.
+        token: the ClientRequestToken, which is the new version's id.
+        rotation_token: the RotationToken of its events.
+        attempts: what was tried so far.
+    """
+
+    secret_arn: str
+    token: str
+    rotation_token: str = field(repr=False, default_factory=lambda: secrets.token_urlsafe(48))
+    attempts: list[Attempt] = field(default_factory=list)
+    abandoned: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the last attempt worked."""
+        return bool(self.attempts) and self.attempts[-1].succeeded
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the last attempt failed."""
+        return self.attempts[-1].error if self.attempts else None
+
+    @property
+    def failed_step(self) -> str | None:
+        """Where the last attempt failed."""
+        return self.attempts[-1].failed_step if self.attempts else None
+
+    def event(self, step: str) -> dict[str, str]:
+        """The event that invokes the function for a step."""
+        return {
+            "Step": step,
+            "SecretId": self.secret_arn,
+            "ClientRequestToken": self.token,
+            "RotationToken": self.rotation_token,
+        }
+
+
+@dataclass
+class _Configuration:
+    """What the service knows of a secret beyond moto."""
+
+    function_arn: str
+    rules: RotationRules
+    shown_rules: dict[str, Any]
+    enabled: bool = True
+    last_rotated: datetime | None = None
+    last_changed: datetime | None = None
+    next_window: datetime | None = None
+    rotation: Rotation | None = None
+    retry_at: datetime | None = None
+
+
+class RotationService:
+    """Secrets Manager with a rotation service that behaves like the real one; a context manager.
+
+    ::
+
+        with RotationService() as service:
+            arn = service.create_secret("app", {"username": "app", "password": "first"}, handler)
+            assert service.rotate(arn).succeeded
+
+    Inside, every boto3 client of this process talks to moto; nothing leaves the machine. Only one at a time.
+
+    Args:
+        clock: the time it lives in; by default it stands still at the present.
+        region: the Region of ``client``.
+        timeout: seconds that an invocation of a function may take, as the context object tells it.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, region: str = "eu-west-1", timeout: float = 30.0) -> None:
+        self.clock = clock or Clock()
+        self.region = region
+        self.timeout = timeout
+        self.events: list[dict[str, Any]] = []
+        """What the service tells EventBridge, oldest first."""
+        self.consistency_lag = 0
+        """How many reads after a write still see the state before it."""
+        self.require_rotation_token = False
+        """Whether PutSecretValue needs the event's RotationToken, as from an assumed role."""
+        self._gateway = Gateway(self.clock, self._answer)
+        self._functions: dict[str, Handler] = {}
+        self._configured: dict[str, _Configuration] = {}
+        self._queue: deque[str] = deque()
+        self._stale: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._mock = mock_aws()
+        self._client: SecretsManagerClient | None = None
+
+    def __enter__(self) -> Self:
+        if door.gateway is not None:
+            raise RuntimeError("another RotationService is active: leave it first")
+        self._mock.start()
+        door.gateway = self._gateway
+        # Not repeated: a test that breaks a call wants to see it broken, and not to wait.
+        once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        self._client = boto3.client("secretsmanager", region_name=self.region, config=once)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        door.gateway = None
+        self._mock.stop()
+
+    @property
+    def client(self) -> SecretsManagerClient:
+        """A client for Secrets Manager.
+
+        Raises:
+            RuntimeError: the service is not entered.
+        """
+        if self._client is None:
+            raise RuntimeError("enter the RotationService first: with RotationService() as service")
+        return self._client
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call so far, oldest first."""
+        return self._gateway.calls
+
+    @property
+    def faults(self) -> Faults:
+        """The failures to come."""
+        return self._gateway.faults
+
+    @property
+    def throttle(self) -> bool:
+        """Whether calls beyond the documented quotas of a second are refused, by the service's clock."""
+        return self._gateway.throttle
+
+    @throttle.setter
+    def throttle(self, on: bool) -> None:
+        self._gateway.throttle = on
+
+    def register(self, handler: Handler | str, name: str = "rotate") -> str:
+        """Deploy a function.
+
+        Args:
+            handler: called with event and context; or where to import it from: ``package.module:name``.
+            name: the function's name; another function of that name is replaced.
+
+        Returns:
+            Its ARN, for RotateSecret.
+        """
+        if isinstance(handler, str):
+            module, _, attribute = handler.partition(":")
+            handler = getattr(importlib.import_module(module), attribute)
+        arn = f"arn:aws:lambda:{self.region}:{_ACCOUNT}:function:{name}"
+        self._functions[arn] = handler  # type: ignore[assignment]
+        return arn
+
+    def create_secret(self, name: str, value: Mapping[str, Any] | str | None, handler: Handler | str) -> str:
+        """Make a secret whose rotation is configured, without rotating it.
+
+        Args:
+            name: the secret's name.
+            value: its first value: JSON as a mapping, or a text; None: it has none yet.
+            handler: see :meth:`register`.
+
+        Returns:
+            Its ARN.
+        """
+        text = value if value is None or isinstance(value, str) else json.dumps(value)
+        parameters = {} if text is None else {"SecretString": text}
+        arn = str(self.client.create_secret(Name=name, **parameters)["ARN"])  # type: ignore[arg-type]
+        self.configure(arn, handler)
+        return arn
+
+    def configure(self, secret_id: str, handler: Handler | str, *, days: int | None = None) -> None:
+        """Switch rotation on for a secret, without rotating it.
+
+        Args:
+            secret_id: its name or ARN.
+            handler: see :meth:`register`.
+            days: AutomaticallyAfterDays.
+        """
+        secret = self._secret(secret_id)
+        function = self.register(handler, name=f"rotate-{secret.name.replace('/', '-')}")
+        shown = {} if days is None else {"AutomaticallyAfterDays": days}
+        self._configured[secret.arn] = _Configuration(function, RotationRules.parse(days=days), shown)
+        self._schedule(secret.arn)
+
+    def rotate(self, secret_id: str, *, attempts: int = 1) -> Rotation:
+        """Call RotateSecret and run the rotation.
+
+        Args:
+            secret_id: name or ARN of a secret whose rotation is configured.
+            attempts: how often the service tries before this returns; a failed rotation stays to be retried.
+
+        Raises:
+            botocore.exceptions.ClientError: RotateSecret was refused.
+        """
+        self.client.rotate_secret(SecretId=secret_id)
+        return self.retry(secret_id, attempts=attempts)
+
+    def retry(self, secret_id: str, *, attempts: int = 1) -> Rotation:
+        """Run the next attempts of a rotation under way, with the same token, without waiting.
+
+        Raises:
+            LookupError: no rotation of the secret is under way.
+        """
+        arn = self._secret(secret_id).arn
+        configuration = self._configured.get(arn)
+        if configuration is None or configuration.rotation is None:
+            raise LookupError(f"no rotation of {secret_id} is under way")
+        rotation = configuration.rotation
+        for _ in range(attempts):
+            self._attempt(arn)
+            if rotation.succeeded or rotation.abandoned:
+                break
+        return rotation
+
+    def stage(self, secret_id: str) -> Rotation:
+        """Begin a rotation by hand: stage its empty version, and invoke nothing. For :meth:`invoke`."""
+        self.client.rotate_secret(SecretId=secret_id)
+        rotation = self._configured[self._secret(secret_id).arn].rotation
+        if rotation is None:
+            raise AssertionError
+        return rotation
+
+    def invoke(self, rotation: Rotation, step: str) -> None:
+        """Invoke the secret's function for one step of a rotation.
+
+        Raises:
+            Whatever the function raises.
+        """
+        function = self._configured[rotation.secret_arn].function_arn
+        self._gateway.step = step
+        try:
+            self._functions[function](rotation.event(step), FakeLambdaContext(self.timeout, function))
+        finally:
+            self._gateway.step = None
+
+    def run(self) -> list[Rotation]:
+        """Do what is due at the clock's time: rotations asked for, scheduled ones, and retries.
+
+        Returns:
+            The rotations that were worked on.
+        """
+        for arn, configuration in self._configured.items():
+            due = configuration.next_window
+            if configuration.enabled and configuration.rotation is None and due is not None and due <= self.clock.now:
+                self._begin(arn, str(uuid.uuid4()))
+        worked = []
+        for arn in [*self._queue, *(arn for arn in self._configured if arn not in self._queue)]:
+            configuration = self._configured[arn]
+            rotation = configuration.rotation
+            if rotation is not None and (configuration.retry_at is None or configuration.retry_at <= self.clock.now):
+                self._attempt(arn)
+                worked.append(rotation)
+        return worked
+
+    def value(self, secret_id: str, stage: str = CURRENT) -> dict[str, Any]:
+        """A version's JSON, read past all faults and without being recorded.
+
+        Raises:
+            KeyError: no version has that label.
+        """
+        secret = self._secret(secret_id)
+        found = labels.holder(secret, stage)
+        if found is None or not labels.has_value(secret.versions[found]):
+            raise KeyError(stage)
+        value: dict[str, Any] = json.loads(secret.versions[found]["secret_string"])
+        return value
+
+    def labels(self, secret_id: str) -> dict[str, list[str]]:
+        """The labels of every version that has one, read past all faults and without being recorded."""
+        return labels.stages(self._secret(secret_id))
+
+    # The rotation itself.
+
+    def _begin(self, arn: str, token: str) -> None:
+        with self._gateway.lock:
+            labels.stage_empty(self._secret(arn), token, self.clock.now.timestamp())
+        configuration = self._configured[arn]
+        configuration.rotation = Rotation(arn, token)
+        configuration.retry_at = None
+        self._queue.append(arn)
+
+    def _attempt(self, arn: str) -> None:
+        configuration = self._configured[arn]
+        rotation = configuration.rotation
+        if rotation is None:
+            return
+        if arn in self._queue:
+            self._queue.remove(arn)
+        if not rotation.attempts:
+            self._emit("RotationStarted", arn)
+        rotation.attempts.append(self._run_steps(rotation))
+        if rotation.succeeded:
+            with self._gateway.lock:
+                secret = self._secret(arn)
+                labels.move(secret, PENDING, labels.holder(secret, PENDING), None)
+            configuration.last_rotated = configuration.last_changed = self.clock.now
+            configuration.rotation = None
+            self._schedule(arn)
+            self._emit("RotationSucceeded", arn)
+            return
+        self._emit("RotationFailed", arn)
+        if len(rotation.attempts) >= ATTEMPTS:
+            rotation.abandoned = True
+            configuration.rotation = None
+            self._schedule(arn)
+            self._emit("RotationAbandoned", arn)
+        else:
+            now = Clock(self.clock.now)
+            now.advance(minutes=_RETRY_AFTER_MINUTES)
+            configuration.retry_at = now.now
+
+    def _run_steps(self, rotation: Rotation) -> Attempt:
+        for step in STEPS:
+            try:
+                self.invoke(rotation, step)
+            except (Exception, Crash) as error:  # noqa: BLE001  # whatever a function raises fails its step
+                return Attempt(step, error)
+        secret = self._secret(rotation.secret_arn)
+        if labels.holder(secret, CURRENT) != rotation.token or labels.holder(secret, PENDING) not in {
+            None,
+            rotation.token,
+        }:
+            return Attempt(STEPS[-1], RuntimeError("the function finished, and the new version is not AWSCURRENT"))
+        return Attempt()
+
+    def _test(self, arn: str) -> None:
+        """What RotateImmediately=False does: testSecret on a temporary version with the current value."""
+        secret = self._secret(arn)
+        current = labels.holder(secret, CURRENT)
+        rotation = Rotation(arn, str(uuid.uuid4()))
+        self._emit("TestRotationStarted", arn)
+        version = (
+            {} if current is None else {k: v for k, v in secret.versions[current].items() if k.startswith("secret_")}
+        )
+        labels.stage_empty(secret, rotation.token, self.clock.now.timestamp())
+        secret.versions[rotation.token].update(version)
+        try:
+            self.invoke(rotation, "testSecret")
+        except (Exception, Crash):  # noqa: BLE001
+            self._emit("TestRotationFailed", arn)
+        else:
+            self._emit("TestRotationSucceeded", arn)
+        finally:
+            del secret.versions[rotation.token]
+
+    def _schedule(self, arn: str) -> None:
+        configuration = self._configured[arn]
+        schedule = configuration.rules.schedule
+        if schedule is not None:
+            configuration.next_window = schedule.next_window(self.clock.now, configuration.last_changed)
+
+    def _emit(self, name: str, arn: str) -> None:
+        # https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html
+        self.events.append(
+            {
+                "detail-type": "AWS Service Event via CloudTrail",
+                "source": "aws.secretsmanager",
+                "account": _ACCOUNT,
+                "region": self.region,
+                "time": self.clock.now.isoformat(),
+                "detail": {
+                    "eventSource": "secretsmanager.amazonaws.com",
+                    "eventName": name,
+                    "additionalEventData": {"SecretId": arn},
+                },
+            }
+        )
+
+    # The calls that moto answers wrongly.
+
+    def _answer(self, operation: str, parameters: dict[str, Any], region: str) -> dict[str, Any] | None:
+        handler = _ANSWERS.get(operation)
+        if handler is None:
+            return None
+        secret = self._secret(parameters["SecretId"], region)
+        if secret.is_deleted() and operation != "DescribeSecret":
+            raise Refused(
+                "InvalidRequestException",
+                "You can't perform this operation on the secret because it was marked for deletion.",
+            )
+        if operation in _CHANGES:
+            if not hasattr(secret, "rotation_requested"):
+                raise Refused(
+                    "InvalidRequestException",
+                    "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
+                )
+            self._remember(secret)
+        return handler(self, secret, parameters)
+
+    def _put(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        configuration = self._configured.get(secret.arn)
+        rotation = configuration.rotation if configuration else None
+        given = parameters.get("RotationToken")
+        if given is not None and (rotation is None or given != rotation.rotation_token):
+            raise Refused("InvalidParameterException", "The RotationToken is not the one of the rotation under way.")
+        if self.require_rotation_token and given is None and self._gateway.step is not None:
+            raise Refused("AccessDeniedException", "An assumed role must send the RotationToken of the rotation.")
+        token = parameters.get("ClientRequestToken") or str(uuid.uuid4())
+        value: dict[labels.Kind, Any] = {}
+        if "SecretString" in parameters:
+            value["secret_string"] = parameters["SecretString"]
+        if "SecretBinary" in parameters:
+            value["secret_binary"] = parameters["SecretBinary"]
+        labels.put(secret, token, value, parameters.get("VersionStages"), self.clock.now.timestamp())
+        if configuration is not None and labels.holder(secret, CURRENT) == token:
+            # A value put by hand counts as a rotation, for schedules that count days.
+            configuration.last_changed = self.clock.now
+            if isinstance(configuration.rules.schedule, Rate):
+                self._schedule(secret.arn)
+        return self._named(secret) | {"VersionId": token, "VersionStages": secret.versions[token]["version_stages"]}
+
+    def _get(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        seen = self._seen(secret)
+        version = labels.read(seen, parameters.get("VersionId"), parameters.get("VersionStage"))
+        reply = self._named(secret) | {
+            "VersionId": version["version_id"],
+            "VersionStages": version["version_stages"],
+            "CreatedDate": version["createdate"],
+        }
+        if "secret_string" in version:
+            return reply | {"SecretString": version["secret_string"]}
+        return reply | {"SecretBinary": version["secret_binary"]}
+
+    def _describe(self, secret: Any, _: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = {key: value for key, value in secret.to_dict().items() if value is not None}
+        for key in ("RotationEnabled", "RotationLambdaARN", "RotationRules", "LastRotatedDate", "NextRotationDate"):
+            reply.pop(key, None)
+        reply["VersionIdsToStages"] = labels.stages(self._seen(secret))
+        configuration = self._configured.get(secret.arn)
+        if configuration is not None:
+            reply["RotationEnabled"] = configuration.enabled
+            reply["RotationLambdaARN"] = configuration.function_arn
+            reply["RotationRules"] = configuration.shown_rules
+            if configuration.last_rotated is not None:
+                reply["LastRotatedDate"] = configuration.last_rotated.timestamp()
+            if configuration.enabled and configuration.next_window is not None:
+                # The service shows the end of the window, by when the secret will have rotated.
+                reply["NextRotationDate"] = configuration.rules.window_end(configuration.next_window).timestamp()
+        return reply
+
+    def _list_versions(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        versions = [
+            {"VersionId": token, "VersionStages": version["version_stages"], "CreatedDate": version["createdate"]}
+            for token, version in secret.versions.items()
+            if version["version_stages"] or parameters.get("IncludeDeprecated")
+        ]
+        return self._named(secret) | {"Versions": versions}
+
+    def _update_stage(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        labels.update(
+            secret,
+            parameters["VersionStage"],
+            parameters.get("RemoveFromVersionId"),
+            parameters.get("MoveToVersionId"),
+        )
+        return self._named(secret)
+
+    def _rotate(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        configuration = self._configured.get(secret.arn)
+        function = parameters.get("RotationLambdaARN") or (configuration.function_arn if configuration else None)
+        if function is None:
+            raise Refused("InvalidRequestException", _NOT_CONFIGURED)
+        if function not in self._functions:
+            raise Refused("AccessDeniedException", _NOT_INVOCABLE)
+        immediately = parameters.get("RotateImmediately", True)
+        pending = labels.holder(secret, PENDING)
+        if immediately and pending is not None and pending != labels.holder(secret, CURRENT):
+            raise Refused("InvalidRequestException", _INCOMPLETE)
+        shown = parameters.get("RotationRules") or (configuration.shown_rules if configuration else {})
+        try:
+            rules = RotationRules.parse(
+                days=shown.get("AutomaticallyAfterDays"),
+                expression=shown.get("ScheduleExpression"),
+                duration=shown.get("Duration"),
+            )
+        except ConfigurationError as error:
+            raise Refused("InvalidParameterException", str(error)) from None
+        if configuration is None:
+            configuration = self._configured[secret.arn] = _Configuration(function, rules, shown)
+        configuration.function_arn, configuration.rules, configuration.shown_rules = function, rules, shown
+        configuration.enabled = True
+        self._schedule(secret.arn)
+        if not immediately:
+            self._test(secret.arn)
+            return self._named(secret)
+        token = parameters.get("ClientRequestToken") or str(uuid.uuid4())
+        self._begin(secret.arn, token)
+        return self._named(secret) | {"VersionId": token}
+
+    def _cancel(self, secret: Any, _: dict[str, Any]) -> dict[str, Any]:
+        configuration = self._configured.get(secret.arn)
+        if configuration is None:
+            raise Refused("InvalidRequestException", _NOT_CONFIGURED)
+        # The labels stay where they are, which is how a secret gets stuck.
+        configuration.enabled = False
+        configuration.rotation = None
+        configuration.next_window = None
+        return self._named(secret)
+
+    def _named(self, secret: Any) -> dict[str, Any]:
+        return {"ARN": secret.arn, "Name": secret.name}
+
+    def _secret(self, secret_id: str, region: str | None = None) -> Any:
+        store = secretsmanager_backends[_ACCOUNT][region or self.region].secrets
+        secret = store.get(secret_id)
+        if secret is None:
+            raise Refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+        return secret
+
+    # Eventual consistency.
+
+    def _remember(self, secret: Any) -> None:
+        """Keep what reads will still see for a while."""
+        if self.consistency_lag:
+            seen = self._stale.get(secret.arn, (0, {}))
+            before = seen[1] if seen[0] else {token: _copy(version) for token, version in secret.versions.items()}
+            self._stale[secret.arn] = (self.consistency_lag, before)
+
+    def _seen(self, secret: Any) -> Any:
+        """The secret as a read sees it."""
+        left, before = self._stale.get(secret.arn, (0, {}))
+        if not left:
+            return secret
+        self._stale[secret.arn] = (left - 1, before)
+        return _Past(before)
+
+
+@dataclass
+class _Past:
+    """A secret's versions as they were."""
+
+    versions: dict[str, Any]
+
+
+def _copy(version: dict[str, Any]) -> dict[str, Any]:
+    return {**version, "version_stages": list(version["version_stages"])}
+
+
+_ANSWERS: dict[str, Callable[[RotationService, Any, dict[str, Any]], dict[str, Any]]] = {
+    "PutSecretValue": RotationService._put,  # noqa: SLF001
+    "GetSecretValue": RotationService._get,  # noqa: SLF001
+    "DescribeSecret": RotationService._describe,  # noqa: SLF001
+    "ListSecretVersionIds": RotationService._list_versions,  # noqa: SLF001
+    "UpdateSecretVersionStage": RotationService._update_stage,  # noqa: SLF001
+    "RotateSecret": RotationService._rotate,  # noqa: SLF001
+    "CancelRotateSecret": RotationService._cancel,  # noqa: SLF001
+}
+_CHANGES = {"PutSecretValue", "UpdateSecretVersionStage", "RotateSecret", "CancelRotateSecret"}
