@@ -45,11 +45,13 @@ SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('standard_conforming_strings', 'on', false)
 """
 
-# pg_has_role holds a superuser to be a member of every role.
+# Not any membership counts: since PostgreSQL 16 whoever creates a role is a member of it, without being able to be
+# it, and an admin that created a user of IAM still logs in by password.
 _ROLE = """
-SELECT r.rolcanlogin, EXISTS (
+SELECT r.rolcanlogin, NOT r.rolsuper AND EXISTS (
     SELECT FROM pg_catalog.pg_roles i
-    WHERE i.rolname = 'rds_iam' AND NOT r.rolsuper AND pg_catalog.pg_has_role(r.oid, i.oid, 'MEMBER'))
+    WHERE i.rolname = 'rds_iam' AND (pg_catalog.pg_has_role(r.oid, i.oid, 'USAGE') OR EXISTS (
+        SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = i.oid AND m.member = r.oid)))
 FROM pg_catalog.pg_roles r WHERE r.rolname = {role}
 """
 

@@ -1,0 +1,123 @@
+"""The account that servers run under, and folders that it can use.
+
+PostgreSQL refuses to run as root, and a test suite in a container often is root. Root's servers therefore run as
+`nobody`; everyone else's run as themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_ROOT = 0
+_UNPRIVILEGED = "nobody"
+_CACHE = Path("/var/cache/rotators-testing")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user and group of the operating system, by number."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def for_servers(cls) -> Self:
+        """The account to start servers under: `nobody` for root, otherwise the current one.
+
+        Raises:
+            KeyError: we are root and the machine has no `nobody`.
+        """
+        if os.geteuid() != _ROOT:
+            return cls(os.geteuid(), os.getegid())
+        entry = pwd.getpwnam(_UNPRIVILEGED)
+        return cls(entry.pw_uid, entry.pw_gid)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this process runs under it."""
+        return self.uid == os.geteuid()
+
+    def own(self, path: Path) -> None:
+        """Make the account the owner of a file or folder.
+
+        Raises:
+            PermissionError: the account is another one, and we are not root.
+        """
+        if not self.is_current:
+            os.chown(path, self.uid, self.gid)
+
+    def reaches(self, path: Path) -> bool:
+        """Whether the account may enter all folders on the way to a path, links followed.
+
+        Told by owner, group and mode; access control lists are not looked at.
+        """
+        return all(self._may_enter(folder.stat()) for folder in path.resolve().parents)
+
+    def _may_enter(self, status: os.stat_result) -> bool:
+        if status.st_uid == self.uid:
+            return bool(status.st_mode & stat.S_IXUSR)
+        if status.st_gid == self.gid:
+            return bool(status.st_mode & stat.S_IXGRP)
+        return bool(status.st_mode & stat.S_IXOTH)
+
+
+@contextlib.contextmanager
+def temporary_folder(account: Account) -> Iterator[Path]:
+    """A folder of the account's own (mode 0700), removed at the end with all that is in it.
+
+    It lies in the usual place for temporary files, or, where the account can't get there, in /tmp. Its path is kept
+    short: a Unix socket's path may have about 100 bytes.
+    """
+    usual = Path(tempfile.gettempdir())
+    place = usual if account.reaches(usual / "any") else Path("/tmp")  # noqa: S108 (mkdtemp makes the name)
+    folder = Path(tempfile.mkdtemp(prefix="rotators-", dir=place))
+    try:
+        account.own(folder)
+        yield folder
+    finally:
+        # A server's watchdog may be at it as well.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def reachable_copy(folder: Path, name: str, account: Account) -> Path:
+    """The folder itself, or, where the account can't reach it, a copy that it can read.
+
+    A virtual environment below root's home is closed to `nobody`. The copy is made once per name, in
+    /var/cache/rotators-testing, which belongs to root: in a folder where anyone may write, someone else could put
+    programs for root to start.
+
+    Args:
+        folder: a folder with programs, which are found relative to one another.
+        name: the copy's name, with the version in it: a copy is never refreshed.
+        account: who will run the programs.
+
+    Raises:
+        PermissionError: the cache folder belongs to someone else.
+        OSError: it can't be written.
+    """
+    if account.reaches(folder / "any"):
+        return folder
+    _CACHE.mkdir(mode=0o755, exist_ok=True)
+    if _CACHE.lstat().st_uid != os.geteuid() or _CACHE.is_symlink():
+        raise PermissionError(f"{_CACHE} belongs to another user: remove it")
+    copy = _CACHE / name
+    if not copy.is_dir():
+        # Renamed into place when complete: several test processes may be at it at once.
+        unfinished = Path(tempfile.mkdtemp(dir=_CACHE))
+        try:
+            shutil.copytree(folder, unfinished / name, symlinks=True)
+            unfinished.chmod(0o755)
+            with contextlib.suppress(FileExistsError, OSError):
+                (unfinished / name).rename(copy)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return copy

@@ -1,0 +1,169 @@
+"""A certificate authority made on the spot, and certificates for servers under test."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from rotators.testing.servers.accounts import Account
+
+# Clocks of one machine do not differ; a test that sets the clock back a little should still pass.
+_BEFORE = dt.timedelta(hours=1)
+_LIFETIME = dt.timedelta(days=2)
+_LONGEST_COMMON_NAME = 64
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """A certificate and its private key, as the files a server reads."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+class CertificateAuthority:
+    """A CA with a fresh key, which signs certificates for servers.
+
+    What it makes passes Python's VERIFY_X509_STRICT and OpenSSL's `-x509_strict` (RFC 5280). The CA's own key is
+    never written to disk.
+
+    Args:
+        folder: where the files go. It must exist.
+        name: the CA's name.
+
+    Attributes:
+        ca_file: the CA's certificate, as PEM: what a client verifies with.
+    """
+
+    def __init__(self, folder: Path, name: str = "rotators test CA") -> None:
+        self._folder = folder.absolute()
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._issued = 0
+        certificate = self._sign_itself()
+        self.ca_file = self._folder / f"{_file_name(name)}.pem"
+        _write(self.ca_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+    def issue(
+        self,
+        names: Iterable[str],
+        *,
+        common_name: str | None = None,
+        expired: bool = False,
+        folder: Path | None = None,
+        account: Account | None = None,
+    ) -> ServerCertificate:
+        """Make a server certificate and write it, with its key, to a folder.
+
+        Args:
+            names: DNS names and IP addresses to certify, at least one.
+            common_name: the subject; by default the first name. Clients verify the names, not this.
+            expired: make one whose time is over since a day.
+            folder: where to; by default the CA's own. The server must be able to get there.
+            account: who runs the server. It becomes the key's owner, because servers refuse a key that others may
+                read (PostgreSQL: https://www.postgresql.org/docs/current/ssl-tcp.html). Needs root where the
+                account is not the current one.
+
+        Raises:
+            ValueError: no names, or one that is not ASCII.
+        """
+        names = list(names)
+        if not names:
+            raise ValueError("a certificate needs at least one name")
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = dt.datetime.now(dt.UTC)
+        ends = now - dt.timedelta(days=1) if expired else now + _LIFETIME
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_subject(common_name or names[0]))
+            .issuer_name(self._subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(ends - _LIFETIME if expired else now - _BEFORE)
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(self._authority_key(), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        self._issued += 1
+        stem = f"{self.ca_file.stem}-{self._issued}-{_file_name(names[0])}"
+        folder = (folder or self._folder).absolute()
+        issued = ServerCertificate(folder / f"{stem}.pem", folder / f"{stem}.key")
+        _write(issued.certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        _write(issued.key_file, private, 0o600)
+        if account is not None:
+            account.own(issued.key_file)
+        return issued
+
+    def _sign_itself(self) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        public = self._key.public_key()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(self._subject)
+            .issuer_name(self._subject)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            # Older than any certificate it signs, the expired ones too.
+            .not_valid_before(now - 3 * _LIFETIME)
+            .not_valid_after(now + 2 * _LIFETIME)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(ca=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _authority_key(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_LONGEST_COMMON_NAME])])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    # Made with its final mode: a key is at no moment readable for others, and no umask hides a certificate.
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(content)
+    path.chmod(mode)

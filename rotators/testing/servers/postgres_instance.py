@@ -1,0 +1,302 @@
+"""One running PostgreSQL server, and what a test does with it: log in, read its log, change its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg2
+from psycopg2 import sql
+
+from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.certificates import CertificateAuthority
+from rotators.testing.servers.processes import LOOPBACK, ServerProcess, on_free_port
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812
+
+# The name of RDS's own superuser.
+SUPERUSER = "rdsadmin"
+HOST = "localhost"
+_PROBE_TIMEOUT = 5
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user and its password. The password shows in no repr."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a server and its standby have in common.
+
+    Args:
+        programs: the folder with PostgreSQL's programs.
+        account: the account that it runs under.
+        authority: the CA that signs its certificates.
+        server_names: the names in its certificate.
+        admin: the administrator, with RDS's rights.
+        settings: for postgresql.conf.
+    """
+
+    programs: Path
+    account: Account
+    authority: CertificateAuthority
+    server_names: Sequence[str]
+    admin: Login
+    settings: Mapping[str, str]
+
+
+class PostgresInstance:
+    """A running server: `PostgresServer` or a standby of it.
+
+    Its constructor starts it. Use it as a context manager, or call `stop`.
+
+    Args:
+        setup: how to run it.
+        folder: the server's own folder, with a data folder in it that is ready.
+
+    Attributes:
+        host: "localhost", a name in its certificate.
+        port: its TCP port, on 127.0.0.1 only.
+        setup: how it runs.
+        process: the server's process.
+    """
+
+    host = HOST
+
+    def __init__(self, setup: Setup, folder: Path) -> None:
+        self.setup = setup
+        self._folder = folder
+        self._log_file = folder / "server.log"
+        certificate = setup.authority.issue(setup.server_names, folder=folder, account=setup.account)
+        _write_configuration(
+            data_folder(folder),
+            {
+                "listen_addresses": LOOPBACK,
+                "unix_socket_directories": str(folder),
+                "ssl": "on",
+                "ssl_cert_file": str(certificate.certificate_file),
+                "ssl_key_file": str(certificate.key_file),
+                **setup.settings,
+            },
+        )
+        self.port, self.process = on_free_port(self._start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the server and wait until it is gone. Again is no error."""
+        self.process.stop()
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA's certificate, to verify the server with."""
+        return self.setup.authority.ca_file
+
+    @property
+    def admin(self) -> Login:
+        """The administrator."""
+        return self.setup.admin
+
+    def superuser(self, dbname: str = "postgres") -> Connection:
+        """Log in as the superuser, over the Unix socket, in autocommit. The caller closes the connection."""
+        return _superuser(self._folder, self.port, dbname)
+
+    def connect(self, username: str, password: str, dbname: str = "postgres", **parameters: Any) -> Connection:
+        """Log in as an application does: TCP, TLS with the server verified. In autocommit; the caller closes it.
+
+        Args:
+            username: the user.
+            password: its password.
+            dbname: the database.
+            parameters: further ones of libpq, or others than ours (host, port, sslmode, ...):
+                https://www.postgresql.org/docs/current/libpq-connect.html
+
+        Raises:
+            psycopg2.OperationalError: refused, or not reached.
+        """
+        ours: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": username,
+            "password": password,
+            "dbname": dbname,
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.ca_file),
+            "gssencmode": "disable",
+        }
+        connection: Connection = psycopg2.connect(**(ours | parameters))
+        connection.autocommit = True
+        return connection
+
+    def secret(self, username: str, password: str, **extra: Any) -> dict[str, Any]:
+        """The value of a Secrets Manager secret for a user, not yet as JSON text.
+
+        https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+
+        Args:
+            username: the user.
+            password: its password.
+            extra: further keys (masterarn), or other values than ours (host, dbname).
+        """
+        return {
+            "engine": "postgres",
+            "host": self.host,
+            "port": self.port,
+            "username": username,
+            "password": password,
+            "dbname": "postgres",
+        } | extra
+
+    def admin_secret(self, **extra: Any) -> dict[str, Any]:
+        """The value of the administrator's secret."""
+        return self.secret(self.admin.username, self.admin.password, **extra)
+
+    def log_text(self) -> str:
+        """All that the server has logged: every statement, connection and refused login."""
+        return self.log_since(0)
+
+    def log_mark(self) -> int:
+        """Where the log ends now, for `log_since`."""
+        return self._log_file.stat().st_size
+
+    def log_since(self, mark: int) -> str:
+        """What was logged since a mark was taken. A statement is there before its answer arrives."""
+        with self._log_file.open("rb") as log:
+            log.seek(mark)
+            return log.read().decode(errors="replace")
+
+    def set_config(self, name: str, value: str | None) -> None:
+        """Change a setting of the running server (ALTER SYSTEM, reload), and wait until new sessions have it.
+
+        Args:
+            name: the setting.
+            value: its value; None: what it was at the start.
+
+        Raises:
+            psycopg2.Error: no such setting, or not such a value.
+            ValueError: it can be changed at a start only: give it to the constructor.
+        """
+        self.configure({name: value})
+
+    def configure(self, values: Mapping[str, str | None]) -> None:
+        """Change several settings at once, as `set_config` does with one."""
+        with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_settings WHERE context = 'postmaster' AND name = ANY(%s)", [[*values]])
+            at_start_only = [name for (name,) in cursor.fetchall()]
+            if at_start_only:
+                raise ValueError(f"only a start changes {', '.join(at_start_only)}: give it to the constructor")
+            for name, value in values.items():
+                if value is None:
+                    cursor.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+                else:
+                    cursor.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            cursor.execute("SELECT pg_conf_load_time(), pg_reload_conf()")
+            (before, _) = cursor.fetchone() or (None, None)
+        # A reload is a signal: it is done when a session that starts afterwards inherits a later time.
+        self.process.wait_until(lambda: self.query("SELECT pg_conf_load_time()") != before)
+
+    @contextlib.contextmanager
+    def configured(self, **values: str) -> Iterator[None]:
+        """Settings for the span of a `with` block."""
+        self.configure(values)
+        try:
+            yield
+        finally:
+            self.configure(dict.fromkeys(values))
+
+    def read_only(self) -> contextlib.AbstractContextManager[None]:
+        """For a `with` block, sessions are read-only unless they say otherwise, as on a server whose disk is full."""
+        return self.configured(default_transaction_read_only="on")
+
+    def presenting(
+        self, *names: str, expired: bool = False, authority: CertificateAuthority | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """For a `with` block, the server shows another certificate.
+
+        Args:
+            names: the names in it; none: the server's own.
+            expired: it is out of date.
+            authority: the CA that signs it; by default the server's.
+        """
+        certificate = (authority or self.setup.authority).issue(
+            names or self.setup.server_names, expired=expired, folder=self._folder, account=self.setup.account
+        )
+        return self.configured(ssl_cert_file=str(certificate.certificate_file), ssl_key_file=str(certificate.key_file))
+
+    def query(self, statement: str, *arguments: object) -> Any:
+        """Run a statement as the superuser; give the first value of the first row, or None without one."""
+        with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            row = cursor.fetchone() if cursor.description else None
+            return row and row[0]
+
+    def _start(self, port: int) -> tuple[int, ServerProcess]:
+        process = ServerProcess(
+            [self.setup.programs / "postgres", "-D", data_folder(self._folder), "-c", f"port={port}"],
+            account=self.setup.account,
+            folder=self._folder,
+            log_file=self._log_file,
+            # An immediate shutdown, without a checkpoint: the data is thrown away.
+            # https://www.postgresql.org/docs/current/server-shutdown.html
+            stop_signal=signal.SIGQUIT,
+        )
+        try:
+            process.wait_until(lambda: self._answers(port))
+        except BaseException:
+            process.stop()
+            raise
+        return port, process
+
+    def _answers(self, port: int) -> bool:
+        # Asked over its own socket: on the TCP port another process might answer.
+        try:
+            _superuser(self._folder, port, "postgres").close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.host}:{self.port}>"
+
+
+def data_folder(folder: Path) -> Path:
+    """Where in a server's folder its data is."""
+    return folder / "data"
+
+
+def _superuser(folder: Path, port: int, dbname: str) -> Connection:
+    connection: Connection = psycopg2.connect(
+        host=str(folder),
+        port=port,
+        user=SUPERUSER,
+        dbname=dbname,
+        connect_timeout=_PROBE_TIMEOUT,
+        # The kit keeps its hands free where a test has made the server read-only.
+        options="-c default_transaction_read_only=off",
+    )
+    connection.autocommit = True
+    return connection
+
+
+def _write_configuration(data: Path, settings: Mapping[str, str]) -> None:
+    # https://www.postgresql.org/docs/current/config-setting.html
+    lines = (
+        "{} = '{}'\n".format(name, value.replace("\\", "\\\\").replace("'", "''")) for name, value in settings.items()
+    )
+    (data / "postgresql.conf").write_text("".join(lines))
