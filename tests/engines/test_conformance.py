@@ -1,0 +1,350 @@
+"""What holds for every engine, on every server, with every strategy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from targets import ALTERNATING, SINGLE, PostgresTarget, Rotated, rotated
+
+from rotators.errors import LoginRefused, PairRefused
+from rotators.testing import STEPS, Application, RotationService
+
+
+@pytest.fixture
+def target(postgres: PostgresTarget) -> PostgresTarget:
+    """The server under test."""
+    return postgres
+
+
+@pytest.fixture(params=[SINGLE, ALTERNATING])
+def subject(request: pytest.FixtureRequest, target: PostgresTarget, rotation_service: RotationService) -> Rotated:
+    """A secret under rotation."""
+    if request.param not in target.strategies:
+        pytest.skip(f"this engine has no strategy {request.param}")
+    return rotated(target, rotation_service, request.param)
+
+
+def test_rotations_follow_each_other_and_each_password_works(subject: Rotated) -> None:
+    seen = {subject.application.password}
+    for _ in range(4):
+        rotation = subject.service.rotate(subject.arn)
+        assert rotation.error is None
+        assert subject.value["password"] not in seen
+        seen.add(subject.value["password"])
+        subject.target.work(subject.value)
+        assert subject.service.labels(subject.arn)[rotation.token] == ["AWSCURRENT"]
+
+
+def test_the_former_password_ends_with_a_single_user_and_lives_on_with_two(subject: Rotated) -> None:
+    first = subject.value
+    subject.service.rotate(subject.arn)
+    if subject.strategy == SINGLE:
+        assert not subject.logs_in("AWSPREVIOUS")
+        assert subject.value["username"] == first["username"]
+        return
+    assert subject.value["username"] == f"{first['username']}_clone"
+    subject.target.work(first)
+    subject.service.rotate(subject.arn)
+    assert subject.value["username"] == first["username"]
+    # Its own turn has come: now the first password is gone, and the second one lives on.
+    with pytest.raises(subject.target.refusals):
+        subject.target.log_in(first)
+    assert subject.logs_in("AWSPREVIOUS")
+
+
+def test_no_login_fails_and_few_calls_are_made(subject: Rotated) -> None:
+    for _ in range(2):
+        mark = subject.target.log_mark()
+        before = len(subject.service.calls)
+        assert subject.service.rotate(subject.arn).succeeded
+        calls = [call for call in subject.service.calls[before:] if call.step]
+        assert len(calls) == (8 if subject.strategy == SINGLE else 10)
+        assert not [call for call in calls if call.error]
+        assert subject.target.failed_logins(subject.target.log_since(mark)) == 0
+
+
+def test_every_other_key_of_the_secret_survives(target: PostgresTarget, rotation_service: RotationService) -> None:
+    extra = {"proxy": {"host": "p", "ports": [1, 2]}, "ratio": 0.1, "note": "ünïcödé", "none": None, "port_text": "7"}
+    subject = rotated(target, rotation_service, SINGLE, **extra)
+    before = subject.value
+    subject.service.rotate(subject.arn)
+    assert subject.value == {**before, "password": subject.value["password"]}
+    assert list(subject.value) == list(before)
+
+
+@pytest.mark.parametrize("engine", ["missing", "upper"])
+@pytest.mark.parametrize("port", ["text", "number"])
+def test_engine_and_port_come_as_people_write_them(
+    target: PostgresTarget, rotation_service: RotationService, engine: str, port: str
+) -> None:
+    subject = rotated(target, rotation_service, SINGLE)
+    value = subject.value
+    value["engine"] = value["engine"].upper()
+    if engine == "missing":
+        del value["engine"]
+    value["port"] = str(value["port"]) if port == "text" else int(value["port"])
+    subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
+    assert subject.service.rotate(subject.arn).succeeded
+    assert subject.value["port"] == value["port"]
+    subject.target.work(subject.value)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_is_repeated_changes_nothing(subject: Rotated, step: str) -> None:
+    rotation = subject.service.stage(subject.arn)
+    for name in STEPS:
+        subject.service.invoke(rotation, name)
+        if name == step:
+            pending = subject.service.value(subject.arn, "AWSPENDING")
+            subject.service.invoke(rotation, name)
+            assert subject.service.value(subject.arn, "AWSPENDING") == pending
+    subject.target.work(subject.value)
+    assert subject.service.retry(subject.arn).succeeded
+    assert subject.service.rotate(subject.arn).succeeded
+
+
+def test_a_configuration_is_tested_without_a_rotation(subject: Rotated) -> None:
+    before = subject.value, subject.service.labels(subject.arn)
+    subject.service.client.rotate_secret(SecretId=subject.arn, RotateImmediately=False)
+    assert (subject.value, subject.service.labels(subject.arn)) == before
+    assert subject.service.events[-1]["detail"]["eventName"] == "TestRotationSucceeded"
+
+
+def test_the_test_query_runs_as_the_new_user_and_changes_nothing(
+    target: PostgresTarget, rotation_service: RotationService
+) -> None:
+    application = target.make_application()
+    table = f'"of_{application.username}".own'
+    target.work(target.secret(application))
+    subject = rotated(
+        target, rotation_service, ALTERNATING, application=application, ROTATION_TEST_QUERY=f"DELETE FROM {table}"
+    )
+    assert subject.service.rotate(subject.arn).succeeded
+    assert target.as_superuser(f"SELECT count(*) FROM {table}") == [(1,)]
+
+
+def test_a_test_query_that_fails_keeps_the_new_version_from_becoming_current(
+    target: PostgresTarget, rotation_service: RotationService
+) -> None:
+    subject = rotated(target, rotation_service, ALTERNATING, ROTATION_TEST_QUERY="SELECT * FROM nowhere")
+    first = subject.value
+    failed = subject.service.rotate(subject.arn)
+    assert failed.failed_step == "testSecret"
+    assert "ROTATION_TEST_QUERY failed as" in str(failed.error)
+    assert "nowhere" in str(failed.error)
+    assert subject.value == first
+    target.work(first)
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_reads_that_lag_behind_are_no_harm(
+    target: PostgresTarget, rotation_service: RotationService, strategy: str
+) -> None:
+    subject = rotated(target, rotation_service, strategy)
+    rotation_service.consistency_lag = 2
+    for _ in range(2):
+        assert subject.service.rotate(subject.arn, attempts=2).succeeded
+    rotation_service.consistency_lag = 0
+    subject.target.work(subject.value)
+
+
+class TestWhenDatabaseAndSecretDisagree:
+    """Somebody, or a crash, left the database with another password than AWSCURRENT's."""
+
+    def test_a_single_user_with_the_former_password_is_brought_forward(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(target, rotation_service, SINGLE)
+        subject.service.rotate(subject.arn)
+        target.set_password(subject.application.username, subject.service.value(subject.arn, "AWSPREVIOUS")["password"])
+        assert not subject.logs_in("AWSCURRENT")
+        assert subject.service.rotate(subject.arn).succeeded
+        target.work(subject.value)
+
+    def test_a_single_user_with_the_pending_password_is_promoted(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(target, rotation_service, SINGLE)
+        rotation = subject.service.stage(subject.arn)
+        subject.service.invoke(rotation, "createSecret")
+        pending = subject.service.value(subject.arn, "AWSPENDING")
+        target.set_password(subject.application.username, pending["password"])
+        assert subject.service.retry(subject.arn).succeeded
+        assert subject.value == pending
+        target.work(subject.value)
+
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    def test_a_password_that_nobody_knows_is_an_error_and_nothing_is_written(
+        self, target: PostgresTarget, rotation_service: RotationService, strategy: str
+    ) -> None:
+        subject = rotated(target, rotation_service, strategy)
+        target.set_password(subject.application.username, "somebody-elses-choice")
+        before = subject.value
+        failed = subject.service.rotate(subject.arn)
+        assert isinstance(failed.error, LoginRefused)
+        assert failed.failed_step == "createSecret"
+        assert "another secret or person changes the same user's password" in str(failed.error)
+        assert subject.value == before
+        with pytest.raises(KeyError):
+            subject.service.value(subject.arn, "AWSPENDING")
+        target.set_password(subject.application.username, before["password"])
+        assert subject.service.retry(subject.arn).succeeded
+
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    def test_the_admin_repairs_it_where_that_is_allowed(
+        self, target: PostgresTarget, rotation_service: RotationService, strategy: str
+    ) -> None:
+        application = target.make_application()
+        rotator = target.rotator(rotation_service, ALLOW_ADMIN_RESET="true", ROTATION_STRATEGY=strategy)
+        admin = rotation_service.create_secret("the-admin", target.admin_secret(), rotator)
+        arn = rotation_service.create_secret("the-app", target.secret(application, masterarn=admin), rotator)
+        target.set_password(application.username, "somebody-elses-choice")
+        assert rotation_service.rotate(arn).error is None
+        target.work(rotation_service.value(arn))
+        assert rotation_service.rotate(arn).succeeded
+        target.work(rotation_service.value(arn))
+
+    def test_an_edit_between_the_steps_lets_the_pending_version_go(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        other = target.make_application()
+        for strategy in (SINGLE, ALTERNATING):
+            subject = rotated(target, rotation_service, strategy)
+            rotation = subject.service.stage(subject.arn)
+            subject.service.invoke(rotation, "createSecret")
+            edited = {**subject.value, "username": other.username, "password": other.password}
+            subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(edited))
+            failed = subject.service.retry(subject.arn)
+            assert failed.failed_step == "setSecret"
+            assert "which was edited meanwhile" in str(failed.error)
+            assert rotation.token not in subject.service.labels(subject.arn)
+            target.work(target.secret(subject.application))
+            target.work(target.secret(other))
+
+    def test_two_secrets_for_one_user_are_told(self, target: PostgresTarget, rotation_service: RotationService) -> None:
+        first = rotated(target, rotation_service, SINGLE)
+        second = rotated(target, rotation_service, SINGLE, application=first.application)
+        assert first.service.rotate(first.arn).succeeded
+        failed = second.service.rotate(second.arn)
+        assert isinstance(failed.error, LoginRefused)
+        assert "another secret or person changes the same user's password" in str(failed.error)
+        target.work(first.value)
+
+
+class TestTheAdminsSecret:
+    """The other secret of an alternating pair."""
+
+    def test_the_functions_setting_names_it_where_the_secret_does_not(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        application = target.make_application()
+        rotator = target.rotator(
+            rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_ADMIN_SECRET="admin-by-setting"
+        )
+        rotation_service.create_secret("admin-by-setting", target.admin_secret(), rotator)
+        arn = rotation_service.create_secret("app-by-setting", target.secret(application), rotator)
+        assert rotation_service.rotate(arn).succeeded
+        assert rotation_service.value(arn)["username"] == f"{application.username}_clone"
+        target.work(rotation_service.value(arn))
+
+    def test_one_that_rds_manages_has_only_user_and_password(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        admin = {key: value for key, value in target.admin_secret().items() if key in {"username", "password"}}
+        rotator = target.rotator(rotation_service)
+        admin_arn = rotation_service.create_secret("rds!cluster-1", admin, rotator)
+        arn = rotation_service.create_secret(
+            "app-rds", target.secret(target.make_application(), masterarn=admin_arn), rotator
+        )
+        assert rotation_service.rotate(arn).succeeded
+        target.work(rotation_service.value(arn))
+
+    def test_a_cluster_ties_two_host_names_together(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        admin = {**target.admin_secret(), "host": "127.0.0.1", "dbClusterIdentifier": "c-1"}
+        rotator = target.rotator(rotation_service)
+        admin_arn = rotation_service.create_secret("admin-c1", admin, rotator)
+        secret = target.secret(target.make_application(), masterarn=admin_arn, dbClusterIdentifier="c-1")
+        arn = rotation_service.create_secret("app-c1", secret, rotator)
+        assert rotation_service.rotate(arn).succeeded
+        target.work(rotation_service.value(arn))
+
+    def _refused(self, target: Any, service: RotationService, admin: Any, **extra: Any) -> Any:
+        rotator = target.rotator(service)
+        extra.setdefault("masterarn", service.create_secret("the-admin", admin, rotator))
+        application = target.make_application()
+        arn = service.create_secret("the-app", target.secret(application, **extra), rotator)
+        failed = service.rotate(arn)
+        assert failed.failed_step == "createSecret"
+        with pytest.raises(KeyError):
+            service.value(arn, "AWSPENDING")
+        target.work(target.secret(application))
+        return failed.error
+
+    @pytest.mark.parametrize("change", [{"host": "elsewhere.example"}, {"port": 1}])
+    def test_one_of_another_server_is_refused_and_never_used(
+        self, target: PostgresTarget, rotation_service: RotationService, change: dict[str, Any]
+    ) -> None:
+        error = self._refused(target, rotation_service, {**target.admin_secret(), **change})
+        assert isinstance(error, PairRefused)
+        assert "name the admin secret of the same server" in str(error)
+
+    def test_one_that_is_not_there_is_named(self, target: PostgresTarget, rotation_service: RotationService) -> None:
+        error = self._refused(target, rotation_service, None)
+        assert "the admin secret arn:aws:secretsmanager" in str(error)
+        assert "does not exist or has no AWSCURRENT value" in str(error)
+
+    def test_a_wrong_password_of_the_admin_is_told_from_the_users(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        error = self._refused(target, rotation_service, {**target.admin_secret(), "password": "not-the-admins"})
+        assert isinstance(error, LoginRefused)
+        assert str(error).startswith("as the admin of arn:aws:secretsmanager")
+
+    def test_the_admin_itself_is_no_applications_user(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        rotator = target.rotator(rotation_service)
+        admin = rotation_service.create_secret("the-admin", target.admin_secret(), rotator)
+        arn = rotation_service.create_secret("the-app", {**target.admin_secret(), "masterarn": admin}, rotator)
+        failed = rotation_service.rotate(arn)
+        assert isinstance(failed.error, PairRefused)
+        assert "is the secret of the admin" in str(failed.error)
+        target.log_in(target.admin_secret())
+
+    def test_no_admin_secret_at_all_is_one_sentence_before_anything_is_written(
+        self, target: PostgresTarget, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(target, rotation_service, SINGLE, ROTATION_STRATEGY=ALTERNATING)
+        failed = subject.service.rotate(subject.arn)
+        assert failed.failed_step == "createSecret"
+        assert "names no admin secret. add 'masterarn'" in str(failed.error)
+        with pytest.raises(KeyError):
+            subject.service.value(subject.arn, "AWSPENDING")
+
+
+def test_an_application_that_reads_the_secret_and_logs_in_is_never_refused_with_two_users(
+    target: PostgresTarget, rotation_service: RotationService
+) -> None:
+    subject = rotated(target, rotation_service, ALTERNATING)
+    application = Application(rotation_service.client, subject.arn, target.log_in, target.refusals, threads=2)
+    with application:
+        for _ in range(3):
+            assert rotation_service.rotate(subject.arn).succeeded
+            application.wait_for_logins(4)
+    assert application.count.total > 12
+    assert application.count.refused == 0
+
+
+def test_an_application_with_a_single_user_is_refused_at_most_while_the_password_changes(
+    target: PostgresTarget, rotation_service: RotationService
+) -> None:
+    subject = rotated(target, rotation_service, SINGLE)
+    with Application(rotation_service.client, subject.arn, target.log_in, target.refusals) as application:
+        for _ in range(3):
+            assert rotation_service.rotate(subject.arn).succeeded
+            application.wait_for_logins(4)
+    assert application.count.refused <= 3

@@ -1,0 +1,198 @@
+"""What the suites know of a database: an engine joins them by giving them one of these."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psycopg2
+from psycopg2 import sql
+
+from rotators.database import DatabaseRotator
+from rotators.engines.postgres import PostgresEngine
+from rotators.environment import Environment
+from rotators.testing import RotationService
+from rotators.testing.servers.postgres import PostgresServer
+from rotators.versions import SecretVersions
+
+SINGLE, ALTERNATING = "single-user", "alternating-users"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application's user, with something to work on."""
+
+    username: str
+    password: str
+
+
+class Target(Protocol):
+    """A server of an engine, as the suites use it."""
+
+    strategies: frozenset[str]
+    refusals: tuple[type[Exception], ...]
+    passwords: set[str]
+
+    def make_application(self) -> Application:
+        """A new user made by the admin, with a table of its own and one that it may read."""
+
+    def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
+        """The JSON of its secret."""
+
+    def admin_secret(self) -> dict[str, Any]:
+        """The JSON of the admin's secret."""
+
+    def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
+        """A function for this engine."""
+
+    def log_in(self, secret: Mapping[str, Any]) -> None:
+        """Log in and out; raises one of ``refusals`` where it is refused."""
+
+    def work(self, secret: Mapping[str, Any]) -> None:
+        """Log in and do all that the application does: read what was granted, write and alter what it owns."""
+
+    def set_password(self, username: str, password: str) -> None:
+        """Change a password behind Secrets Manager's back."""
+
+    def log_mark(self) -> int:
+        """A place in the server's log."""
+
+    def log_since(self, mark: int) -> str:
+        """What the server has logged since."""
+
+    def failed_logins(self, log: str) -> int:
+        """How many refused passwords a piece of the log tells of."""
+
+
+class PostgresTarget:
+    """PostgreSQL."""
+
+    strategies = frozenset({SINGLE, ALTERNATING})
+    refusals = (psycopg2.OperationalError,)
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self.passwords = {server.admin.password}
+
+    def make_application(self, username: str | None = None, options: str = "") -> Application:
+        name = username or f"app{next(_numbers)}_{secrets.token_hex(3)}"
+        login = self.server.create_app_user(name, options=options)
+        self.passwords.add(login.password)
+        schema = sql.Identifier(f"of_{name}"[:60])
+        names = {"schema": schema, "user": sql.Identifier(name)}
+        for statement in (
+            "CREATE SCHEMA {schema}",
+            "GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}",
+            "CREATE TABLE {schema}.granted AS SELECT 42 AS answer",
+            "GRANT SELECT ON {schema}.granted TO {user}",
+        ):
+            self.as_superuser(sql.SQL(statement).format(**names))
+        return Application(name, login.password)
+
+    def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
+        return self.server.secret(application.username, application.password, **extra)
+
+    def admin_secret(self) -> dict[str, Any]:
+        return self.server.admin_secret()
+
+    def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
+        versions = SecretVersions(service.client, patience=0.5)
+        environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
+        return DatabaseRotator(PostgresEngine(), versions, environment)
+
+    @contextlib.contextmanager
+    def session(self, secret: Mapping[str, Any], dbname: str = "postgres") -> Iterator[psycopg2.extensions.cursor]:
+        connection = self.server.connect(secret["username"], secret["password"], dbname)
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            yield cursor
+
+    def log_in(self, secret: Mapping[str, Any]) -> None:
+        self.server.connect(secret["username"], secret["password"]).close()
+
+    def work(self, secret: Mapping[str, Any]) -> None:
+        base = secret["username"].removesuffix("_clone")
+        names = {"schema": sql.Identifier(f"of_{base}"[:60])}
+        with self.session(secret) as cursor:
+            for statement in (
+                "SELECT answer FROM {schema}.granted",
+                "CREATE TABLE IF NOT EXISTS {schema}.own (n int)",
+                "ALTER TABLE {schema}.own ALTER n SET DEFAULT 7",
+                "INSERT INTO {schema}.own DEFAULT VALUES",
+                "DROP TABLE IF EXISTS {schema}.remade",
+                "CREATE TABLE {schema}.remade ()",
+            ):
+                cursor.execute(sql.SQL(statement).format(**names))
+
+    def set_password(self, username: str, password: str) -> None:
+        self.passwords.add(password)
+        with contextlib.closing(self.server.superuser()) as connection, connection.cursor() as cursor:
+            verifier = psycopg2.extensions.encrypt_password(password, username, cursor)
+            change = sql.SQL("ALTER ROLE {} PASSWORD {}")
+            cursor.execute(change.format(sql.Identifier(username), sql.Literal(verifier)))
+
+    def as_superuser(self, statement: sql.Composable | str, dbname: str = "postgres") -> Any:
+        with contextlib.closing(self.server.superuser(dbname)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else None
+
+    def as_admin(self, statement: sql.Composable | str, dbname: str = "postgres") -> Any:
+        admin = self.server.admin
+        with self.session({"username": admin.username, "password": admin.password}, dbname) as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else None
+
+    def log_mark(self) -> int:
+        return self.server.log_mark()
+
+    def log_since(self, mark: int) -> str:
+        return self.server.log_since(mark)
+
+    def failed_logins(self, log: str) -> int:
+        return log.count("password authentication failed")
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A secret of an application under rotation by one strategy."""
+
+    target: Any
+    service: RotationService
+    arn: str
+    application: Application
+    strategy: str
+    rotator: DatabaseRotator
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """What AWSCURRENT holds."""
+        return self.service.value(self.arn)
+
+    def logs_in(self, stage: str) -> bool:
+        """Whether the password of a label works."""
+        try:
+            self.target.log_in(self.service.value(self.arn, stage))
+        except (KeyError, *self.target.refusals):
+            return False
+        return True
+
+
+def rotated(target: Any, service: RotationService, strategy: str, **extra: Any) -> Rotated:
+    """Make an application, its secret and its function.
+
+    Args:
+        extra: further keys of the secret, or variables of the function (in capitals).
+    """
+    variables = {key: value for key, value in extra.items() if key.isupper()}
+    keys = {key: value for key, value in extra.items() if not key.isupper()}
+    application = keys.pop("application", None) or target.make_application()
+    rotator = target.rotator(service, **variables)
+    if strategy == ALTERNATING:
+        admin = service.create_secret(f"admin-{secrets.token_hex(4)}", target.admin_secret(), rotator)
+        keys = {"masterarn": admin, **keys}
+    arn = service.create_secret(f"secret-of-{secrets.token_hex(4)}", target.secret(application, **keys), rotator)
+    return Rotated(target, service, arn, application, strategy, rotator)
