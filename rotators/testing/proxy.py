@@ -84,6 +84,7 @@ class PacketProxy:
         self._target = (target_host, target_port)
         self._state = _State()
         self._links: list[_Link] = []
+        self._marks: dict[tuple[str, int], threading.Event] = {}
         self._listener = socket.create_server((_LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, name=f"proxy-{self.port}", daemon=True)
@@ -134,6 +135,7 @@ class PacketProxy:
         Raises:
             TimeoutError: one is still open.
         """
+        self._catch_up()
         deadline = time.monotonic() + timeout
         for link in self._links:
             if not link.wait(max(0, deadline - time.monotonic())):
@@ -141,6 +143,7 @@ class PacketProxy:
 
     def reset(self) -> None:
         """Forward everything again, and count from 1. Connections that are open stay so, and are not counted."""
+        self._catch_up()
         self._state.reset()
 
     def cut_before(self, connection: int, packet: int) -> None:
@@ -188,20 +191,30 @@ class PacketProxy:
     def close(self) -> None:
         """Close all connections and stop listening. Again is no error."""
         self._state.closing.set()
-        # One more connection wakes the acceptor on every system; shutting the listener does so on Linux alone.
-        with contextlib.suppress(OSError):
-            socket.create_connection((_LOOPBACK, self.port), _CONNECT_TIMEOUT).close()
+        self._catch_up()
         self._acceptor.join()
         for link in self._links:
             link.close()
 
+    def _catch_up(self) -> None:
+        """Wait until the connections that clients have made are accepted: one of our own, made after them, is."""
+        with contextlib.suppress(ConnectionRefusedError), socket.socket() as mark:  # refused: closed already
+            mark.bind((_LOOPBACK, 0))
+            accepted = self._marks[mark.getsockname()] = threading.Event()
+            mark.connect((_LOOPBACK, self.port))
+            accepted.wait(_CONNECT_TIMEOUT)
+
     def _accept(self) -> None:
         with self._listener:
             while True:
-                client, _ = self._listener.accept()
-                if self._state.closing.is_set():
+                client, address = self._listener.accept()
+                mark = self._marks.pop(address, None)
+                if mark is not None:
                     client.close()
-                    return
+                    mark.set()
+                    if self._state.closing.is_set():
+                        return
+                    continue
                 # Replaced, not changed: `settle` may be walking through it.
                 still_open = [link for link in self._links if link.is_open]
                 self._links = [*still_open, _Link(self._state, client, self._target)]
@@ -323,7 +336,8 @@ class _Link:
 
     def _pass_packet(self, packet: bytes, server: socket.socket) -> None:
         fate = self._state.count_packet(*self._place)
-        self._state.closing.wait(self._state.wish.delay)
+        if self._state.closing.wait(self._state.wish.delay):
+            return
         # A side that is gone shows where it is read: here it is no reason to stop counting what the client sends.
         with contextlib.suppress(OSError):
             if self._state.refuses(packet):

@@ -151,6 +151,8 @@ class RotationService:
         """What the service tells EventBridge, oldest first."""
         self.consistency_lag = 0
         """How many reads after a write still see the state before it."""
+        self.after_step: list[Callable[[Rotation, str], None]] = []
+        """Called with the rotation and the step after each step that worked, for those who want to watch."""
         self.require_rotation_token = False
         """Whether PutSecretValue needs the event's RotationToken, as from an assumed role."""
         self._gateway = Gateway(self.clock, self._answer)
@@ -388,6 +390,8 @@ class RotationService:
                 self.invoke(rotation, step)
             except (Exception, Crash) as error:  # noqa: BLE001  # whatever a function raises fails its step
                 return Attempt(step, error)
+            for watch in self.after_step:
+                watch(rotation, step)
         secret = self._secret(rotation.secret_arn)
         if labels.holder(secret, CURRENT) != rotation.token or labels.holder(secret, PENDING) not in {
             None,

@@ -273,7 +273,7 @@ def test_a_temporary_folder_is_where_the_account_gets_to(account, tmp_path, monk
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     with temporary_folder(account) as folder:
-        assert folder.parent == Path("/tmp")
+        assert folder.parent == Path("/tmp")  # noqa: S108 (where it must be)
 
 
 def test_a_temporary_folder_is_in_the_usual_place(account, monkeypatch):
@@ -289,6 +289,7 @@ def test_what_the_account_reaches_is_not_copied(account, folder):
 
 @pytest.fixture
 def cache(monkeypatch):
+    # Not below tmp_path, which is closed to others.
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         Path(place).chmod(0o755)
         monkeypatch.setattr(accounts, "_CACHE", Path(place, "cache"))
@@ -296,15 +297,23 @@ def cache(monkeypatch):
 
 
 @pytest.fixture
-def hidden(tmp_path):
-    """A folder with a program, below one that only its owner enters, as root's home."""
+def strict_umask():
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def hidden(tmp_path, strict_umask):
+    """A folder with a program, installed under a strict umask in a place such as root's home."""
     tmp_path.chmod(0o700)
     (tmp_path / "install/bin").mkdir(parents=True)
     (tmp_path / "install/lib").mkdir()
-    (tmp_path / "install/lib/greeting").write_text("hello\n")
+    (tmp_path / "install/lib/greeting-1").write_text("hello\n")
+    (tmp_path / "install/lib/greeting").symlink_to("greeting-1")
     program = tmp_path / "install/bin/greet"
     program.write_text('#!/bin/sh\ncat "$(dirname "$0")/../lib/greeting"\n')
-    program.chmod(0o755)
+    program.chmod(0o700)
     return tmp_path / "install"
 
 
@@ -320,6 +329,15 @@ def test_what_the_account_does_not_reach_is_copied_once(account, hidden, cache, 
     assert reachable_copy(hidden, "programs-1", account) == copy
     assert (copy / "lib/greeting").exists()
     assert [path.name for path in cache.iterdir()] == ["programs-1"]
+
+
+@as_root
+def test_when_two_processes_copy_at_once_one_copy_is_used(account, hidden, cache, monkeypatch):
+    monkeypatch.setattr(accounts, "_open_to_all", lambda _: (cache / "programs-1/bin").mkdir(parents=True))
+
+    assert reachable_copy(hidden, "programs-1", account) == cache / "programs-1"
+    assert [path.name for path in cache.iterdir()] == ["programs-1"]
+    assert not (cache / "programs-1/lib").exists()
 
 
 @as_root

@@ -232,8 +232,10 @@ class PostgresSession:
             )
 
     def _set_password(self, role: sql.Composable, user: str, new: str) -> None:
-        # libpq makes the verifier by the server's password_encryption: the clear text never leaves this process.
-        verifier = encrypt_password(new, user, scope=self._connection)
+        # libpq makes the verifier: the clear text never leaves this process. The method is asked for here, since
+        # psycopg2 would have libpq ask for it with every other thread of the process standing still.
+        [(method,)] = self.execute(sql.SQL("SHOW password_encryption"))
+        verifier = encrypt_password(new, user, scope=self._connection, algorithm=method)
         self.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)),
             advice=f"where rds.restrict_password_commands is on, grant rds_password to '{self.user}'",

@@ -106,18 +106,28 @@ def reachable_copy(folder: Path, name: str, account: Account) -> Path:
     """
     if account.reaches(folder / "any"):
         return folder
-    _CACHE.mkdir(mode=0o755, exist_ok=True)
-    if _CACHE.lstat().st_uid != os.geteuid() or _CACHE.is_symlink():
+    with contextlib.suppress(FileExistsError):
+        _CACHE.mkdir()
+    if _CACHE.is_symlink() or _CACHE.stat().st_uid != os.geteuid():
         raise PermissionError(f"{_CACHE} belongs to another user: remove it")
+    _CACHE.chmod(0o755)  # whatever the umask says
     copy = _CACHE / name
     if not copy.is_dir():
         # Renamed into place when complete: several test processes may be at it at once.
-        unfinished = Path(tempfile.mkdtemp(dir=_CACHE))
-        try:
-            shutil.copytree(folder, unfinished / name, symlinks=True)
-            unfinished.chmod(0o755)
-            with contextlib.suppress(FileExistsError, OSError):
-                (unfinished / name).rename(copy)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=_CACHE) as unfinished:
+            made = shutil.copytree(folder, Path(unfinished, name), symlinks=True)
+            _open_to_all(made)
+            try:
+                made.rename(copy)
+            except OSError:
+                if not copy.is_dir():
+                    raise
     return copy
+
+
+def _open_to_all(folder: Path) -> None:
+    # Installed under a strict umask, the programs are closed to others, and so would the copy be.
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o555 if mode & stat.S_IXUSR else mode | 0o444)

@@ -1,9 +1,11 @@
 """PostgreSQL for tests and demonstrations: TLS, SCRAM, a log of every statement, and RDS's roles.
 
-with PostgresServer(available()[-1]) as server:
-    app = server.create_app_user("app")
-    with contextlib.closing(server.connect(app.username, app.password)) as connection:
-        ...
+    with PostgresServer(available()[-1]) as server:
+        app = server.create_app_user("app")
+        with contextlib.closing(server.connect(app.username, app.password)) as connection:
+            ...
+
+The server's manual: https://www.postgresql.org/docs/current/
 """
 
 from __future__ import annotations
@@ -51,9 +53,9 @@ _SETTINGS = {
 }
 # RDS's own database. Nobody else may connect to it.
 _CLOSED_DATABASE = "rdsadmin"
-# What a member of rds_superuser may do, and give to others.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 _RDS_ROLES = ("rds_superuser", "rds_iam", "rds_password", "rds_replication")
+# What a member of rds_superuser may do and give to others, each with PostgreSQL's version that brought it.
 _RDS_SUPERUSER_IS = (
     ("rds_password", 0),
     ("rds_replication", 0),
