@@ -391,6 +391,8 @@ def _budget(context: LambdaContext | None) -> float:
 
 
 def _measure(request: RotationEvent, failure: RotationError | None, seconds: float) -> None:
+    # Where metrics are switched off, Powertools keeps what was added.
+    metrics.clear_metrics()
     metrics.add_dimension("step", request.step)
     metrics.add_metric("StepDuration", MetricUnit.Milliseconds, seconds * 1000)
     metrics.add_metric("StepFailed", MetricUnit.Count, 0 if failure is None else 1)

@@ -1,0 +1,31 @@
+"""What must hold after a fault, and after the service has repeated the rotation."""
+
+from __future__ import annotations
+
+import pytest
+from targets import Rotated
+
+from rotators.testing import ATTEMPTS, Rotation
+
+
+def survives(subject: Rotated, stages: tuple[str, ...], where: str) -> None:
+    """Some password that an application can find logs in."""
+    working = [stage for stage in stages if subject.logs_in(stage)]
+    assert working, f"locked out: none of {', '.join(stages)} logs in after {where}"
+
+
+def recovers(subject: Rotated, rotation: Rotation, where: str) -> None:
+    """The service's repetitions finish the rotation, the user can do its work, and the next rotation passes."""
+    while not rotation.succeeded:
+        assert not rotation.abandoned, f"stuck after {where}: {rotation.error}"
+        subject.service.retry(subject.arn)
+    assert len(rotation.attempts) < ATTEMPTS
+    labels = subject.service.labels(subject.arn)
+    assert labels[rotation.token] == ["AWSCURRENT"], where
+    try:
+        subject.target.work(subject.value)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the place matters more
+        pytest.fail(f"the user logs in and can't work after {where}: {error}")
+    following = subject.service.rotate(subject.arn)
+    assert following.succeeded, f"the rotation after the one broken at {where} fails: {following.error}"
+    subject.target.work(subject.value)

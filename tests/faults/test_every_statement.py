@@ -1,0 +1,77 @@
+"""A rotation whose process is killed before and after every statement to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from recovery import recovers, survives
+from targets import ALTERNATING, SINGLE, PostgresTarget, rotated
+
+from rotators.engines.postgres.session import PostgresSession
+from rotators.testing import Crash, RotationService
+
+
+class Killer:
+    """Kills the process at the n-th statement."""
+
+    def __init__(self, execute: Callable[..., Any]) -> None:
+        self._execute = execute
+        self.count = 0
+        self.nth: int | None = None
+        self.when = "before"
+
+    def __call__(self, session: PostgresSession, *arguments: Any, **options: Any) -> Any:
+        if session._connection.closed:
+            return self._execute(session, *arguments, **options)
+        self.count += 1
+        due = self.count == self.nth
+        if due and self.when == "before":
+            self._kill(session)
+        result = self._execute(session, *arguments, **options)
+        if due:
+            self._kill(session)
+        return result
+
+    def _kill(self, session: PostgresSession) -> None:
+        # The kernel closes a killed process's connections, and the server rolls back.
+        session._connection.close()
+        raise Crash("killed at a statement")
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_every_statement(
+    postgres: PostgresTarget,
+    rotation_service: RotationService,
+    record_property: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    strategy: str,
+    when: str,
+) -> None:
+    killer = Killer(PostgresSession.execute)
+
+    def execute(session: PostgresSession, *arguments: Any, **options: Any) -> Any:
+        return killer(session, *arguments, **options)
+
+    monkeypatch.setattr(PostgresSession, "execute", execute)
+    subject = rotated(postgres, rotation_service, strategy)
+    assert rotation_service.rotate(subject.arn).succeeded
+    killer.count = 0
+    assert rotation_service.rotate(subject.arn).succeeded
+    statements = killer.count
+    killer.when = when
+    for nth in range(1, statements + 1):
+        killer.count, killer.nth = 0, nth
+        rotation = rotation_service.rotate(subject.arn)
+        reached = killer.count >= nth
+        killer.nth = None
+        where = f"{when} statement {nth} of {statements} ({strategy})"
+        # One direction of a pair takes a statement more than the other.
+        assert isinstance(rotation.error, Crash) or not reached, where
+        found = ("AWSCURRENT", "AWSPENDING")
+        survives(subject, (*found, "AWSPREVIOUS") if strategy == SINGLE else found, where)
+        recovers(subject, rotation, where)
+    record_property("faults", (f"{strategy}: statements to PostgreSQL", statements))
