@@ -1,0 +1,1 @@
+"""The ``rotators`` command: one module per sub-command. Not part of the Lambda package."""
