@@ -1,0 +1,52 @@
+# make help tells what there is. All works as root and as anybody else, and asks nothing.
+
+VENV ?= .venv
+PYTEST_ARGS ?=
+bin := $(VENV)/bin
+lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types fast format lock clean databases
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a running application
+	@$(bin)/rotators demo
+
+test: $(VENV)/.dev databases ## Set up, databases included, and run every test
+	@$(bin)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+check: lint types fast ## Lint, types and the tests without a server, in less than a minute
+
+lint: $(VENV)/.dev ## Lint and formatting, and the direction of imports
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/lint-imports --no-cache
+
+types: $(VENV)/.dev ## Types
+	@$(bin)/mypy
+
+fast: $(VENV)/.dev ## The tests without a server
+	@$(bin)/python -m pytest -q -n auto -m "not server" $(PYTEST_ARGS)
+
+format: $(VENV)/.dev ## Format the code
+	@$(bin)/ruff check --fix-only --quiet .
+	@$(bin)/ruff format .
+
+lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
+	@cd requirements && ../$(bin)/$(lock) --upgrade uv.in --output-file uv.txt
+	@$(bin)/$(lock) --upgrade pyproject.toml --extra demo requirements/build.in --output-file requirements/demo.txt
+	@$(bin)/$(lock) --upgrade pyproject.toml --extra demo --group dev requirements/build.in requirements/uv.in \
+		--output-file requirements/dev.txt
+
+clean: ## Remove what was set up and what tests left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+
+databases:
+	@sh tools/databases
+
+# A virtual environment for a lock. A stamp is written last, so a set-up that was broken off begins anew.
+$(VENV)/.%: requirements/%.txt requirements/uv.txt pyproject.toml tools/setup
+	@sh tools/setup $(VENV) $*
+	@touch $@
