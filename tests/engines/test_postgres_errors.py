@@ -357,6 +357,7 @@ class TestRestrictedPasswords:
         self, postgres: PostgresTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """rds.restrict_password_commands is RDS's own: its refusal is played, what follows is real."""
+
         def refuse(*_: Any) -> None:
             raise errors.PermissionRefused("must be a member of rds_password to alter passwords [42501]")
 
