@@ -142,10 +142,11 @@ def test_what_the_twin_owns_under_set_role_none_is_handed_over_too(pair: Pair) -
 
 
 def test_the_admin_is_a_member_of_neither_afterwards(pair: Pair) -> None:
-    memberships = (
-        "SELECT g.rolname FROM pg_auth_members m "
-        "JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = 'postgres' AND g.rolname IN ({app_text}, {twin_text}) "
-    )
+    memberships = """
+        SELECT g.rolname FROM pg_auth_members m
+        JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+        WHERE u.rolname = 'postgres' AND g.rolname IN ({app_text}, {twin_text})
+    """
     if pair.target.server.installation.version >= 16:
         memberships += "AND (m.inherit_option OR m.set_option)"
     pair.rotate()
