@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.strategies.base import DatabaseRotation
 
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-endpoints.html
+_PROXY = ".proxy-"
+
 
 class AlternatingUsers:
     """Have the admin make the other user this one's equal, and set its password last."""
@@ -25,6 +28,13 @@ class AlternatingUsers:
     def propose(self, work: DatabaseRotation) -> Credentials:
         """The other user with a new password, once it is clear that the admin can make it."""
         twin = work.engine.twin_name(work.current.username)
+        if _PROXY in work.current.host:
+            # testSecret would have to log in with a password that the proxy learns of only by the promotion.
+            raise PairRefused(
+                f"{work.current.source} goes through RDS Proxy ({work.current.host}), which knows the user of "
+                "AWSCURRENT only",
+                "put the database's own endpoint as 'host' into the secret, or rotate it as a single user",
+            )
         if work.admin.username == twin:
             raise PairRefused(
                 f"the other user of {work.current.source} would be the admin '{twin}' itself",

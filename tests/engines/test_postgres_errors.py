@@ -300,6 +300,12 @@ class TestReplicas:
             postgres.work(subject.value)
 
 
+def test_an_rds_proxy_can_not_follow_two_users(postgres: PostgresTarget, rotation_service: RotationService) -> None:
+    subject = rotated(postgres, rotation_service, ALTERNATING)
+    edit(subject, host="app.proxy-abc123.eu-west-1.rds.amazonaws.com")
+    fails(subject, errors.PairRefused, "goes through RDS Proxy", "the database's own endpoint")
+
+
 class TestTheServersPolicy:
     """passwordcheck, which ships with PostgreSQL, refuses a password that is the user's name."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -568,6 +569,8 @@ class Labels(RuleBasedStateMachine):
 
 class TestLabels(Labels.TestCase):  # type: ignore[name-defined,misc]
     """Run by hypothesis."""
+
+    settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 
 def test_a_value_is_read_past_faults_and_without_a_record(

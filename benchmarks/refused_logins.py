@@ -1,0 +1,151 @@
+"""Logins that an application is refused while its secret rotates, side by side in one run.
+
+    python benchmarks/refused_logins.py
+    python benchmarks/refused_logins.py --also template=template_single:lambda_handler --ca-copy /etc/pki/tls/cert.pem
+
+Each contender rotates a secret of its own on the same real PostgreSQL, one after the other, under two applications:
+one reads the secret before every login, one keeps what it read for a second. Secrets Manager is simulated; --latency
+gives each of its calls the time it takes in a Region.
+
+A contender is ours (single-user, alternating-users) or any other Lambda handler that takes AWS's event.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import psycopg2
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from rotators.database import DatabaseRotator
+from rotators.engines.postgres import PostgresEngine
+from rotators.engines.postgres.session import PostgresSession
+from rotators.environment import Environment
+from rotators.logs import logger
+from rotators.testing import Application, RotationService
+from rotators.testing.servers.postgres import PostgresServer
+from rotators.versions import SecretVersions
+
+OURS = ("single-user", "alternating-users")
+
+
+class Spans:
+    """How long AWSCURRENT does not log in: from the label's move to the commit that puts its password in force."""
+
+    def __init__(self, service: RotationService) -> None:
+        self.seconds: list[float] = []
+        self._moved: float | None = None
+        self._service = service
+        service.faults.hooks.append(self._after_call)
+        execute = PostgresSession.execute
+
+        def timed(session: PostgresSession, statement: Any, *arguments: Any, **options: Any) -> Any:
+            result = execute(session, statement, *arguments, **options)
+            if self._moved is not None and "COMMIT" in str(statement):
+                self.seconds.append(time.perf_counter() - self._moved)
+                self._moved = None
+            return result
+
+        PostgresSession.execute = timed  # type: ignore[method-assign]
+
+    def _after_call(self, operation: str, when: str) -> None:
+        # Elsewhere than in setSecret the password is in force long before the label moves.
+        in_set = self._service.calls[-1].step == "setSecret"
+        if operation == "UpdateSecretVersionStage" and when == "after" and in_set:
+            self._moved = time.perf_counter()
+
+
+def contender(name: str, path: str | None, service: RotationService, server: PostgresServer) -> Any:
+    """A handler to rotate with."""
+    if path is not None:
+        module, _, attribute = path.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    variables = {"ROTATION_CA_BUNDLE": str(server.ca_file), "ROTATION_STRATEGY": name}
+    return DatabaseRotator(PostgresEngine(), SecretVersions(service.client), Environment(variables))
+
+
+def main(
+    rotations: Annotated[int, typer.Option(min=1, help="Rotations of each contender.")] = 15,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between two rotations.")] = 1.3,
+    latency: Annotated[float, typer.Option(min=0, help="Milliseconds that a call to Secrets Manager takes.")] = 0,
+    also: Annotated[
+        list[str] | None, typer.Option(help="Another handler: NAME=module:attribute; its module is looked for here.")
+    ] = None,
+    ca_copy: Annotated[
+        Path | None, typer.Option(help="Put the server's CA here too, for handlers that look nowhere else.")
+    ] = None,
+) -> None:
+    """Count refused logins during rotations."""
+    sys.path.insert(0, str(Path.cwd()))
+    os.environ.update(POWERTOOLS_METRICS_DISABLED="true", AWS_DEFAULT_REGION="eu-west-1")
+    os.environ.setdefault("SECRETS_MANAGER_ENDPOINT", "https://secretsmanager.eu-west-1.amazonaws.com")
+    logging.getLogger(logger.name).setLevel(logging.CRITICAL)
+    logging.getLogger().setLevel(logging.CRITICAL)
+    paths: dict[str, str | None] = dict.fromkeys(OURS)
+    paths |= dict(entry.split("=", 1) for entry in also or [])
+    console = Console(width=112)
+    with PostgresServer() as server, RotationService() as service:
+        console.print(
+            f"{server.installation.name}, {rotations} rotations each, {latency:g} ms a call, {os.cpu_count()} cores"
+        )
+        if ca_copy is not None:
+            ca_copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(server.ca_file, ca_copy)
+        spans = Spans(service)
+        if latency:
+            service.faults.hooks.append(lambda _operation, _when: time.sleep(latency / 2000))
+        table = Table("handler", "application", "logins", "refused", "of all", "a rotation", "longest refusal")
+        for name, path in paths.items():
+            handler = contender(name, path, service, server)
+            user = server.create_app_user(f"user of {name}")
+            keys = {}
+            if "alternating" in name:
+                keys["masterarn"] = service.create_secret(f"admin-{name}", server.admin_secret(), handler)
+            arn = service.create_secret(name, server.secret(user.username, user.password, **keys), handler)
+            reads, keeps = (run_application(service, server, arn, cache) for cache in (0.0, 1.0))
+            with reads, keeps:
+                for _ in track(range(rotations), name, console=console, transient=True):
+                    rotation = service.rotate(arn, attempts=2)
+                    if not rotation.succeeded:
+                        raise SystemExit(f"{name}: {rotation.error}")
+                    time.sleep(pause)
+            for label, counted in (("reads it each time", reads.count), ("keeps it for 1 s", keeps.count)):
+                table.add_row(
+                    name,
+                    label,
+                    str(counted.total),
+                    str(counted.refused),
+                    f"{counted.refused / counted.total:.1%}",
+                    f"{counted.refused / rotations:.1f}",
+                    f"{counted.longest_refusal * 1000:.0f} ms" if counted.refused else "none",
+                )
+        console.print(table)
+        if spans.seconds:
+            console.print(
+                "single-user, from the label's move to the commit: "
+                f"median {statistics.median(spans.seconds) * 1000:.1f} ms, longest {max(spans.seconds) * 1000:.1f} ms"
+            )
+
+
+def run_application(service: RotationService, server: PostgresServer, arn: str, cache: float) -> Application:
+    """An application that logs in all the while."""
+
+    def log_in(secret: Any) -> None:
+        server.connect(secret["username"], secret["password"]).close()
+
+    return Application(service.client, arn, log_in, (psycopg2.OperationalError,), cache_seconds=cache)
+
+
+if __name__ == "__main__":
+    typer.run(main)

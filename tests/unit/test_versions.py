@@ -1,0 +1,100 @@
+"""How SecretVersions reaches Secrets Manager, without the simulated service."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import boto3
+import pytest
+
+from rotators.errors import ConfigurationError, SecretsManagerError, SecretsManagerUnreachable
+from rotators.testing import KMS_REFUSAL, RotationService
+from rotators.versions import SecretVersions
+
+
+@pytest.fixture
+def nobody_listens() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("variable", ["SECRETS_MANAGER_ENDPOINT", "AWS_ENDPOINT_URL"])
+def test_the_endpoint_of_the_environment_is_used_and_named(
+    monkeypatch: pytest.MonkeyPatch, nobody_listens: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, nobody_listens)
+    with pytest.raises(SecretsManagerUnreachable) as caught:
+        SecretVersions().describe("app")
+    assert f"the Secrets Manager endpoint {nobody_listens} gave no answer" in str(caught.value)
+    assert "interface endpoint" in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", "not a url")
+    with pytest.raises(ConfigurationError, match="make SECRETS_MANAGER_ENDPOINT a URL"):
+        SecretVersions()
+
+
+def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(ConfigurationError, match="set AWS_REGION"):
+        SecretVersions()
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, nobody_listens: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # boto3 keeps the credentials that it found for the process's first client.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", nobody_listens)
+    with pytest.raises(SecretsManagerError, match=r"could not be made \(NoCredentialsError\)"):
+        SecretVersions().describe("app")
+
+
+def test_botocore_does_not_log_requests_even_at_debug() -> None:
+    SecretVersions()
+    for name in ("boto3", "botocore.endpoint", "botocore.parsers", "urllib3.connectionpool"):
+        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+
+
+def test_a_promotion_whose_answer_is_lost_is_looked_up(rotation_service: RotationService) -> None:
+    client = rotation_service.client
+    versions = SecretVersions(client, patience=0.2)
+    first = client.create_secret(Name="app", SecretString="1")["VersionId"]
+    second = client.put_secret_value(SecretId="app", SecretString="2", VersionStages=["AWSPENDING"])["VersionId"]
+    rotation_service.faults.fail("UpdateSecretVersionStage", when="after")
+    versions.promote("app", second, first)
+    assert rotation_service.labels("app")[second] == ["AWSPENDING", "AWSCURRENT"]
+    moves = [call for call in rotation_service.calls if call.operation == "UpdateSecretVersionStage"]
+    assert len(moves) == 1
+
+
+def test_a_promotion_that_did_not_happen_is_asked_for_again(rotation_service: RotationService) -> None:
+    client = rotation_service.client
+    versions = SecretVersions(client, patience=0.2)
+    first = client.create_secret(Name="app", SecretString="1")["VersionId"]
+    second = client.put_secret_value(SecretId="app", SecretString="2", VersionStages=["AWSPENDING"])["VersionId"]
+    rotation_service.faults.fail("UpdateSecretVersionStage", when="before")
+    versions.promote("app", second, first)
+    assert "AWSCURRENT" in rotation_service.labels("app")[second]
+
+
+def test_a_promotion_that_is_refused_stays_refused(rotation_service: RotationService) -> None:
+    client = rotation_service.client
+    versions = SecretVersions(client, patience=0.2)
+    first = client.create_secret(Name="app", SecretString="1")["VersionId"]
+    second = client.put_secret_value(SecretId="app", SecretString="2")["VersionId"]
+    third = client.put_secret_value(SecretId="app", SecretString="3", VersionStages=["AWSPENDING"])["VersionId"]
+    with pytest.raises(SecretsManagerError, match=f"currently attached to version {second}"):
+        versions.promote("app", third, first)
+    rotation_service.faults.fail("UpdateSecretVersionStage", kind=KMS_REFUSAL)
+    with pytest.raises(SecretsManagerError, match="KMS"):
+        versions.promote("app", third, second)
+    assert rotation_service.labels("app")[second] == ["AWSCURRENT"]
