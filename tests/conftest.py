@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from rotators.testing.servers.postgres import PostgresServer
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
 
+FAULTS = "faults"
 _generated: set[str] = set()
 _written = io.StringIO()
 
@@ -22,6 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"postgres_server", "postgres"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each suite of faults: how many points were broken, and that all recovered."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == FAULTS:
+                suite, points = value
+                counts[suite] += points
+    if counts:
+        terminalreporter.section("faults")
+        for suite, points in sorted(counts.items()):
+            terminalreporter.line(f"{suite}: {points} points broken, every one recovered by itself")
 
 
 @pytest.fixture(autouse=True)
