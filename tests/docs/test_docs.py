@@ -1,0 +1,115 @@
+"""What the documentation shows is run as it stands."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from rotators.testing import RotationService
+from rotators.testing.servers.fixtures import require_postgres
+from rotators.versions import SecretVersions
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def code_of(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def run_line_by_line(code: str, names: dict[str, Any]) -> None:
+    """Run statements; a comment ``# True`` is checked, and one that names an exception is awaited."""
+    lines = code.splitlines()
+    for statement in ast.parse(code).body:
+        source = "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
+        comment = lines[(statement.end_lineno or 0) - 1].partition("  # ")[2]
+        if "OperationalError" in comment:
+            with pytest.raises(psycopg2.OperationalError):
+                exec(source, names)  # noqa: S102  # our own documentation
+        elif comment == "True":
+            assert eval(source.partition("  #")[0], names) is True  # noqa: S307
+        else:
+            exec(source, names)  # noqa: S102
+
+
+@pytest.mark.server
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_postgres()
+    for name in ("ROTATION_CA_BUNDLE", "POWERTOOLS_METRICS_DISABLED", "POWERTOOLS_LOG_LEVEL"):
+        monkeypatch.setenv(name, "")
+    names: dict[str, Any] = {}
+    for code in code_of("tutorial/first-rotation.md"):
+        run_line_by_line(code, names)
+    assert not names["server"].process.running
+
+
+def test_the_rotator_of_the_how_to(rotation_service: RotationService) -> None:
+    accepted = {"first"}
+
+    class Api:
+        def __init__(self, key: str) -> None:
+            assert key in accepted
+            self.key = key
+
+        def add_key(self, key: str) -> None:
+            accepted.add(key)
+
+        def ping(self) -> None: ...
+
+    rotator, tests = code_of("how-to/write-a-rotator.md")
+    names: dict[str, Any] = {"Api": Api, "SecretVersions": SecretVersions}
+    exec(rotator, names)  # noqa: S102
+    exec(tests, names)  # noqa: S102
+    names["test_a_rotation"](rotation_service)
+
+
+def test_the_faults_of_the_how_to(rotation_service: RotationService) -> None:
+    class Api:
+        def __init__(self, key: str) -> None: ...
+
+        def add_key(self, key: str) -> None: ...
+
+        def ping(self) -> None: ...
+
+    names: dict[str, Any] = {"Api": Api, "SecretVersions": SecretVersions}
+    for code in code_of("how-to/write-a-rotator.md"):
+        exec(code, names)  # noqa: S102
+    names["test_an_answer_that_is_lost"](rotation_service)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_leads_nowhere(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_variable_is_in_the_reference_and_nothing_else() -> None:
+    reference = (ROOT / "docs/reference/settings.md").read_text()
+    documented = set(re.findall(r"`([A-Z][A-Z_]{5,})`", reference))
+    read = set()
+    for path in (ROOT / "rotators").rglob("*.py"):
+        if not {"testing", "cli"} & set(path.parts):
+            read |= set(
+                re.findall(
+                    r"""(?:text|flag|whole_number|seconds|choice|get)\(\s*"([A-Z][A-Z_]{5,})""", path.read_text()
+                )
+            )
+            read |= set(re.findall(r'"(EXCLUDE_[A-Z]+)"', path.read_text()))
+    assert read == documented - {"AWS_ENDPOINT_URL", "POWERTOOLS_LOG_LEVEL"}
+
+
+def test_the_errors_page_draws_the_tree() -> None:
+    from rotators import errors  # noqa: PLC0415
+
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    tree = re.search(r"::\n\n(.*?)\n\nEvery text", errors.__doc__ or "", re.DOTALL)
+    assert tree is not None
+    assert tree[1] in page
