@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from targets import ALTERNATING, SINGLE, PostgresTarget, Rotated, rotated
 
-from rotators.errors import LoginRefused, PairRefused
-from rotators.testing import STEPS, Application, RotationService
+from rotators.errors import LoginRefused, PairRefused, SecretsManagerDenied
+from rotators.testing import STEPS, Application, Refusal, RotationService
 
 
 @pytest.fixture
@@ -148,6 +149,21 @@ def test_reads_that_lag_behind_are_no_harm(
         assert subject.service.rotate(subject.arn, attempts=2).succeeded
     rotation_service.consistency_lag = 0
     subject.target.work(subject.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["p%40 w{o}r'd", "!$#:&?=", 'quo"te\\slash', " spaces ", "pässwörd-ü", "a@b/c;d,e`f"]
+)
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_a_password_of_any_characters_is_rotated_away(
+    target: PostgresTarget, rotation_service: RotationService, strategy: str, password: str
+) -> None:
+    application = target.make_application()
+    target.set_password(application.username, password)
+    subject = rotated(target, rotation_service, strategy, application=replace(application, password=password))
+    for _ in range(2):
+        assert subject.service.rotate(subject.arn).error is None
+        subject.target.work(subject.value)
 
 
 class TestWhenDatabaseAndSecretDisagree:
@@ -291,6 +307,16 @@ class TestTheAdminsSecret:
         error = self._refused(target, rotation_service, {**target.admin_secret(), **change})
         assert isinstance(error, PairRefused)
         assert "name the admin secret of the same server" in str(error)
+
+    def test_one_that_may_not_be_read_is_named(self, target: PostgresTarget, rotation_service: RotationService) -> None:
+        # The second read of createSecret is the admin's.
+        denied = Refusal("AccessDeniedException", "User is not authorized")
+        rotation_service.faults.fail("GetSecretValue", kind=denied, nth=2, step="createSecret")
+        error = self._refused(target, rotation_service, target.admin_secret())
+        assert isinstance(error, SecretsManagerDenied)
+        assert "allow the function's role secretsmanager:GetSecretValue" in str(error)
+        admin = rotation_service.client.describe_secret(SecretId="the-admin")["ARN"]
+        assert f"GetSecretValue for secret {admin} was refused" in str(error)
 
     def test_one_that_is_not_there_is_named(self, target: PostgresTarget, rotation_service: RotationService) -> None:
         error = self._refused(target, rotation_service, None)
