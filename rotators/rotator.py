@@ -9,7 +9,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -62,7 +62,7 @@ class RotationEvent:
     step: str
     secret_id: str
     version_id: str
-    rotation_token: str | None
+    rotation_token: str | None = field(repr=False)
 
     @classmethod
     def parse(cls, event: Any) -> RotationEvent:

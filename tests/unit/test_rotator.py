@@ -27,7 +27,7 @@ from rotators.errors import (
     VersionUnknown,
 )
 from rotators.logs import logger
-from rotators.rotator import Rotation, Rotator
+from rotators.rotator import Rotation, RotationEvent, Rotator
 from rotators.testing import INTERNAL, KMS_REFUSAL, STEPS, Refusal, RotationService
 from rotators.versions import SecretVersions
 
@@ -175,6 +175,13 @@ def test_the_rotation_token_goes_with_the_value_and_into_no_log(
     puts = [call.parameters for call in rotation_service.calls if call.operation == "PutSecretValue"]
     assert puts[-1]["RotationToken"] == "***"
     assert rotation.rotation_token not in log.getvalue()
+
+
+def test_no_repr_shows_a_secret(rotation_service: RotationService, versions: SecretVersions, secret: str) -> None:
+    rotation = rotation_service.stage(secret)
+    event = RotationEvent.parse(rotation.event("createSecret"))
+    assert rotation.rotation_token not in repr(event)
+    assert FIRST["key"] not in repr(versions.current(secret))
 
 
 def test_an_event_without_a_rotation_token_works_where_none_is_needed(
