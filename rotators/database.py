@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +16,7 @@ from rotators.rotator import Rotation, Rotator
 from rotators.settings import AUTO, DatabaseSettings
 from rotators.strategies.alternating_users import AlternatingUsers
 from rotators.strategies.base import DatabaseRotation, Strategy
+from rotators.strategies.dual_password import DualPassword
 from rotators.strategies.single_user import SingleUser
 
 if TYPE_CHECKING:
@@ -73,14 +75,20 @@ class DatabaseRotator(Rotator[Credentials]):
 
 def _choose(work: DatabaseRotation) -> Strategy:
     chosen = work.settings.strategy
-    if chosen == AUTO:
-        chosen = SingleUser.name if work.current.admin_arn is None else AlternatingUsers.name
-    if chosen == "dual-password":
+    if chosen == DualPassword.name and not work.engine.second_password:
         raise ConfigurationError(
             f"ROTATION_STRATEGY is dual-password, and a user of {work.engine.name} has one password at a time",
             "use alternating-users, which refuses no login either, or single-user",
         )
-    return SingleUser() if chosen == SingleUser.name else AlternatingUsers()
+    if chosen == AUTO and work.current.admin_arn is not None:
+        return AlternatingUsers()
+    if chosen == AUTO and work.engine.second_password:
+        return DualPassword(forced=False)
+    strategies: dict[str, Callable[[], Strategy]] = {
+        DualPassword.name: lambda: DualPassword(forced=True),
+        AlternatingUsers.name: AlternatingUsers,
+    }
+    return strategies.get(chosen, SingleUser)()
 
 
 def _ca_file(settings: DatabaseSettings) -> str | None:

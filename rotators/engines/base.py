@@ -8,6 +8,7 @@ Every method raises only errors of :mod:`rotators.errors`: a driver's exceptions
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
@@ -111,23 +112,61 @@ class OtherPassword(Protocol):
 
 
 @runtime_checkable
+class SecondPassword(Protocol):
+    """A session whose user can keep its present password beside a new one."""
+
+    def second_password_obstacle(self) -> str | None:
+        """What stands against it here (a version, or the grant that would change it); None where nothing does."""
+
+    def add_own_password(self, new: str, old: str) -> None:
+        """Add a password; the one before the present one ends.
+
+        Raises:
+            ServiceFailed: the present one is not ``old``: it was added already, perhaps.
+            PasswordRefused: the server's policy says no.
+        """
+
+
+@runtime_checkable
+class OtherSecondPassword(Protocol):
+    """An admin's session that can do the same for another user."""
+
+    adding_repeats: ClassVar[bool]
+    """Whether ``add_password`` may be asked for twice; else the second time would push the present one out."""
+
+    def check_user(self, user: str) -> None:
+        """See :class:`OtherPassword`."""
+
+    def add_password(self, user: str, new: str, old: str) -> None:
+        """Add a password to another user; ``old``, the present one, lives on, and no third one.
+
+        Raises:
+            PasswordRefused: the server's policy says no.
+            PermissionRefused: the admin may not.
+            UserNotRotatable: there is no such user, or it can't have two passwords.
+        """
+
+
+@runtime_checkable
 class TwinMaker(Protocol):
     """An admin's session that can make one user the equal of another."""
 
-    def check_twin(self, user: str, twin: str) -> None:
+    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
         """Find out whether :meth:`ensure_twin` would succeed, changing nothing.
 
         Raises:
             What ensure_twin would raise.
         """
 
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
+    def ensure_twin(self, user: str, twin: str, password: str, acquainted: Callable[[], bool]) -> None:
         """Make the twin if it is missing, level all that both may do, and set the twin's password last.
 
         Args:
             user: the one whose secret is current.
             twin: the other of the pair.
             password: the twin's, from now on.
+            acquainted: tells whether the secret has held the twin before, where the server itself can't tell whose
+                a user of that name is.
 
         Raises:
             PairRefused: the two are not a pair: the twin is somebody else's user.
@@ -142,6 +181,8 @@ class Engine(Protocol):
 
     name: ClassVar[str]
     default_port: ClassVar[int]
+    second_password: ClassVar[bool]
+    """Whether some version of it keeps two passwords for a user."""
     password_limits: ClassVar[PasswordLimits]
 
     def twin_name(self, username: str) -> str:

@@ -46,7 +46,7 @@ class AlternatingUsers:
             if work.settings.adopt_twin:
                 _keeper(session).check_user(twin)
             else:
-                _maker(session).check_twin(work.current.username, twin)
+                _maker(session).check_twin(work.current.username, twin, lambda: _held_before(work, twin))
         return work.current.replace(username=twin, password=work.new_password())
 
     def apply(self, work: DatabaseRotation) -> None:
@@ -68,7 +68,7 @@ class AlternatingUsers:
             if work.settings.adopt_twin:
                 _keeper(session).set_password(twin, work.pending.password)
             else:
-                _maker(session).ensure_twin(user, twin, work.pending.password)
+                _maker(session).ensure_twin(user, twin, work.pending.password, lambda: _held_before(work, twin))
         logger.info("the pending user is ready", user=twin)
 
     def _prove_current(self, work: DatabaseRotation) -> None:
@@ -89,6 +89,10 @@ class AlternatingUsers:
                     "the same user's password",
                 ) from None
             logger.warning("AWSCURRENT does not log in; the admin repairs the secret", reason=error.what)
+
+
+def _held_before(work: DatabaseRotation, twin: str) -> bool:
+    return work.previous is not None and work.previous.username == twin
 
 
 def _maker(session: Session) -> TwinMaker:

@@ -19,7 +19,7 @@ from rotators.logs import logger
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.strategies.base import DatabaseRotation
+    from rotators.strategies.base import DatabaseRotation, Login
 
 # Left for taking the label back, should the database stay silent.
 _TIME_TO_DEMOTE = 2.0
@@ -64,23 +64,27 @@ class SingleUser:
                 raise
             self._by_admin(work)
             return
-        old = login.credentials
-
-        def change(own: Session) -> None:
-            _own(own).set_own_password(work.pending.password, old.password)
-
         with login.session as session:
-            if old.password == work.pending.password:
+            if login.credentials.password == work.pending.password:
                 logger.info("the user has the pending password already", stage=login.stage)
                 work.rotation.promote()
                 return
             session.check_rotatable()
-            try:
-                _swap(work, session, change, lambda: work.connect(old))
-            except PermissionRefused:
-                if not _admin_may_reset(work):
-                    raise
-                self._by_admin(work)
+            self.change(work, login)
+
+    def change(self, work: DatabaseRotation, login: Login) -> None:
+        """Bring the user who is logged in to the pending password, and promote."""
+        old = login.credentials
+
+        def change(session: Session) -> None:
+            _own(session).set_own_password(work.pending.password, old.password)
+
+        try:
+            _swap(work, login.session, change, lambda: work.connect(old))
+        except PermissionRefused:
+            if not _admin_may_reset(work):
+                raise
+            self._by_admin(work)
 
     def _by_admin(self, work: DatabaseRotation) -> None:
         logger.warning("the admin sets the password", user=work.current.username)

@@ -61,6 +61,7 @@ class Application:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
+        self._reads = 0
         self._seen = threading.Condition(self._lock)
         self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(self.threads)]
 
@@ -86,6 +87,12 @@ class Application:
             goal = self.count.total + more
             self._seen.wait_for(lambda: self.count.total >= goal or self._failure is not None)
 
+    def wait_for_reads(self, more: int) -> None:
+        """Return when the secret has been read that many further times, or the application has ended."""
+        with self._seen:
+            goal = self._reads + more
+            self._seen.wait_for(lambda: self._reads >= goal or self._failure is not None)
+
     def _work(self) -> None:
         try:
             self._log_in_until_stopped()
@@ -102,6 +109,9 @@ class Application:
             if time.monotonic() >= good_until:
                 value = json.loads(self.client.get_secret_value(SecretId=self.secret_id)["SecretString"])
                 good_until = time.monotonic() + self.cache_seconds
+                with self._seen:
+                    self._reads += 1
+                    self._seen.notify_all()
             started = time.monotonic()
             try:
                 self.login(value)

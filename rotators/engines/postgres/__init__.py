@@ -28,6 +28,7 @@ class PostgresEngine:
 
     name: ClassVar[str] = "postgres"
     default_port: ClassVar[int] = 5432
+    second_password: ClassVar[bool] = False
     password_limits: ClassVar[PasswordLimits] = PasswordLimits()
 
     def twin_name(self, username: str) -> str:

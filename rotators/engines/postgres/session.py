@@ -131,14 +131,20 @@ class PostgresSession:
         self.require_password_role(user)
         self._set_password(sql.Identifier(user), user, new)
 
-    def check_twin(self, user: str, twin: str) -> None:
+    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:  # noqa: ARG002  # membership tells
         """Make the twin in a transaction, and roll it back."""
         self.require_writer()
         with self.rehearsal():
             twins.level(self, user, twin)
             self.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(twin)))
 
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
+    def ensure_twin(
+        self,
+        user: str,
+        twin: str,
+        password: str,
+        acquainted: Callable[[], bool],  # noqa: ARG002  # a role is a twin by its membership
+    ) -> None:
         """Make the twin, level both, set its password: in one transaction, the password last."""
         twins.hand_over_elsewhere(self, user, twin)
         with self.transaction():
