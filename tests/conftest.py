@@ -1,15 +1,21 @@
 """What every test has: the test kit's plugins, an AWS account that is none, and an eye on every log."""
 
+import contextlib
 import io
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from targets import PostgresTarget
+from targets import DUAL, MysqlTarget, PostgresTarget
 
 from rotators.logs import logger
 from rotators.passwords import PasswordPolicy
+from rotators.testing.servers import mysql
+from rotators.testing.servers import postgres as postgresql
+from rotators.testing.servers.mysql import MysqlServer
 from rotators.testing.servers.postgres import PostgresServer
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
@@ -19,10 +25,13 @@ _generated: set[str] = set()
 _written = io.StringIO()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever takes a server is a test of the server."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever takes a server is a test of the server; a strategy that its engine does not have is no test."""
+    absent = [item for item in items if _lacks_strategy(getattr(item, "callspec", None))]
+    config.hook.pytest_deselected(items=absent)
+    items[:] = [item for item in items if item not in absent]
     for item in items:
-        if {"postgres_server", "postgres"} & set(getattr(item, "fixturenames", ())):
+        if {"postgres_server", "postgres", "mysql_family", "target"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
 
@@ -38,6 +47,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("faults")
         for suite, points in sorted(counts.items()):
             terminalreporter.line(f"{suite}: {points} points broken, every one recovered by itself")
+
+
+def _lacks_strategy(callspec: Any) -> bool:
+    values = callspec.params.values() if callspec is not None else ()
+    return DUAL in values and any(isinstance(value, tuple) and value[0] == "postgresql" for value in values)
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +97,67 @@ def log() -> Iterator[io.StringIO]:
     logging.getLogger(logger.name).removeHandler(handler)
 
 
+def _scan(log: str, passwords: set[str]) -> None:
+    """No password that there ever was stands in a server's log."""
+    known = passwords | _generated
+    seen = [password for password in known if password in log]
+    assert not seen, f"{len(seen)} of {len(known)} passwords stand in the server's log"
+
+
 @pytest.fixture(scope="session")
 def postgres(postgres_server: PostgresServer) -> Iterator[PostgresTarget]:
     """PostgreSQL for the suites; at the end its log is scanned for every password there ever was."""
     target = PostgresTarget(postgres_server)
     yield target
     statements = postgres_server.log_text()
-    known = target.passwords | _generated
-    seen = [password for password in known if password in statements]
     assert statements.count("PASSWORD") > 0 or not _generated
-    assert not seen, f"{len(seen)} of {len(known)} passwords stand in the server's log"
+    _scan(statements, target.passwords)
+
+
+def _missing(product: str) -> str:
+    return f"{product} is not installed: see tools/databases and tools/mysql"
+
+
+def _servers(*kinds: str) -> list[Any]:
+    """A parameter for each server of these kinds; with CI=true one that is missing fails, else it is skipped."""
+    found: list[Any] = []
+    for kind in kinds:
+        installations: tuple[Any, ...] = (
+            postgresql.available() if kind == "postgresql" else tuple(i for i in mysql.available() if i.kind == kind)
+        )
+        for installation in installations:
+            version = f"-{installation.version}" if kind == "postgresql" else ""
+            found.append(pytest.param((kind, installation), id=f"{kind}{version}"))
+        if not installations:
+            found.append(pytest.param((kind, None), id=kind))
+    return found
+
+
+@contextlib.contextmanager
+def _target(kind: str, installation: Any) -> Iterator[Any]:
+    if installation is None:
+        (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(_missing(kind))
+    server: Any = PostgresServer(installation) if kind == "postgresql" else MysqlServer(installation)
+    with server:
+        made: Any = PostgresTarget(server) if kind == "postgresql" else MysqlTarget(server)
+        yield made
+        _scan(server.log_text(), made.passwords)
+
+
+@pytest.fixture(scope="session", params=_servers("postgresql", "mariadb", "mysql"))
+def target(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Every server of every engine, for the suites that all of them must pass."""
+    with _target(*request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", params=_servers("mariadb", "mysql"))
+def mysql_family(request: pytest.FixtureRequest) -> Iterator[MysqlTarget]:
+    """MariaDB and MySQL, for what is theirs."""
+    with _target(*request.param) as made:
+        yield made
+
+
+def pytest_report_header() -> str:
+    """Name the servers that were found."""
+    return f"servers: {', '.join(one.name for one in mysql.available()) or 'neither MariaDB nor MySQL'}"

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg2
+import pymysql
 from psycopg2 import sql
 
 from rotators.database import DatabaseRotator
+from rotators.engines.mysql import MariadbEngine, MysqlEngine
+from rotators.engines.mysql.accounts import native_hash
 from rotators.engines.postgres import PostgresEngine
 from rotators.environment import Environment
 from rotators.testing import RotationService
+from rotators.testing.servers.mysql import MysqlServer
 from rotators.testing.servers.postgres import PostgresServer
 from rotators.versions import SecretVersions
 
-SINGLE, ALTERNATING = "single-user", "alternating-users"
+SINGLE, ALTERNATING, DUAL = "single-user", "alternating-users", "dual-password"
 _numbers = itertools.count(1)
 
 
@@ -156,6 +160,104 @@ class PostgresTarget:
         return log.count("password authentication failed")
 
 
+class MysqlTarget:
+    """MySQL or MariaDB."""
+
+    strategies = frozenset({SINGLE, ALTERNATING, DUAL})
+    refusals = (pymysql.err.OperationalError,)
+
+    def __init__(self, server: MysqlServer) -> None:
+        self.server = server
+        self.kind = server.installation.kind
+        self.passwords: set[str] = set()
+
+    def make_application(self, username: str | None = None) -> Application:
+        name = username or f"app{next(_numbers)}_{secrets.token_hex(3)}"
+        password = secrets.token_urlsafe(18)
+        self.passwords.add(password)
+        database, own = self.database(name), f"{self.database(name)[:-1]}_own`"
+        account = f"{self.text(name)}@'%'"
+        for statement in (
+            f"CREATE DATABASE {database}",
+            f"CREATE TABLE {database}.granted AS SELECT 42 AS answer",
+            f"CREATE DATABASE {own}",
+            f"CREATE USER {account} {self._identified(password)}",
+            f"GRANT SELECT ON {database}.granted TO {account}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX ON {own}.* TO {account}",
+        ):
+            self.as_admin(statement)
+        return Application(name, password)
+
+    def _identified(self, password: str) -> str:
+        if self.kind == "mariadb":
+            # As a hash: MariaDB would log the password, and the log is scanned.
+            return f"IDENTIFIED BY PASSWORD '{native_hash(password)}'"
+        return f"IDENTIFIED BY {self.text(password)}"
+
+    @staticmethod
+    def text(value: str) -> str:
+        return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+    @staticmethod
+    def database(username: str) -> str:
+        return "`" + f"of_{username.removesuffix('_clone')}".replace("`", "``") + "`"
+
+    def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
+        return self.server.secret(application.username, application.password, **extra)
+
+    def admin_secret(self) -> dict[str, Any]:
+        return self.server.admin_secret()
+
+    def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
+        versions = SecretVersions(service.client, patience=0.5)
+        environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
+        engine = MariadbEngine() if self.kind == "mariadb" else MysqlEngine()
+        return DatabaseRotator(engine, versions, environment)
+
+    @contextlib.contextmanager
+    def session(self, secret: Mapping[str, Any]) -> Iterator[Any]:
+        connection = self.server.connect(secret["username"], secret["password"])
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            yield cursor
+
+    def log_in(self, secret: Mapping[str, Any]) -> None:
+        self.server.connect(secret["username"], secret["password"]).close()
+
+    def work(self, secret: Mapping[str, Any]) -> None:
+        database = self.database(secret["username"])
+        own = f"{database[:-1]}_own`"
+        with self.session(secret) as cursor:
+            for statement in (
+                f"SELECT answer FROM {database}.granted",
+                f"CREATE TABLE IF NOT EXISTS {own}.own (n int)",
+                f"ALTER TABLE {own}.own ALTER n SET DEFAULT 7",
+                f"INSERT INTO {own}.own VALUES (1)",
+            ):
+                cursor.execute(statement)
+
+    def set_password(self, username: str, password: str) -> None:
+        self.passwords.add(password)
+        identified = self._identified(password)
+        if self.kind == "mariadb":
+            identified = f"IDENTIFIED VIA mysql_native_password USING '{native_hash(password)}'"
+        self.server.query(f"ALTER USER {self.text(username)}@'%' {identified}")
+
+    def as_admin(self, statement: str) -> Any:
+        admin = self.server.admin
+        with self.session({"username": admin.username, "password": admin.password}) as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def log_mark(self) -> int:
+        return len(self.server.general_log())
+
+    def log_since(self, mark: int) -> str:
+        return self.server.general_log()[mark:]
+
+    def failed_logins(self, log: str) -> int:
+        return log.count("Access denied")
+
+
 @dataclass(frozen=True)
 class Rotated:
     """A secret of an application under rotation by one strategy."""
@@ -187,11 +289,11 @@ def rotated(target: Any, service: RotationService, strategy: str, **extra: Any) 
     Args:
         extra: further keys of the secret, or variables of the function (in capitals).
     """
-    variables = {key: value for key, value in extra.items() if key.isupper()}
+    variables = {"ROTATION_STRATEGY": strategy} | {key: value for key, value in extra.items() if key.isupper()}
     keys = {key: value for key, value in extra.items() if not key.isupper()}
     application = keys.pop("application", None) or target.make_application()
     rotator = target.rotator(service, **variables)
-    if strategy == ALTERNATING:
+    if strategy != SINGLE:
         admin = service.create_secret(f"admin-{secrets.token_hex(4)}", target.admin_secret(), rotator)
         keys = {"masterarn": admin, **keys}
     arn = service.create_secret(f"secret-of-{secrets.token_hex(4)}", target.secret(application, **keys), rotator)

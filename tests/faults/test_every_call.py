@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from recovery import recovers, survives
-from targets import ALTERNATING, SINGLE, PostgresTarget, rotated
+from targets import ALTERNATING, DUAL, SINGLE, rotated
 
 from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
 
@@ -14,7 +14,7 @@ from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
 FOUND = ("AWSCURRENT", "AWSPENDING")
 
 
-@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
 @pytest.mark.parametrize(
     ("when", "kind"),
     [
@@ -29,7 +29,7 @@ FOUND = ("AWSCURRENT", "AWSPENDING")
     ],
 )
 def test_every_call(
-    postgres: PostgresTarget,
+    target: Any,
     rotation_service: RotationService,
     record_property: Any,
     *,
@@ -37,7 +37,7 @@ def test_every_call(
     kind: Any,
     when: Any,
 ) -> None:
-    subject = rotated(postgres, rotation_service, strategy)
+    subject = rotated(target, rotation_service, strategy)
     before = len(rotation_service.calls)
     assert rotation_service.rotate(subject.arn).succeeded
     steps = len([call for call in rotation_service.calls[before:] if call.step])

@@ -3,82 +3,89 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from recovery import recovers, survives
-from targets import ALTERNATING, SINGLE, PostgresTarget, Rotated, rotated
+from targets import ALTERNATING, DUAL, SINGLE, Rotated, rotated
 
 from rotators.testing import RotationService
 from rotators.testing.proxy import PacketProxy
 
 
+@pytest.fixture
+def proxy(target: Any) -> Iterator[PacketProxy]:
+    with PacketProxy(target.server.host, target.server.port) as proxy:
+        yield proxy
+
+
 def go_through(proxy: PacketProxy, subject: Rotated) -> None:
     """Have the function reach its server through the proxy only."""
     secrets = [subject.arn]
-    if subject.strategy == ALTERNATING:
+    if subject.strategy != SINGLE:
         secrets.append(subject.value["masterarn"])
     for arn in secrets:
         value = {**subject.service.value(arn), "port": proxy.port}
         subject.service.client.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
 
 
-@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
 @pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
 def test_every_packet(
-    postgres: PostgresTarget,
-    postgres_proxy: PacketProxy,
+    target: Any,
+    proxy: PacketProxy,
     rotation_service: RotationService,
     record_property: Any,
     *,
     strategy: str,
     fault: str,
 ) -> None:
-    subject = rotated(postgres, rotation_service, strategy)
-    go_through(postgres_proxy, subject)
+    subject = rotated(target, rotation_service, strategy)
+    go_through(proxy, subject)
     # The first rotation makes the twin: it is broken too, in test_the_first_rotation.
     assert rotation_service.rotate(subject.arn).succeeded
-    postgres_proxy.settle()
-    postgres_proxy.reset()
+    proxy.settle()
+    proxy.reset()
     assert rotation_service.rotate(subject.arn).succeeded
-    points = postgres_proxy.points()
-    assert len(points) > 30
+    points = proxy.points()
+    assert len(points) > 20
     for point in points:
         where = f"{fault} {point} ({strategy})"
-        postgres_proxy.reset()
-        getattr(postgres_proxy, fault)(*point)
+        proxy.reset()
+        getattr(proxy, fault)(*point)
         rotation = rotation_service.rotate(subject.arn)
-        postgres_proxy.settle()
-        postgres_proxy.reset()
+        proxy.settle()
+        proxy.reset()
         survives(subject, ("AWSCURRENT", "AWSPENDING"), where)
         recovers(subject, rotation, where)
-        postgres_proxy.settle()
-    record_property("faults", (f"{strategy}: packets to PostgreSQL", len(points)))
+        proxy.settle()
+    record_property("faults", (f"{strategy}: packets to the database", len(points)))
 
 
 @pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
 def test_the_first_rotation_which_makes_the_twin(
-    postgres: PostgresTarget,
-    postgres_proxy: PacketProxy,
+    target: Any,
+    proxy: PacketProxy,
     rotation_service: RotationService,
     record_property: Any,
     fault: str,
 ) -> None:
-    subject = rotated(postgres, rotation_service, ALTERNATING)
-    go_through(postgres_proxy, subject)
+    subject = rotated(target, rotation_service, ALTERNATING)
+    go_through(proxy, subject)
     assert rotation_service.rotate(subject.arn).succeeded
     # Only setSecret's connections make anything: the last but one is the admin's that makes the twin.
-    admins = [point for point in postgres_proxy.points() if point.connection == 4]
+    admins = [point for point in proxy.points() if point.connection == 4]
     for point in admins:
-        fresh = rotated(postgres, rotation_service, ALTERNATING)
-        go_through(postgres_proxy, fresh)
-        postgres_proxy.reset()
-        getattr(postgres_proxy, fault)(*point)
+        fresh = rotated(target, rotation_service, ALTERNATING)
+        go_through(proxy, fresh)
+        proxy.reset()
+        getattr(proxy, fault)(*point)
         rotation = rotation_service.rotate(fresh.arn)
-        postgres_proxy.settle()
-        postgres_proxy.reset()
+        proxy.settle()
+        proxy.reset()
         where = f"{fault} {point} of the first rotation"
         survives(fresh, ("AWSCURRENT",), where)
         recovers(fresh, rotation, where)
-        postgres_proxy.settle()
+        proxy.settle()
     record_property("faults", ("alternating-users: packets of the first rotation", len(admins)))
