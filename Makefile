@@ -37,7 +37,7 @@ format: $(VENV)/.dev ## Format the code
 lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 	@cd requirements && ../$(bin)/$(lock) --upgrade uv.in --output-file uv.txt
 	@$(bin)/$(lock) --upgrade pyproject.toml --extra demo requirements/build.in --output-file requirements/demo.txt
-	@$(bin)/$(lock) --upgrade pyproject.toml --extra demo --group dev requirements/build.in requirements/uv.in \
+	@$(bin)/$(lock) --upgrade pyproject.toml --extra all --group dev requirements/build.in requirements/uv.in \
 		--output-file requirements/dev.txt
 
 clean: ## Remove what was set up and what tests left
