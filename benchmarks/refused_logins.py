@@ -1,13 +1,14 @@
 """Logins that an application is refused while its secret rotates, side by side in one run.
 
     python benchmarks/refused_logins.py
+    python benchmarks/refused_logins.py --server mariadb
     python benchmarks/refused_logins.py --also template=template_single:lambda_handler --ca-copy /etc/pki/tls/cert.pem
 
-Each contender rotates a secret of its own on the same real PostgreSQL, one after the other, under two applications:
+Each contender rotates a secret of its own on the same real server, one after the other, under two applications:
 one reads the secret before every login, one keeps what it read for a second. Secrets Manager is simulated; --latency
 gives each of its calls the time it takes in a Region.
 
-A contender is ours (single-user, alternating-users) or any other Lambda handler that takes AWS's event.
+A contender is one of our strategies or any other Lambda handler that takes AWS's event.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
 import shutil
 import statistics
 import sys
@@ -23,21 +25,49 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg2
+import pymysql
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from rotators.database import DatabaseRotator
+from rotators.engines.mysql import MariadbEngine, MysqlEngine
 from rotators.engines.postgres import PostgresEngine
 from rotators.engines.postgres.session import PostgresSession
 from rotators.environment import Environment
 from rotators.logs import logger
 from rotators.testing import Application, RotationService
+from rotators.testing.servers import mysql
 from rotators.testing.servers.postgres import PostgresServer
 from rotators.versions import SecretVersions
 
-OURS = ("single-user", "alternating-users")
+OURS = {
+    "postgresql": ("single-user", "alternating-users"),
+    "mariadb": ("single-user", "dual-password", "alternating-users"),
+    "mysql": ("single-user", "dual-password", "alternating-users"),
+}
+REFUSALS = (psycopg2.OperationalError, pymysql.err.OperationalError)
+
+
+def start(kind: str) -> Any:
+    """The newest server of a kind on this machine."""
+    if kind == "postgresql":
+        return PostgresServer()
+    found = [installation for installation in mysql.available() if installation.kind == kind]
+    if not found:
+        raise SystemExit(f"{kind} is not installed here: see tools/databases")
+    return mysql.MysqlServer(found[0])
+
+
+def make_user(server: Any, name: str) -> tuple[str, str]:
+    """An application's user."""
+    if isinstance(server, PostgresServer):
+        login = server.create_app_user(name)
+        return login.username, login.password
+    password = secrets.token_urlsafe(18)
+    server.query(f"CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'")
+    return name, password
 
 
 class Spans:
@@ -66,16 +96,18 @@ class Spans:
             self._moved = time.perf_counter()
 
 
-def contender(name: str, path: str | None, service: RotationService, server: PostgresServer) -> Any:
+def contender(name: str, path: str | None, kind: str, service: RotationService, server: Any) -> Any:
     """A handler to rotate with."""
     if path is not None:
         module, _, attribute = path.partition(":")
         return getattr(importlib.import_module(module), attribute)
     variables = {"ROTATION_CA_BUNDLE": str(server.ca_file), "ROTATION_STRATEGY": name}
-    return DatabaseRotator(PostgresEngine(), SecretVersions(service.client), Environment(variables))
+    engines = {"postgresql": PostgresEngine, "mariadb": MariadbEngine, "mysql": MysqlEngine}
+    return DatabaseRotator(engines[kind](), SecretVersions(service.client), Environment(variables))
 
 
-def main(
+def main(  # noqa: PLR0917  # how typer declares options
+    server_kind: Annotated[str, typer.Option("--server", help="postgresql, mariadb or mysql.")] = "postgresql",
     rotations: Annotated[int, typer.Option(min=1, help="Rotations of each contender.")] = 15,
     pause: Annotated[float, typer.Option(min=0, help="Seconds between two rotations.")] = 1.3,
     latency: Annotated[float, typer.Option(min=0, help="Milliseconds that a call to Secrets Manager takes.")] = 0,
@@ -92,10 +124,10 @@ def main(
     os.environ.setdefault("SECRETS_MANAGER_ENDPOINT", "https://secretsmanager.eu-west-1.amazonaws.com")
     logging.getLogger(logger.name).setLevel(logging.CRITICAL)
     logging.getLogger().setLevel(logging.CRITICAL)
-    paths: dict[str, str | None] = dict.fromkeys(OURS)
+    paths: dict[str, str | None] = dict.fromkeys(OURS[server_kind])
     paths |= dict(entry.split("=", 1) for entry in also or [])
     console = Console(width=112)
-    with PostgresServer() as server, RotationService() as service:
+    with start(server_kind) as server, RotationService() as service:
         console.print(
             f"{server.installation.name}, {rotations} rotations each, {latency:g} ms a call, {os.cpu_count()} cores"
         )
@@ -107,12 +139,12 @@ def main(
             service.faults.hooks.append(lambda _operation, _when: time.sleep(latency / 2000))
         table = Table("handler", "application", "logins", "refused", "of all", "a rotation", "longest refusal")
         for name, path in paths.items():
-            handler = contender(name, path, service, server)
-            user = server.create_app_user(f"user of {name}")
+            handler = contender(name, path, server_kind, service, server)
+            user, password = make_user(server, f"of-{name}"[:26])
             keys = {}
-            if "alternating" in name:
+            if name in {"alternating-users", "dual-password"}:
                 keys["masterarn"] = service.create_secret(f"admin-{name}", server.admin_secret(), handler)
-            arn = service.create_secret(name, server.secret(user.username, user.password, **keys), handler)
+            arn = service.create_secret(name, server.secret(user, password, **keys), handler)
             reads, keeps = (run_application(service, server, arn, cache) for cache in (0.0, 1.0))
             with reads, keeps:
                 for _ in track(range(rotations), name, console=console, transient=True):
@@ -138,13 +170,13 @@ def main(
             )
 
 
-def run_application(service: RotationService, server: PostgresServer, arn: str, cache: float) -> Application:
+def run_application(service: RotationService, server: Any, arn: str, cache: float) -> Application:
     """An application that logs in all the while."""
 
     def log_in(secret: Any) -> None:
         server.connect(secret["username"], secret["password"]).close()
 
-    return Application(service.client, arn, log_in, (psycopg2.OperationalError,), cache_seconds=cache)
+    return Application(service.client, arn, log_in, REFUSALS, cache_seconds=cache)
 
 
 if __name__ == "__main__":

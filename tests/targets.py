@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import psycopg2
 import pymysql
 from psycopg2 import sql
+from pymysql.constants import ER
 
 from rotators.database import DatabaseRotator
 from rotators.engines.mysql import MariadbEngine, MysqlEngine
@@ -132,6 +133,45 @@ class PostgresTarget:
             ):
                 cursor.execute(sql.SQL(statement).format(**names))
 
+    grants_follow_at_once = True
+
+    def share(self, application: Application) -> None:
+        self._on_schema(application, "CREATE TABLE {schema}.shared AS SELECT 1 AS n")
+
+    def grant_shared(self, application: Application) -> None:
+        self._on_schema(application, "GRANT SELECT ON {schema}.shared TO {user}")
+
+    def revoke_shared(self, application: Application) -> None:
+        self._on_schema(application, "REVOKE SELECT ON {schema}.shared FROM {user}")
+
+    def limit_connections(self, application: Application, limit: int) -> None:
+        self._on_schema(application, f"ALTER ROLE {{user}} CONNECTION LIMIT {limit}")
+
+    def _on_schema(self, application: Application, statement: str) -> None:
+        names = {
+            "schema": sql.Identifier(f"of_{application.username}"[:60]),
+            "user": sql.Identifier(application.username),
+        }
+        self.as_superuser(sql.SQL(statement).format(**names))
+
+    def create_table(self, secret: Mapping[str, Any], number: int) -> None:
+        self._run(secret, f"CREATE TABLE {{schema}}.t{number} (n int)")
+
+    def alter_table(self, secret: Mapping[str, Any], number: int) -> None:
+        self._run(secret, f"ALTER TABLE {{schema}}.t{number} ALTER n SET DEFAULT {number}")
+
+    def reads_shared(self, secret: Mapping[str, Any]) -> bool:
+        try:
+            self._run(secret, "SELECT n FROM {schema}.shared")
+        except psycopg2.errors.InsufficientPrivilege:
+            return False
+        return True
+
+    def _run(self, secret: Mapping[str, Any], statement: str) -> None:
+        schema = sql.Identifier(f"of_{secret['username'].removesuffix('_clone')}"[:60])
+        with self.session(secret) as cursor:
+            cursor.execute(sql.SQL(statement).format(schema=schema))
+
     def set_password(self, username: str, password: str) -> None:
         self.passwords.add(password)
         with contextlib.closing(self.server.superuser()) as connection, connection.cursor() as cursor:
@@ -241,6 +281,45 @@ class MysqlTarget:
         if self.kind == "mariadb":
             identified = f"IDENTIFIED VIA mysql_native_password USING '{native_hash(password)}'"
         self.server.query(f"ALTER USER {self.text(username)}@'%' {identified}")
+
+    # What is granted to one user reaches the other at the next rotation.
+    grants_follow_at_once = False
+
+    def share(self, application: Application) -> None:
+        self.server.query(f"CREATE TABLE {self.database(application.username)}.shared AS SELECT 1 AS n")
+
+    def grant_shared(self, application: Application) -> None:
+        database = self.database(application.username)
+        self.as_admin(f"GRANT SELECT ON {database}.shared TO {self.text(application.username)}@'%'")
+
+    def revoke_shared(self, application: Application) -> None:
+        database = self.database(application.username)
+        with contextlib.suppress(pymysql.err.ProgrammingError, pymysql.err.OperationalError):  # there is no such grant
+            self.as_admin(f"REVOKE SELECT ON {database}.shared FROM {self.text(application.username)}@'%'")
+
+    def limit_connections(self, application: Application, limit: int) -> None:
+        account = f"{self.text(application.username)}@'%'"
+        self.as_admin(f"ALTER USER {account} WITH MAX_USER_CONNECTIONS {limit}")
+
+    def create_table(self, secret: Mapping[str, Any], number: int) -> None:
+        self._run(secret, f"CREATE TABLE {self.database(secret['username'])[:-1]}_own`.t{number} (n int)")
+
+    def alter_table(self, secret: Mapping[str, Any], number: int) -> None:
+        own = f"{self.database(secret['username'])[:-1]}_own`"
+        self._run(secret, f"ALTER TABLE {own}.t{number} ALTER n SET DEFAULT {number}")
+
+    def reads_shared(self, secret: Mapping[str, Any]) -> bool:
+        try:
+            self._run(secret, f"SELECT n FROM {self.database(secret['username'])}.shared")
+        except pymysql.err.OperationalError as error:
+            if error.args[0] != ER.TABLEACCESS_DENIED_ERROR:
+                raise
+            return False
+        return True
+
+    def _run(self, secret: Mapping[str, Any], statement: str) -> None:
+        with self.session(secret) as cursor:
+            cursor.execute(statement)
 
     def as_admin(self, statement: str) -> Any:
         admin = self.server.admin
