@@ -243,6 +243,21 @@ class TestMariadb:
         )
         fails(subject, errors.UserNotRotatable, "logs in by the plugin unix_socket")
 
+    def test_ed25519_is_refused_with_the_reason(self, mariadb: MysqlTarget, rotation_service: RotationService) -> None:
+        subject = rotated(mariadb, rotation_service, ALTERNATING)
+        name = mariadb.text(subject.application.username)
+        mariadb.server.query("INSTALL SONAME 'auth_ed25519'")
+        try:
+            # As the password of a user of its own: MariaDB logs it.
+            mariadb.server.query(f"ALTER USER {name}@'%' IDENTIFIED VIA ed25519 USING PASSWORD('of-no-other-user')")
+            edit(subject, password="of-no-other-user")
+            failed = subject.service.rotate(subject.arn)
+            assert type(failed.error) is errors.UserNotRotatable
+            assert "ed25519" in str(failed.error)
+        finally:
+            mariadb.server.query(f"DROP USER {name}@'%'")
+            mariadb.server.query("UNINSTALL SONAME 'auth_ed25519'")
+
     def test_one_behind_a_secret_that_says_mysql_is_served_as_what_it_is(
         self, mariadb: MysqlTarget, rotation_service: RotationService
     ) -> None:
