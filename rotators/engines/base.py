@@ -154,19 +154,24 @@ class TwinMaker(Protocol):
     def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
         """Find out whether :meth:`ensure_twin` would succeed, changing nothing.
 
+        Args:
+            user: the one whose secret is current.
+            twin: the other of the pair.
+            acquainted: tells whether the secret has held the twin before, where the server itself can't tell whose
+                a user of that name is.
+
         Raises:
-            What ensure_twin would raise.
+            PairRefused: the twin is somebody else's user.
+            And what ensure_twin would raise.
         """
 
-    def ensure_twin(self, user: str, twin: str, password: str, acquainted: Callable[[], bool]) -> None:
+    def ensure_twin(self, user: str, twin: str, password: str) -> None:
         """Make the twin if it is missing, level all that both may do, and set the twin's password last.
 
         Args:
             user: the one whose secret is current.
             twin: the other of the pair.
             password: the twin's, from now on.
-            acquainted: tells whether the secret has held the twin before, where the server itself can't tell whose
-                a user of that name is.
 
         Raises:
             PairRefused: the two are not a pair: the twin is somebody else's user.

@@ -68,7 +68,7 @@ class AlternatingUsers:
             if work.settings.adopt_twin:
                 _keeper(session).set_password(twin, work.pending.password)
             else:
-                _maker(session).ensure_twin(user, twin, work.pending.password, lambda: _held_before(work, twin))
+                _maker(session).ensure_twin(user, twin, work.pending.password)
         logger.info("the pending user is ready", user=twin)
 
     def _prove_current(self, work: DatabaseRotation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import OtherPassword, OwnPassword, Session, Staged
@@ -62,7 +63,7 @@ class SingleUser:
         except LoginRefused:
             if not _admin_may_reset(work):
                 raise
-            self._by_admin(work)
+            self._by_admin(work, label_first=False)
             return
         with login.session as session:
             if login.credentials.password == work.pending.password:
@@ -80,20 +81,22 @@ class SingleUser:
             _own(session).set_own_password(work.pending.password, old.password)
 
         try:
-            _swap(work, login.session, change, lambda: work.connect(old))
+            # The label may go first only from the password that is in force: moving it from another would take
+            # AWSPREVIOUS off the one version that still logs in, should we be killed before the commit.
+            _swap(work, login.session, change, lambda: work.connect(old), label_first=login.stage == "AWSCURRENT")
         except PermissionRefused:
             if not _admin_may_reset(work):
                 raise
-            self._by_admin(work)
+            self._by_admin(work, label_first=login.stage == "AWSCURRENT")
 
-    def _by_admin(self, work: DatabaseRotation) -> None:
+    def _by_admin(self, work: DatabaseRotation, *, label_first: bool) -> None:
         logger.warning("the admin sets the password", user=work.current.username)
 
         def change(session: Session) -> None:
             _admin(session).set_password(work.pending.username, work.pending.password)
 
         with work.connect_admin() as session:
-            _swap(work, session, change, work.connect_admin)
+            _swap(work, session, change, work.connect_admin, label_first=label_first)
 
 
 def _admin_may_reset(work: DatabaseRotation) -> bool:
@@ -120,10 +123,12 @@ def _swap(
     session: Session,
     change: Callable[[Session], None],
     reconnect: Callable[[], Session],
+    *,
+    label_first: bool,
 ) -> None:
     """Change the password and move the label, as close together as the database allows."""
-    if not isinstance(session, Staged):
-        change(session)
+    if not (label_first and isinstance(session, Staged)):
+        _make(session, change)
         work.rotation.promote()
         return
     promoted = False
@@ -161,7 +166,7 @@ def _settle(
         if known_old:
             try:
                 with reconnect() as session:
-                    _stage(session, change)
+                    _make(session, change)
             except (PermissionRefused, PasswordRefused, UserNotRotatable):
                 break
             except ServiceError as failure:
@@ -178,7 +183,6 @@ def _settle(
     raise error
 
 
-def _stage(session: Session, change: Callable[[Session], None]) -> None:
-    if isinstance(session, Staged):
-        with session.staged():
-            change(session)
+def _make(session: Session, change: Callable[[Session], None]) -> None:
+    with session.staged() if isinstance(session, Staged) else nullcontext():
+        change(session)

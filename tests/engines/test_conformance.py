@@ -179,6 +179,29 @@ class TestWhenDatabaseAndSecretDisagree:
         assert subject.service.rotate(subject.arn).succeeded
         target.work(subject.value)
 
+    @pytest.mark.parametrize("strategy", [SINGLE, DUAL])
+    @pytest.mark.parametrize("nth", [1, 2, 3, 4])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_the_former_password_is_never_lost_though_the_process_is_killed(
+        self, target: Any, rotation_service: RotationService, *, strategy: str, nth: int, when: Any
+    ) -> None:
+        """The label must not leave the one version that works before another does."""
+        subject = rotated(target, rotation_service, strategy)
+        subject.service.rotate(subject.arn)
+        subject.service.rotate(subject.arn)
+        target.set_password(subject.application.username, subject.service.value(subject.arn, "AWSPREVIOUS")["password"])
+        rotation = subject.service.stage(subject.arn)
+        subject.service.faults.fail(when=when, kind="crash", step="setSecret", nth=nth)
+        killed = subject.service.retry(subject.arn)
+        stages = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+        assert any(subject.logs_in(stage) for stage in stages)
+        # With two passwords setSecret moves no label, and makes a call less.
+        assert killed.succeeded == (strategy == DUAL and nth == 4 and not killed.error)
+        if not killed.succeeded:
+            assert subject.service.retry(subject.arn).error is None
+        assert subject.service.labels(subject.arn)[rotation.token] == ["AWSCURRENT"]
+        target.work(subject.value)
+
     def test_a_single_user_with_the_pending_password_is_promoted(
         self, target: Any, rotation_service: RotationService
     ) -> None:

@@ -168,6 +168,19 @@ def test_a_clone_made_by_awss_template_is_put_right(pair: Pair) -> None:
     pair.target.work(pair.subject.value)
 
 
+def test_a_twin_that_was_half_made_is_finished_though_a_right_was_revoked_since(pair: Pair) -> None:
+    app, db = pair.account(pair.first), pair.database
+    pair.root(f"CREATE TABLE {db}.t (a int)")
+    pair.root(f"GRANT SELECT, DELETE ON {db}.t TO {app}")
+    service = pair.subject.service
+    service.faults.fail("GetSecretValue", step="testSecret")
+    assert service.rotate(pair.subject.arn).failed_step == "testSecret"
+    pair.root(f"REVOKE DELETE ON {db}.t FROM {app}")
+    assert service.retry(pair.subject.arn).error is None
+    pair.equal()
+    pair.rotate()
+
+
 def test_a_stranger_who_may_do_more_is_left_alone(pair: Pair) -> None:
     stranger = pair.target.make_application(pair.twin + "x")
     twin = pair.account(pair.twin)

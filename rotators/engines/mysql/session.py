@@ -105,9 +105,9 @@ class _Session:
         self._require_admin()
         twins.check(self, user, twin, acquainted)
 
-    def ensure_twin(self, user: str, twin: str, password: str, acquainted: Callable[[], bool]) -> None:
+    def ensure_twin(self, user: str, twin: str, password: str) -> None:
         """Level the pair, and set the password on every host of the twin that the user has too."""
-        twins.level(self, user, twin, acquainted)
+        twins.level(self, user, twin)
         for host in self.hosts(user):
             self.give_password(self.account(twin, host), self.describe(user, host).plugin, password)
 

@@ -138,13 +138,7 @@ class PostgresSession:
             twins.level(self, user, twin)
             self.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(twin)))
 
-    def ensure_twin(
-        self,
-        user: str,
-        twin: str,
-        password: str,
-        acquainted: Callable[[], bool],  # noqa: ARG002  # a role is a twin by its membership
-    ) -> None:
+    def ensure_twin(self, user: str, twin: str, password: str) -> None:
         """Make the twin, level both, set its password: in one transaction, the password last."""
         twins.hand_over_elsewhere(self, user, twin)
         with self.transaction():
