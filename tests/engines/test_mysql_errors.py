@@ -215,6 +215,36 @@ def test_an_application_that_keeps_its_secret_is_never_refused(
     assert application.count.total > 10
 
 
+@pytest.mark.parametrize("strategy", [SINGLE, DUAL, ALTERNATING])
+def test_a_password_that_mysqls_policy_refuses_changes_nothing_and_is_let_go(
+    mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str
+) -> None:
+    if mysql_family.kind == "mariadb":
+        pytest.skip("MariaDB sees hashes only, and can't judge them")
+    subject = rotated(mysql_family, rotation_service, strategy)
+    before = subject.value
+    username = before["username"] + ("_clone" if strategy == ALTERNATING else "")
+    mysql_family.server.query("INSTALL COMPONENT 'file://component_validate_password'")
+    try:
+        rotation = subject.service.stage(subject.arn)
+        subject.service.client.put_secret_value(
+            SecretId=subject.arn,
+            ClientRequestToken=rotation.token,
+            SecretString=json.dumps({**before, "username": username, "password": "too-simple"}),
+            VersionStages=["AWSPENDING"],
+        )
+        failed = subject.service.retry(subject.arn)
+        assert type(failed.error) is errors.PasswordRefused, failed.error
+        assert failed.failed_step == "setSecret"
+        assert rotation.token not in subject.service.labels(subject.arn)
+        assert subject.value == before
+        mysql_family.work(before)
+        assert subject.service.rotate(subject.arn).error is None
+        mysql_family.work(subject.value)
+    finally:
+        mysql_family.server.query("UNINSTALL COMPONENT 'file://component_validate_password'")
+
+
 class TestMariadb:
     @pytest.fixture
     def mariadb(self, mysql_family: MysqlTarget) -> MysqlTarget:
@@ -242,6 +272,22 @@ class TestMariadb:
             f"ALTER USER {name}@'%' IDENTIFIED VIA mysql_native_password USING '{stored}' OR unix_socket"
         )
         fails(subject, errors.UserNotRotatable, "logs in by the plugin unix_socket")
+
+    def test_a_server_that_takes_no_hashes_says_which_setting_to_change(
+        self, mariadb: MysqlTarget, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(mariadb, rotation_service, SINGLE)
+        mariadb.server.query("INSTALL SONAME 'simple_password_check'")
+        try:
+            failed = subject.service.rotate(subject.arn)
+            assert type(failed.error) is errors.PermissionRefused
+            assert "strict_password_validation=OFF" in str(failed.error)
+            mariadb.server.query("SET GLOBAL strict_password_validation = OFF")
+            assert subject.service.retry(subject.arn).error is None
+            mariadb.work(subject.value)
+        finally:
+            mariadb.server.query("SET GLOBAL strict_password_validation = ON")
+            mariadb.server.query("UNINSTALL SONAME 'simple_password_check'")
 
     def test_ed25519_is_refused_with_the_reason(self, mariadb: MysqlTarget, rotation_service: RotationService) -> None:
         subject = rotated(mariadb, rotation_service, ALTERNATING)

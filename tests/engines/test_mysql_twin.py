@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pymysql
 import pytest
 from targets import ALTERNATING, MysqlTarget, Rotated, rotated
 
@@ -119,6 +120,46 @@ def test_roles_with_and_without_their_option_and_the_default_one(pair: Pair) -> 
     pair.root(f"REVOKE '{names[0]}' FROM {app}")
     pair.rotate()
     pair.equal()
+
+
+def test_proxies_with_and_without_their_option(pair: Pair) -> None:
+    app = pair.account(pair.first)
+    others = [pair.target.make_application().username for _ in range(2)]
+    for other, option in zip(others, ("", " WITH GRANT OPTION"), strict=True):
+        pair.root(f"GRANT PROXY ON {pair.account(other)} TO {app}{option}")
+    failed = pair.subject.service.rotate(pair.subject.arn)
+    assert isinstance(failed.error, PermissionRefused)
+    assert failed.failed_step == "createSecret"
+    assert "GRANT PROXY ON" in str(failed.error)
+    anybody = "''@'%'" if pair.target.kind == "mariadb" else "''@''"
+    pair.root(f"GRANT PROXY ON {anybody} TO 'admin'@'%' WITH GRANT OPTION")
+    try:
+        assert pair.subject.service.retry(pair.subject.arn).error is None
+        pair.equal()
+        pair.root(f"REVOKE PROXY ON {pair.account(others[0])} FROM {app}")
+        pair.rotate()
+        pair.equal()
+    finally:
+        pair.root(f"REVOKE PROXY ON {anybody} FROM 'admin'@'%'")
+
+
+def test_partial_revokes(pair: Pair) -> None:
+    if pair.target.kind == "mariadb":
+        pytest.skip("MariaDB has none")
+    app = pair.account(pair.first)
+    pair.root("SET GLOBAL partial_revokes = ON")
+    try:
+        pair.root(f"GRANT SELECT ON *.* TO {app}")
+        pair.root(f"REVOKE SELECT ON mysql.* FROM {app}")
+        for _ in range(2):
+            pair.rotate()
+            pair.equal()
+            with pair.target.session(pair.subject.value) as cursor, pytest.raises(pymysql.err.OperationalError):
+                cursor.execute("SELECT User FROM mysql.user")
+    finally:
+        for user in (pair.first, pair.twin):
+            pair.root(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {pair.account(user)}")
+        pair.root("SET GLOBAL partial_revokes = OFF")
 
 
 def test_tls_limits_and_what_else_an_account_has(pair: Pair) -> None:

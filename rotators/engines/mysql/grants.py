@@ -12,6 +12,8 @@ from typing import Literal
 
 # A name in backticks, a text in quotes, a word, or a single character: quotes inside are doubled.
 _TOKEN = re.compile(r"`(?:[^`]|``)*`|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s`'\"(),]+|[(),]")
+# Whoever may be anybody's proxy, and pass that on: ''@'' or ``@`%`.
+_ANYBODY = re.compile(r"(?:''|``)@")
 _OPEN, _CLOSE, _COMMA = "(", ")", ","
 _ALL = {"ALL", "ALL PRIVILEGES"}
 _OBJECT_TYPES = {"TABLE", "FUNCTION", "PROCEDURE", "PACKAGE", "BODY", "LIBRARY"}
@@ -113,6 +115,10 @@ def lacking(wanted: set[Right], admin: set[Right], all_means: frozenset[str]) ->
             and not {Right("role", right.name), Right("admin option", right.name)} <= admin
         ):
             needed.append(f"GRANT {right.name}")
+        elif right.kind == "proxy" and not any(
+            one.kind == "proxy option" and (one.name == right.name or _ANYBODY.match(one.name)) for one in admin
+        ):
+            needed.append(f"GRANT PROXY ON {right.name}")
     return needed
 
 

@@ -32,7 +32,8 @@ _LOST = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927, 4031}
 _REFUSED = {ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1410}
 # validate_password and its like; the history of passwords.
 _POLICY = {1819, 3638, 4164}
-_READ_ONLY = {1290, 1836}
+_OPTION_PREVENTS = 1290
+_READ_ONLY_MODE = 1836
 _WRONG_CURRENT_PASSWORD = 3891
 # https://dev.mysql.com/doc/refman/8.0/en/password-management.html
 _REPLACE_SINCE = (8, 0, 13)
@@ -217,7 +218,7 @@ class _Session:
                 f"give the account one of {', '.join(sorted(self.plugins))}, or stop rotating this secret",
             )
 
-    def _translate(self, error: Exception, advice: str) -> ServiceError:
+    def _translate(self, error: Exception, advice: str) -> ServiceError:  # noqa: PLR0911  # one way out for each meaning
         """What a statement's failure means. The statement itself is never shown: it may hold a password."""
         code, said = (*error.args, "", "")[:2] if error.args and isinstance(error.args[0], int) else (0, "")
         where = f"{self.product} at {self.host}, as '{getattr(self, 'user', '?')}'"
@@ -231,7 +232,12 @@ class _Session:
             return PasswordRefused(
                 what, "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the server's password policy"
             )
-        if code in _READ_ONLY:
+        if code == _OPTION_PREVENTS and "strict-password-validation" in said:
+            return PermissionRefused(
+                what,
+                "set strict_password_validation=OFF: it takes no hashes, and MariaDB would log a password in clear",
+            )
+        if code in {_OPTION_PREVENTS, _READ_ONLY_MODE}:
             return ReadOnlyServer(what, "put the writer's endpoint as 'host' into the secret")
         if code == _WRONG_CURRENT_PASSWORD:
             return CurrentPasswordMismatch(what, "the rotation will be repeated")
