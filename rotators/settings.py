@@ -25,6 +25,7 @@ class DatabaseSettings:
         tls_server_name: ROTATION_TLS_SERVER_NAME, for secrets that name no ``tlsServerName``.
         test_query: ROTATION_TEST_QUERY, run as the new user in testSecret.
         connect_timeout: ROTATION_CONNECT_TIMEOUT, seconds.
+        username_limit: USERNAME_CHARACTER_LIMIT, below the engine's own; None: the engine's own.
     """
 
     strategy: str = AUTO
@@ -36,6 +37,7 @@ class DatabaseSettings:
     tls_server_name: str | None = None
     test_query: str | None = None
     connect_timeout: float = 5.0
+    username_limit: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Self:
@@ -54,4 +56,5 @@ class DatabaseSettings:
             tls_server_name=environment.text("ROTATION_TLS_SERVER_NAME"),
             test_query=environment.text("ROTATION_TEST_QUERY"),
             connect_timeout=environment.seconds("ROTATION_CONNECT_TIMEOUT", default=5.0),
+            username_limit=environment.whole_number("USERNAME_CHARACTER_LIMIT", default=0) or None,
         )

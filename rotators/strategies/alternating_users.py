@@ -28,6 +28,12 @@ class AlternatingUsers:
     def propose(self, work: DatabaseRotation) -> Credentials:
         """The other user with a new password, once it is clear that the admin can make it."""
         twin = work.engine.twin_name(work.current.username)
+        limit = work.settings.username_limit
+        if limit is not None and len(twin) > limit:
+            raise PairRefused(
+                f"the other user of {work.current.source} would be '{twin}', a name of {len(twin)} characters",
+                f"USERNAME_CHARACTER_LIMIT allows {limit}: raise it, or give the secret's user a shorter name",
+            )
         if _PROXY in work.current.host:
             # testSecret would have to log in with a password that the proxy learns of only by the promotion.
             raise PairRefused(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pymysql
 import pytest
-from targets import ALTERNATING, MysqlTarget, Rotated, rotated
+from targets import ALTERNATING, Application, MysqlTarget, Rotated, rotated
 
 from rotators.engines.mysql.accounts import account
 from rotators.engines.mysql.grants import rights
@@ -271,13 +271,30 @@ def test_names_of_any_kind(mysql_family: MysqlTarget, rotation_service: Rotation
 def test_a_name_too_long_for_its_twin_is_refused_before_anything_is_stored(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    for length, fits in ((26, True), (27, False)):
-        pair = Pair(mysql_family, rotation_service, f"n{length}{'x' * 40}"[:length])
-        rotation = pair.subject.service.rotate(pair.subject.arn)
+    longest = {"mysql": 32, "mariadb": 80}[mysql_family.kind]
+    for length, fits in ((longest - 6, True), (longest - 5, False)):
+        name = f"n{length}{'x' * 80}"[:length]
+        # A database's name ends at 64 characters: this user needs none.
+        password = "of-a-long-name"
+        mysql_family.server.query(f"CREATE USER '{name}'@'%' {mysql_family._identified(password)}")
+        subject = rotated(mysql_family, rotation_service, ALTERNATING, application=Application(name, password))
+        rotation = subject.service.rotate(subject.arn)
         assert rotation.succeeded == fits
-        if not fits:
+        if fits:
+            mysql_family.log_in(subject.value)
+        else:
             assert isinstance(rotation.error, PairRefused)
-            assert "a name of 33 characters" in str(rotation.error)
+            assert f"a name of {longest + 1} characters" in str(rotation.error)
+
+
+def test_the_functions_own_limit_for_names_is_heeded(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    subject = rotated(mysql_family, rotation_service, ALTERNATING, USERNAME_CHARACTER_LIMIT="16")
+    failed = subject.service.rotate(subject.arn)
+    assert isinstance(failed.error, PairRefused)
+    assert "USERNAME_CHARACTER_LIMIT allows 16" in str(failed.error)
+    assert failed.failed_step == "createSecret"
 
 
 def test_what_a_definer_made_keeps_working(pair: Pair) -> None:

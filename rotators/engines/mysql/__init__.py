@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-# https://dev.mysql.com/doc/refman/8.4/en/user-names.html; MariaDB takes 128, and MySQL's limit keeps both usable.
-_LONGEST_NAME = 32
-
 
 class MysqlEngine:
     """The engine for secrets that say ``mysql``, ``aurora-mysql`` or ``aurora``."""
@@ -29,6 +26,8 @@ class MysqlEngine:
     name: ClassVar[str] = "mysql"
     default_port: ClassVar[int] = 3306
     second_password: ClassVar[bool] = True
+    # https://dev.mysql.com/doc/refman/8.4/en/user-names.html
+    longest_name: ClassVar[int] = 32
     # https://dev.mysql.com/doc/refman/8.4/en/caching-sha2-pluggable-authentication.html: longer ones are slow to hash.
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128)
 
@@ -36,13 +35,13 @@ class MysqlEngine:
         """The other of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than MySQL takes.
+            PairRefused: its name would be empty, or longer than the server takes.
         """
         twin = alternate(username)
-        if not 1 <= len(twin) <= _LONGEST_NAME:
+        if not 1 <= len(twin) <= self.longest_name:
             raise PairRefused(
                 f"the other user of '{username}' would be '{twin}', a name of {len(twin)} characters",
-                f"MySQL takes names of 1 to {_LONGEST_NAME}: give the secret's user a shorter name",
+                f"the server takes names of 1 to {self.longest_name}: give the secret's user a shorter name",
             )
         return twin
 
@@ -58,3 +57,5 @@ class MariadbEngine(MysqlEngine):
     """The engine for secrets that say ``mariadb``."""
 
     name: ClassVar[str] = "mariadb"
+    # https://mariadb.com/kb/en/identifier-names/#maximum-length
+    longest_name: ClassVar[int] = 80
