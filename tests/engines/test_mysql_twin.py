@@ -209,6 +209,24 @@ def test_a_clone_made_by_awss_template_is_put_right(pair: Pair) -> None:
     pair.target.work(pair.subject.value)
 
 
+def test_a_clone_on_more_hosts_than_its_user_does_not_stop_the_way_back(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """AWS's template makes its clone on any host, wherever the user itself may log in from."""
+    target, password = mysql_family, "of-one-host-only"
+    name = f"one{rotation_service.clock.now.timestamp():.0f}{target.kind}"
+    target.server.query(f"CREATE USER '{name}'@'127.0.0.1' {target._identified(password)}")
+    target.server.query(f"CREATE USER '{name}_clone'@'%' {target._identified('of-the-template')}")
+    target.passwords |= {password, "of-the-template"}
+    subject = rotated(target, rotation_service, ALTERNATING, application=Application(name, password))
+    for current in (f"{name}_clone", name, f"{name}_clone"):
+        assert subject.service.rotate(subject.arn).error is None
+        assert subject.value["username"] == current
+        target.log_in(subject.value)
+    shown = target.server.query(f"SHOW CREATE USER '{name}_clone'@'%'")[0][0]
+    assert "ACCOUNT LOCK" in shown
+
+
 def test_a_twin_that_was_half_made_is_finished_though_a_right_was_revoked_since(pair: Pair) -> None:
     app, db = pair.account(pair.first), pair.database
     pair.root(f"CREATE TABLE {db}.t (a int)")

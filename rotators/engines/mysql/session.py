@@ -107,10 +107,9 @@ class _Session:
         twins.check(self, user, twin, acquainted)
 
     def ensure_twin(self, user: str, twin: str, password: str) -> None:
-        """Level the pair, and set the password on every host of the twin that the user has too."""
-        twins.level(self, user, twin)
-        for host in self.hosts(user):
-            self.give_password(self.account(twin, host), self.describe(user, host).plugin, password)
+        """Level the pair, and set the password on every host from which both log in."""
+        for host, source in twins.level(self, user, twin).items():
+            self.give_password(self.account(twin, host), source.plugin, password)
 
     def close(self) -> None:
         """End the session."""
@@ -207,8 +206,12 @@ class _Session:
                 f"put the writer's endpoint as 'host' into the secret{named}",
             )
 
-    def require_password(self, user: str, host: str) -> None:
-        """Raise UserNotRotatable where an account logs in otherwise than by a password that we can set."""
+    def require_password(self, user: str, host: str) -> Account:
+        """An account, which logs in by a password that we can set.
+
+        Raises:
+            UserNotRotatable: it logs in by other means.
+        """
         found = self.describe(user, host)
         unknown = {found.plugin, *found.alternatives} - self.plugins
         if unknown:
@@ -217,6 +220,7 @@ class _Session:
                 f"'{user}'@'{host}' at {self.host} logs in {how}, which this function can't rotate",
                 f"give the account one of {', '.join(sorted(self.plugins))}, or stop rotating this secret",
             )
+        return found
 
     def _translate(self, error: Exception, advice: str) -> ServiceError:  # noqa: PLR0911  # one way out for each meaning
         """What a statement's failure means. The statement itself is never shown: it may hold a password."""

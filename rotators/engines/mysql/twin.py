@@ -28,10 +28,12 @@ def check(session: _Session, user: str, twin: str, acquainted: Callable[[], bool
         UserNotRotatable: one of the two logs in without a password, or is locked.
     """
     original, derived = _roles(session, user, twin)
+    admins = _rights(session, session.user, session.account_host)
+    derived_hosts = session.find_hosts(derived)
     for host in session.hosts(original):
         _usable(session, original, host)
         wanted = _rights(session, original, host)
-        if host in session.find_hosts(derived):
+        if host in derived_hosts:
             _usable(session, derived, host)
             present = _rights(session, derived, host)
         else:
@@ -42,9 +44,7 @@ def check(session: _Session, user: str, twin: str, acquainted: Callable[[], bool
                 "did not hold it before: it is somebody else's user",
                 "rename it, or, if the two are kept by hand, set ROTATION_TWIN=adopt",
             )
-        needed = lacking(
-            wanted - present, _rights(session, session.user, session.account_host), session.all_on_database
-        )
+        needed = lacking(wanted - present, admins, session.all_on_database)
         if needed:
             admin = session.account(session.user, session.account_host)
             grants = "; ".join(f"{grant} TO {admin} WITH {_option(grant)} OPTION" for grant in needed)
@@ -54,11 +54,14 @@ def check(session: _Session, user: str, twin: str, acquainted: Callable[[], bool
             )
 
 
-def level(session: _Session, user: str, twin: str) -> None:
+def level(session: _Session, user: str, twin: str) -> dict[str, Account]:
     """Give the derived user of the pair an account for each of the original's, with the same rights and limits.
 
     Whose the twin is, createSecret has found out before the pending version named it: by now it may be one that an
     earlier attempt made, and from whose original a right was taken since.
+
+    Returns:
+        The original's accounts by their host: those on which both of the pair log in from now on.
 
     Raises:
         PermissionRefused: the admin can't pass on what the user may do.
@@ -66,11 +69,11 @@ def level(session: _Session, user: str, twin: str) -> None:
     """
     check(session, user, twin, acquainted=lambda: True)
     original, derived = _roles(session, user, twin)
-    hosts = session.hosts(original)
-    for host in hosts:
+    derived_hosts = session.find_hosts(derived)
+    sources = {host: _usable(session, original, host) for host in session.hosts(original)}
+    for host, source in sources.items():
         account = session.account(derived, host)
-        source = _usable(session, original, host)
-        if host not in session.find_hosts(derived):
+        if host not in derived_hosts:
             # Nobody knows this password: the real one comes last.
             session.create_account(account, source.plugin, secrets.token_urlsafe(24))
         _level_attributes(session, source, session.describe(derived, host), account)
@@ -79,10 +82,11 @@ def level(session: _Session, user: str, twin: str) -> None:
             session.execute(statement)
         if source.default_roles != session.describe(derived, host).default_roles:
             session.execute(f"ALTER USER {account} DEFAULT ROLE {source.default_roles or 'NONE'}")
-    for host in session.find_hosts(derived):
-        if host not in hosts and not session.describe(derived, host).locked:
+    for host in derived_hosts:
+        if host not in sources and not session.describe(derived, host).locked:
             # A clone of AWS's template is on any host: from where the user may not log in, its twin may not either.
             session.execute(f"ALTER USER {session.account(derived, host)} ACCOUNT LOCK")
+    return sources
 
 
 def _roles(session: _Session, user: str, twin: str) -> tuple[str, str]:
@@ -93,8 +97,7 @@ def _roles(session: _Session, user: str, twin: str) -> tuple[str, str]:
 
 
 def _usable(session: _Session, user: str, host: str) -> Account:
-    session.require_password(user, host)
-    found = session.describe(user, host)
+    found = session.require_password(user, host)
     if found.locked:
         raise UserNotRotatable(
             f"{session.account(user, host)} at {session.host} is locked", "unlock it, or drop that account"
