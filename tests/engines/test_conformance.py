@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, Rotated, rotated
 
+from rotators.engines.postgres.session import PostgresSession
 from rotators.errors import LoginRefused, PairRefused, SecretsManagerDenied
 from rotators.testing import STEPS, Application, Refusal, RotationService
 
@@ -384,12 +387,62 @@ def test_an_application_that_reads_the_secret_and_logs_in_is_never_refused_with_
     assert application.count.refused == 0
 
 
+class Window:
+    """From the label's move to the end of the next statement: what happens in it, and when it is open."""
+
+    def __init__(self, service: RotationService, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self.closed: list[tuple[float, float]] = []
+        self.opened: float | None = None
+        self.of_thread = threading.local()
+        self._service = service
+        service.faults.hooks.append(self._call)
+        execute = PostgresSession.execute
+
+        def watched(session: PostgresSession, statement: Any, *arguments: Any, **options: Any) -> Any:
+            result = execute(session, statement, *arguments, **options)
+            if self.opened is not None:
+                self.seen.append(statement.as_string(session._connection))
+                self.closed.append((self.opened, time.monotonic()))
+                self.opened = None
+            return result
+
+        monkeypatch.setattr(PostgresSession, "execute", watched)
+
+    def _call(self, operation: str, when: str) -> None:
+        if when == "after":
+            return
+        if self._service._gateway.step is None:
+            self.of_thread.read_at = time.monotonic()
+        elif operation == "UpdateSecretVersionStage":
+            self.opened = time.monotonic()
+        elif self.opened is not None:
+            self.seen.append(operation)
+
+    def explains(self, read_at: float, ended: float) -> bool:
+        """Whether a login that began with this reading of the secret was under way while it was open."""
+        return any(read_at <= closes and ended >= opens for opens, closes in self.closed)
+
+
 def test_an_application_with_a_single_user_is_refused_at_most_while_the_password_changes(
-    postgres: PostgresTarget, rotation_service: RotationService
+    postgres: PostgresTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However long the scheduler makes it: the window is one statement, and nobody is refused outside of it."""
     subject = rotated(postgres, rotation_service, SINGLE)
-    with Application(rotation_service.client, subject.arn, postgres.log_in, postgres.refusals) as application:
+    window = Window(rotation_service, monkeypatch)
+    refused: list[tuple[float, float]] = []
+
+    def log_in(secret: Any) -> None:
+        try:
+            postgres.log_in(secret)
+        except postgres.refusals:
+            refused.append((window.of_thread.read_at, time.monotonic()))
+            raise
+
+    with Application(rotation_service.client, subject.arn, log_in, postgres.refusals) as application:
         for _ in range(3):
             assert rotation_service.rotate(subject.arn).succeeded
             application.wait_for_logins(4)
-    assert application.count.refused <= 3
+    assert window.seen == ["COMMIT"] * 3
+    assert application.count.refused == len(refused)
+    assert [login for login in refused if not window.explains(*login)] == []
