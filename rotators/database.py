@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -84,11 +83,9 @@ def _choose(work: DatabaseRotation) -> Strategy:
         return AlternatingUsers()
     if chosen == AUTO and work.engine.second_password:
         return DualPassword(forced=False)
-    strategies: dict[str, Callable[[], Strategy]] = {
-        DualPassword.name: lambda: DualPassword(forced=True),
-        AlternatingUsers.name: AlternatingUsers,
-    }
-    return strategies.get(chosen, SingleUser)()
+    if chosen == DualPassword.name:
+        return DualPassword(forced=True)
+    return AlternatingUsers() if chosen == AlternatingUsers.name else SingleUser()
 
 
 def _ca_file(settings: DatabaseSettings) -> str | None:

@@ -45,15 +45,14 @@ class DualPassword(SingleUser):
         if self._forced and work.admin_arn is not None:
             self._by_the_admin(work, login)
             return
-        obstacle = _obstacle(login.session)
-        if obstacle is not None:
+        session = login.session
+        obstacle = _obstacle(session)
+        if obstacle is not None or not isinstance(session, SecondPassword):
             logger.info("the user is rotated with one password", hint=obstacle)
             super().change(work, login)
             return
-        if not isinstance(login.session, SecondPassword):
-            raise UserNotRotatable("this engine's users have one password", "set ROTATION_STRATEGY=single-user")
         try:
-            login.session.add_own_password(work.pending.password, login.credentials.password)
+            session.add_own_password(work.pending.password, login.credentials.password)
         except ServiceFailed:
             # An attempt that broke off may have added it: then the old one is no longer the first.
             if not _logs_in(work):
