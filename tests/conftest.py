@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from targets import DUAL, MysqlTarget, PostgresTarget
+from targets import ALTERNATING, DUAL, KINDS, SINGLE, MysqlTarget, PostgresTarget
 
 from rotators.logs import logger
 from rotators.passwords import PasswordPolicy
 from rotators.testing.servers import mysql
-from rotators.testing.servers import postgres as postgresql
-from rotators.testing.servers.mysql import MysqlServer
 from rotators.testing.servers.postgres import PostgresServer
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
 
 FAULTS = "faults"
+ALL_STRATEGIES = {SINGLE, ALTERNATING, DUAL}
 _generated: set[str] = set()
 _written = io.StringIO()
 
@@ -50,8 +49,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _lacks_strategy(callspec: Any) -> bool:
-    values = callspec.params.values() if callspec is not None else ()
-    return DUAL in values and any(isinstance(value, tuple) and value[0] == "postgresql" for value in values)
+    values = [one for one in callspec.params.values() if isinstance(one, str | tuple)] if callspec is not None else []
+    kinds = [KINDS[value[0]] for value in values if isinstance(value, tuple) and value[0] in KINDS]
+    return any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values)
 
 
 @pytest.fixture(autouse=True)
@@ -114,37 +114,25 @@ def postgres(postgres_server: PostgresServer) -> Iterator[PostgresTarget]:
     _scan(statements, target.passwords)
 
 
-def _missing(product: str) -> str:
-    return f"{product} is not installed: see tools/databases and tools/mysql"
-
-
 def _servers(*kinds: str) -> list[Any]:
     """A parameter for each server of these kinds; with CI=true one that is missing fails, else it is skipped."""
     found: list[Any] = []
     for kind in kinds:
-        installations: tuple[Any, ...] = (
-            postgresql.available() if kind == "postgresql" else tuple(i for i in mysql.available() if i.kind == kind)
-        )
-        for installation in installations:
-            version = f"-{installation.version}" if kind == "postgresql" else ""
-            found.append(pytest.param((kind, installation), id=f"{kind}{version}"))
-        if not installations:
-            found.append(pytest.param((kind, None), id=kind))
+        servers = KINDS[kind].servers() or [("", None)]
+        found += [pytest.param((kind, server), id=f"{kind}{version}") for version, server in servers]
     return found
 
 
 @contextlib.contextmanager
-def _target(kind: str, installation: Any) -> Iterator[Any]:
-    if installation is None:
-        (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(_missing(kind))
-    server: Any = PostgresServer(installation) if kind == "postgresql" else MysqlServer(installation)
-    with server:
-        made: Any = PostgresTarget(server) if kind == "postgresql" else MysqlTarget(server)
+def _target(kind: str, server: Any) -> Iterator[Any]:
+    if server is None:
+        (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(KINDS[kind].missing)
+    with KINDS[kind].start(server) as made:
         yield made
-        _scan(server.log_text(), made.passwords)
+        _scan(made.log_text(), made.passwords)
 
 
-@pytest.fixture(scope="session", params=_servers("postgresql", "mariadb", "mysql"))
+@pytest.fixture(scope="session", params=_servers(*KINDS))
 def target(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Every server of every engine, for the suites that all of them must pass."""
     with _target(*request.param) as made:
