@@ -4,6 +4,9 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 bin := $(VENV)/bin
 lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
+# A layer's lock is for Lambda's runtime alone: without markers, so that any Python can install it for that one.
+layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	--only-binary :all: --python-platform x86_64-manylinux_2_34 --python-version 3.14
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types fast format lock clean databases
@@ -36,9 +39,12 @@ format: $(VENV)/.dev ## Format the code
 
 lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 	@cd requirements && ../$(bin)/$(lock) --upgrade uv.in --output-file uv.txt
-	@$(bin)/$(lock) --upgrade pyproject.toml --extra demo requirements/build.in --output-file requirements/demo.txt
 	@$(bin)/$(lock) --upgrade pyproject.toml --extra all --group dev requirements/build.in requirements/uv.in \
 		--output-file requirements/dev.txt
+	@$(bin)/$(lock) --upgrade --constraint requirements/dev.txt pyproject.toml --extra demo requirements/build.in \
+		--output-file requirements/demo.txt
+	@for layer in layers/*/; do $(bin)/$(layer_lock) --upgrade $$layer/requirements.in \
+		--output-file $$layer/requirements.txt; done
 
 clean: ## Remove what was set up and what tests left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

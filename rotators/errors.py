@@ -30,6 +30,7 @@
     │   ├── ReadOnlyServer            a replica or reader: passwords can't be changed there
     │   ├── UserNotRotatable          this user has no password that could be rotated
     │   └── ServiceFailed             the server answered with an error of another kind
+    ├── PackagingFailed           at the desk: a function, a layer or a CA bundle could not be made
     └── UnexpectedError           a fault of ours: please report it
 
 Every text is made of names, hosts and reasons; none of them may hold a secret value. ``str(error)`` is one
@@ -162,6 +163,10 @@ class UserNotRotatable(ServiceError):
 
 class ServiceFailed(ServiceError):
     """The server answered with an error of another kind."""
+
+
+class PackagingFailed(RotationError):
+    """A function, a layer or a CA bundle could not be made ready for deployment."""
 
 
 class UnexpectedError(RotationError):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import demo
+from rotators.cli import demo, package
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _root(
 
 
 app.command("demo")(demo.demo)
+app.command("package")(package.package)
 
 
 def main() -> None:

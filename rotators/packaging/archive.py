@@ -1,0 +1,52 @@
+"""Zip files that are the same, byte for byte, wherever and whenever they are made of the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LIMIT = 250 * 1024 * 1024
+# The first that a zip file can tell.
+_TIME = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_FILE = 0o100644
+_EXECUTABLE = 0o100755
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file.
+
+    Args:
+        path: where it lies.
+        sha256: of its bytes, in hex.
+        size: of its bytes.
+        unpacked: bytes of what is in it; Lambda allows ``LIMIT`` for a function with its layers.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    unpacked: int
+
+    @classmethod
+    def read(cls, path: Path) -> Archive:
+        """Describe a zip file that is there."""
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(entry.file_size for entry in file.infolist())
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size, unpacked)
+
+
+def pack(folder: Path, path: Path) -> None:
+    """Write the files below a folder into a zip file: in order, with no time, and with one of two permissions."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in files:
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _TIME)
+            entry.create_system = _UNIX
+            shared = ".so" in file.suffixes
+            entry.external_attr = (_EXECUTABLE if shared else _FILE) << 16
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)

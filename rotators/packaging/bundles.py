@@ -1,0 +1,148 @@
+"""The zip files of a function: its code, the base layer, its driver's layer, and the CA certificates it trusts.
+
+A layer's folder ``python`` is on the path of every function that has it
+(https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import rotators
+from rotators.database import LAYER_CA_BUNDLE
+from rotators.packaging import bytecode, cache, locks, wheels
+from rotators.packaging.archive import Archive
+from rotators.packaging.platforms import DRIVERS, Platform, check
+
+# What a function has no use for.
+_NOT_SHIPPED = frozenset({"cli", "client", "packaging", "testing"})
+_RECIPE = "1"  # to be raised when the way in which archives are made changes
+HANDLER = "function.handler"
+
+
+def say(text: str) -> None:
+    """Tell whoever waits, on the error stream."""
+    print(text, file=sys.stderr)  # noqa: T201  # the command's output, and CDK's, is on the other stream
+
+
+class Bundles:
+    """Makes what is deployed to a platform, and remembers what it made.
+
+    Args:
+        target: where it will run.
+        report: is told in a line what takes time.
+        compiled: ship compiled modules too, where a Python of the runtime's version is to be had.
+    """
+
+    def __init__(
+        self, target: Platform | None = None, report: Callable[[str], None] = say, *, compiled: bool = True
+    ) -> None:
+        self.target = target or Platform()
+        self.made: list[str] = []
+        self._report = report
+        self._compiler = bytecode.compiler(self.target.python) if compiled else None
+        self._told = not compiled
+
+    def base(self) -> Archive:
+        """The layer with rotators and Powertools. boto3 is the runtime's own."""
+        sources = list(_sources())
+        content = _hash(f"{path} {hashlib.sha256(file.read_bytes()).hexdigest()}" for path, file in sources)
+        lock = locks.lock(locks.BASE)
+
+        def fill(folder: Path) -> None:
+            python = folder / "python"
+            wheels.install(lock, self.target, python)
+            for path, file in sources:
+                (python / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, python / path)
+            self._compile(python)
+
+        return self._archive("base", [lock.read_text(), content], fill)
+
+    def driver(self, engine: str) -> Archive:
+        """The layer with an engine's driver.
+
+        Raises:
+            PackagingFailed: it can't be made.
+        """
+        check(engine, self.target.architecture)
+        lock = locks.lock(DRIVERS[engine])
+
+        def fill(folder: Path) -> None:
+            wheels.install(lock, self.target, folder / "python")
+            self._compile(folder / "python")
+
+        name = f"{DRIVERS[engine]}-{self.target.architecture}"
+        return self._archive(name, [lock.read_text(), *self.target.wheel_tags], fill)
+
+    def trust(self, certificates: str) -> Archive:
+        """The layer with CA certificates.
+
+        Args:
+            certificates: as PEM, checked (:mod:`rotators.packaging.trust`).
+        """
+
+        def fill(folder: Path) -> None:
+            file = folder / Path(LAYER_CA_BUNDLE).relative_to("/opt")
+            file.parent.mkdir(parents=True)
+            file.write_text(certificates)
+
+        return self._archive("ca", [certificates], fill)
+
+    def function(self, engine: str) -> Archive:
+        """A function's own code: a module that names its handler (``HANDLER``); all else is in the layers.
+
+        Raises:
+            PackagingFailed: there is no such engine.
+        """
+        check(engine, self.target.architecture)
+        return self._function(engine)
+
+    def overdue(self) -> Archive:
+        """The code of the function that looks for overdue secrets."""
+        return self._function("overdue")
+
+    def _function(self, name: str) -> Archive:
+        code = f'from rotators.handlers.{name} import handler\n\n__all__ = ["handler"]\n'
+
+        def fill(folder: Path) -> None:
+            (folder / f"{HANDLER.partition('.')[0]}.py").write_text(code)
+
+        return self._archive(f"function-{name}", [code], fill)
+
+    def _archive(self, name: str, inputs: list[str], fill: Callable[[Path], None]) -> Archive:
+        compiled = "" if self._compiler is None else "compiled"
+        key = _hash([_RECIPE, self.target.python, compiled, *inputs])
+
+        def bundle(folder: Path) -> None:
+            self._report(f"bundling {name} …")
+            fill(folder)
+
+        return cache.archive(name, key, bundle, self.made.append)
+
+    def _compile(self, folder: Path) -> None:
+        if self._compiler is not None:
+            bytecode.compile_folder(folder, self._compiler)
+        elif not self._told:
+            self._told = True
+            self._report(
+                f"no Python {self.target.python} here: the modules are shipped uncompiled, and each cold start "
+                f"compiles them; python{self.target.python} on the PATH changes that"
+            )
+
+
+def _sources() -> Iterable[tuple[str, Path]]:
+    """Our own modules that a function needs: their place below the package, and the file."""
+    package = Path(rotators.__file__).parent
+    for file in sorted(package.rglob("*.py")):
+        path = file.relative_to(package)
+        if path.parts[0] not in _NOT_SHIPPED:
+            yield f"rotators/{path.as_posix()}", file
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

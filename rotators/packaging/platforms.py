@@ -1,0 +1,79 @@
+"""What a function runs on, and which driver its engine needs there."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+
+from rotators.engines.names import ENGINE_NAMES
+from rotators.errors import PackagingFailed
+
+ARM64, X86_64 = "arm64", "x86_64"
+ARCHITECTURES = (ARM64, X86_64)
+# The newest that aws-cdk-lib knows: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+RUNTIME = "3.14"
+# Amazon Linux 2023, on which the runtimes from 3.12 on are built, has glibc 2.34.
+_GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+_MACHINES = {ARM64: "aarch64", X86_64: "x86_64"}
+
+# The folder of layers/ that holds an engine's driver.
+DRIVERS = {
+    "postgres": "postgres",
+    "redshift": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mongo": "mongo",
+    "sqlserver": "sqlserver",
+    "oracle": "oracle",
+    "db2": "db2",
+}
+# IBM publishes no wheel of its driver for arm64.
+X86_ONLY = frozenset({"db2"})
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A Lambda runtime on an architecture.
+
+    Args:
+        architecture: ``arm64`` or ``x86_64``, as Lambda spells them.
+        python: the runtime's version, ``3.14``.
+    """
+
+    architecture: str = ARM64
+    python: str = RUNTIME
+
+    @property
+    def runtime(self) -> str:
+        """The runtime as Lambda spells it."""
+        return f"python{self.python}"
+
+    @property
+    def wheel_tags(self) -> list[str]:
+        """The platforms of wheels that run there, the newest first."""
+        return [f"{glibc}_{_MACHINES[self.architecture]}" for glibc in _GLIBC]
+
+
+def of_this_machine() -> Platform:
+    """The platform on which this very process could run what is packaged."""
+    machine = platform.machine()
+    names = {theirs: ours for ours, theirs in _MACHINES.items()}
+    return Platform(names.get(machine, machine), f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def check(engine: str, architecture: str) -> None:
+    """Make sure that there can be a function for an engine on an architecture.
+
+    Raises:
+        PackagingFailed: there is no such engine or architecture, or its driver is not made for it.
+    """
+    if engine not in ENGINE_NAMES:
+        raise PackagingFailed(f"'{engine}' is no engine", f"take one of {', '.join(sorted(ENGINE_NAMES))}")
+    if architecture not in ARCHITECTURES:
+        raise PackagingFailed(f"'{architecture}' is no architecture", f"take one of {', '.join(ARCHITECTURES)}")
+    if engine in X86_ONLY and architecture != X86_64:
+        raise PackagingFailed(
+            f"there is no driver of {engine} for {architecture}",
+            f"take {X86_64}: IBM's ibm_db is published for it only",
+        )

@@ -1,0 +1,112 @@
+"""The CA certificates that a function trusts: a file of one's own, or RDS's bundle, pinned by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rotators.errors import PackagingFailed
+from rotators.packaging import cache
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+# https://docs.amazonaws.cn/en_us/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+TRUST_STORES = {
+    "aws": "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+    "aws-cn": "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem",
+    "aws-us-gov": "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem",
+}
+_TIMEOUT = 30
+
+
+def read(path: Path, *, now: datetime | None = None) -> str:
+    """A file of CA certificates, checked.
+
+    Args:
+        path: the file (PEM).
+        now: when nothing in it may have expired; by default, now.
+
+    Raises:
+        PackagingFailed: it is not there, holds none, or one that has expired.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise PackagingFailed(
+            f"the CA bundle {path} can't be read: {error.strerror}", "name a file of CA certificates (PEM)"
+        ) from None
+    except UnicodeDecodeError:
+        raise PackagingFailed(f"the CA bundle {path} is not PEM", "convert it: openssl x509 -inform der") from None
+    check(text, str(path), now=now)
+    return text
+
+
+def fetch(partition: str, sha256: str, url: str | None = None) -> str:
+    """RDS's bundle of a partition, which must be the one that was pinned.
+
+    Args:
+        partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
+        sha256: of the bundle, in hex: what was looked at when the pin was written.
+        url: from where, if not from the partition's own trust store.
+
+    Raises:
+        PackagingFailed: it can't be had, is another one, or holds a certificate that has expired.
+    """
+    kept = cache.folder() / f"ca-{sha256}.pem"
+    if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
+        return read(kept)
+    source = url or TRUST_STORES[partition]
+    try:
+        with urllib.request.urlopen(source, timeout=_TIMEOUT) as answer:  # noqa: S310  # https or the test's own file
+            found: bytes = answer.read()
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise PackagingFailed(
+            f"the CA bundle could not be fetched from {source}: {reason}",
+            "fetch it elsewhere, check it, and name the file: ca_bundle: {file: global-bundle.pem}",
+        ) from None
+    actual = hashlib.sha256(found).hexdigest()
+    if actual != sha256:
+        raise PackagingFailed(
+            f"the CA bundle at {source} has the SHA-256 {actual}, and {sha256} was pinned",
+            "see what has changed in it; if you trust the new one, pin its hash",
+        )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(found)
+    return read(kept)
+
+
+def check(text: str, source: str, *, now: datetime | None = None) -> None:
+    """Make sure that a text is CA certificates, all of them in force.
+
+    Raises:
+        PackagingFailed: it is not.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise PackagingFailed(
+            f"{source} holds no certificates that can be read", "give CA certificates (PEM)"
+        ) from None
+    authorities = context.get_ca_certs()
+    # The same certificate may stand in it twice, but each must be a CA's.
+    if not authorities or len(authorities) < context.cert_store_stats()["x509"]:
+        raise PackagingFailed(f"{source} holds a certificate that is no CA's", "leave the servers' own out")
+    moment = now or datetime.now(UTC)
+    for authority in authorities:
+        ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(authority["notAfter"])), UTC)
+        if ends <= moment:
+            raise PackagingFailed(
+                f"in {source} the CA certificate '{_name(authority)}' has expired, on {ends:%Y-%m-%d}",
+                "fetch the present bundle, or take that certificate out",
+            )
+
+
+def _name(authority: object) -> str:
+    subject = authority.get("subject", ()) if isinstance(authority, dict) else ()
+    names = dict(part for parts in subject for part in parts)
+    return str(names.get("commonName", names))

@@ -1,0 +1,45 @@
+"""Wheels for another platform, unpacked into a folder. pip does it, so that its own configuration holds."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rotators.errors import PackagingFailed
+from rotators.packaging.platforms import Platform
+
+# What pip leaves for itself; RECORD lists files by hash and would differ with each compilation.
+_LEFTOVERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+
+
+def install(lock: Path, target: Platform, folder: Path) -> None:
+    """Install a lock's wheels into a folder, each checked against its hash.
+
+    Markers are not evaluated (pip would take this machine's): a lock is made for the runtime, and installed whole.
+
+    Args:
+        lock: requirements with hashes.
+        target: where they will run.
+        folder: is made.
+
+    Raises:
+        PackagingFailed: a wheel is not to be had, or is not the one that was locked.
+    """
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
+    command += ["--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:", "--implementation=cp"]
+    command += [f"--python-version={target.python}", *(f"--platform={tag}" for tag in target.wheel_tags)]
+    command += [f"--requirement={lock}", f"--target={folder}"]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if ran.returncode != 0:
+        said = next((line for line in reversed(ran.stderr.splitlines()) if line.startswith("ERROR")), ran.stderr[-300:])
+        raise PackagingFailed(
+            f"the wheels of {lock.parent.name} for {target.runtime} on {target.architecture} could not be "
+            f"installed: {said.removeprefix('ERROR: ').strip()}",
+            "see that this Python has pip, and that pip reaches its index (pip config list)",
+        )
+    shutil.rmtree(folder / "bin", ignore_errors=True)
+    for leftover in _LEFTOVERS:
+        for file in folder.glob(f"*.dist-info/{leftover}"):
+            file.unlink()

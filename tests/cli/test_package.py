@@ -1,0 +1,63 @@
+"""``rotators package``, on layers that are made here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rotators.cli.main import app
+from rotators.errors import PackagingFailed
+from rotators.testing.servers.certificates import CertificateAuthority
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Layers without wheels: what they hold is tests/packaging's business."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("rotators.packaging.wheels.install", lambda *arguments: arguments[-1].mkdir())
+
+
+def test_the_manifest_has_the_hash_of_each_file(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path).ca_file
+    output = tmp_path / "new" / "dist"
+    arguments = ["package", "--engine", "postgres", "--arch", "arm64", "-o", str(output), "--ca-bundle", str(authority)]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.output
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["runtime"], manifest["architecture"], manifest["handler"]) == (
+        "python3.14",
+        "arm64",
+        "function.handler",
+    )
+    assert set(manifest["files"]) == {"function.zip", "layer-base.zip", "layer-driver.zip", "layer-ca.zip"}
+    for name, described in manifest["files"].items():
+        content = (output / name).read_bytes()
+        assert described["sha256"] == hashlib.sha256(content).hexdigest()
+        assert base64.b64decode(described["code_sha256"]) == hashlib.sha256(content).digest()
+        assert described["size"] == len(content)
+        assert name in ran.stdout
+
+
+def test_db2_takes_the_one_architecture_that_it_has(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["package", "-e", "db2", "-o", str(tmp_path)])
+    assert ran.exit_code == 0
+    assert json.loads((tmp_path / "manifest.json").read_text())["architecture"] == "x86_64"
+    refused = CliRunner().invoke(app, ["package", "-e", "db2", "--arch", "arm64", "-o", str(tmp_path)])
+    assert isinstance(refused.exception, PackagingFailed)
+
+
+@pytest.mark.parametrize("arguments", [["-e", "access"], ["-e", "mysql", "--arch", "sparc"], []])
+def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["package", *arguments, "-o", str(tmp_path)]).exit_code == 2
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = CliRunner().invoke(app, ["package", "-e", "mysql", "-o", str(tmp_path / "file" / "dist")])
+    assert isinstance(ran.exception, PackagingFailed)
+    assert "could not be written" in str(ran.exception)
