@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -69,12 +70,14 @@ class SecretDescription:
         stages: each labelled version's labels.
         primary_region: the Region in which the secret can be changed; None where the service does not say.
         failed_replicas: the Regions whose copy could not be brought up to date.
+        next_rotation: the end of the window in which the secret will rotate; None where nothing is scheduled.
     """
 
     rotation_enabled: bool | None
     stages: Mapping[str, frozenset[str]]
     primary_region: str | None = None
     failed_replicas: tuple[str, ...] = ()
+    next_rotation: datetime | None = None
 
     def holder(self, stage: str) -> str | None:
         """The id of the version that has a label, or None."""
@@ -111,7 +114,13 @@ class SecretVersions:
             reply = self._call("describe_secret", secret_id, SecretId=secret_id)
             stages = {version: frozenset(names) for version, names in reply.get("VersionIdsToStages", {}).items()}
             failed = (r["Region"] for r in reply.get("ReplicationStatus", ()) if r.get("Status") == "Failed")
-            return SecretDescription(reply.get("RotationEnabled"), stages, reply.get("PrimaryRegion"), tuple(failed))
+            return SecretDescription(
+                reply.get("RotationEnabled"),
+                stages,
+                reply.get("PrimaryRegion"),
+                tuple(failed),
+                reply.get("NextRotationDate"),
+            )
 
         return self._await(ask, lambda seen: version_id is None or version_id in seen.stages)
 

@@ -1,0 +1,86 @@
+"""The function that looks for secrets whose rotation is overdue: what no event tells of, for nothing happened.
+
+A rotation whose function was deleted, whose schedule was lost, or that fails until the service gives it up ends in
+silence. NextRotationDate, the end of the window in which a secret should rotate, then lies in the past
+(https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+from rotators.errors import MalformedEvent, RotationError
+from rotators.logs import logger, metrics
+from rotators.versions import SecretVersions
+
+METRIC = "OverdueSecrets"
+# The service repeats a rotation that failed for some hours; before, there is nothing to be done by hand.
+_GRACE = timedelta(hours=6)
+
+
+class OverdueCheck:
+    """A Lambda handler: ``{"stack": …, "secrets": […], "on_demand": […]}`` in, a metric out.
+
+    Args:
+        versions: the secrets' versions; by default those of the function's own account and Region.
+        now: tells the time.
+    """
+
+    def __init__(
+        self, versions: SecretVersions | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._versions = versions or SecretVersions()
+        self._now = now
+
+    def __call__(self, event: Any, context: object) -> dict[str, str]:
+        """Look at each secret, and count those that are overdue, lack their schedule, or can't be looked at.
+
+        The metric ``OverdueSecrets`` has the dimension ``stack``; a line in the log says which, and why.
+
+        Args:
+            event: ``stack`` names the metric's dimension; ``secrets`` are the ARNs or names to look at, and
+                ``on_demand`` those of them that have no schedule on purpose.
+            context: not used.
+
+        Returns:
+            what is wrong with each secret that is not as it should be.
+
+        Raises:
+            MalformedEvent: the event is not of this form.
+        """
+        del context
+        stack, secrets, on_demand = _read(event)
+        wrong = {}
+        for secret in secrets:
+            reason = self._look(secret, scheduled=secret not in on_demand)
+            if reason is not None:
+                wrong[secret] = reason
+                logger.error("the rotation is overdue", secret=secret, reason=reason)
+        with single_metric(name=METRIC, unit=MetricUnit.Count, value=len(wrong), namespace=metrics.namespace) as metric:
+            metric.add_dimension("stack", stack)
+        return wrong
+
+    def _look(self, secret: str, *, scheduled: bool) -> str | None:
+        try:
+            described = self._versions.describe(secret)
+        except RotationError as error:
+            return str(error)
+        if not described.rotation_enabled:
+            return "rotation is switched off: deploy the stack again, or call RotateSecret with its function"
+        if described.next_rotation is None:
+            return "it has no schedule any more: deploy the stack again" if scheduled else None
+        if described.next_rotation + _GRACE < self._now():
+            return f"it should have rotated by {described.next_rotation:%Y-%m-%d %H:%M} UTC: see its function's log"
+        return None
+
+
+def _read(event: Any) -> tuple[str, list[str], list[str]]:
+    fields = event if isinstance(event, Mapping) else {}
+    stack, secrets, on_demand = fields.get("stack"), fields.get("secrets"), fields.get("on_demand", [])
+    if not isinstance(stack, str) or not isinstance(secrets, list) or not isinstance(on_demand, list):
+        raise MalformedEvent("the event does not name a stack and its secrets", "leave it to the stack's own schedule")
+    return stack, [str(secret) for secret in secrets], [str(secret) for secret in on_demand]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rotators.errors import MalformedEvent
+from rotators.overdue import OverdueCheck
+from rotators.testing import RotationService
+from rotators.versions import SecretVersions
+
+
+def handler(*_: Any) -> None:
+    """A function that does nothing."""
+
+
+def rotated(service: RotationService, name: str, days: int | None = 30) -> str:
+    arn = service.create_secret(name, {"password": "x"}, handler)
+    service.configure(arn, handler, days=days)
+    return arn
+
+
+def check(service: RotationService, event: Any, later: timedelta = timedelta(0)) -> dict[str, str]:
+    return OverdueCheck(SecretVersions(service.client), lambda: datetime.now(UTC) + later)(event, None)
+
+
+def counted(output: str) -> tuple[int, str]:
+    metric = json.loads(output.splitlines()[-1])
+    return metric["OverdueSecrets"][0], metric["stack"]
+
+
+def test_a_secret_that_rotates_in_time_is_no_reason_for_alarm(
+    rotation_service: RotationService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = rotated(rotation_service, "app")
+    assert check(rotation_service, {"stack": "Rotations", "secrets": [arn, "app"]}) == {}
+    assert counted(capsys.readouterr().out) == (0, "Rotations")
+
+
+def test_one_whose_window_has_passed_is_counted_and_named(
+    rotation_service: RotationService, capsys: pytest.CaptureFixture[str], log: io.StringIO
+) -> None:
+    arn, other = rotated(rotation_service, "app"), rotated(rotation_service, "other")
+    wrong = check(rotation_service, {"stack": "Rotations", "secrets": [arn, other]}, timedelta(days=90))
+    assert set(wrong) == {arn, other}
+    assert "it should have rotated by" in wrong[arn]
+    assert counted(capsys.readouterr().out) == (2, "Rotations")
+    assert arn in log.getvalue()
+
+
+def test_a_failed_rotation_is_given_the_time_for_its_repetitions(rotation_service: RotationService) -> None:
+    arn = rotated(rotation_service, "app")
+    due = rotation_service.client.describe_secret(SecretId=arn)["NextRotationDate"]
+    later = due - datetime.now(UTC)
+    event = {"stack": "Rotations", "secrets": [arn]}
+    assert check(rotation_service, event, later + timedelta(hours=5)) == {}
+    assert check(rotation_service, event, later + timedelta(hours=7)).keys() == {arn}
+
+
+def test_lost_schedules_deleted_secrets_and_cancelled_rotations_are_found(rotation_service: RotationService) -> None:
+    cancelled = rotated(rotation_service, "cancelled")
+    rotation_service.client.cancel_rotate_secret(SecretId=cancelled)
+    never = rotation_service.client.create_secret(Name="never", SecretString="{}")["ARN"]
+    wrong = check(rotation_service, {"stack": "s", "secrets": [cancelled, never, "gone"]})
+    assert "rotation is switched off" in wrong[cancelled]
+    assert "rotation is switched off" in wrong[never]
+    assert "gone" in wrong["gone"]
+
+
+def test_one_without_a_schedule_is_right_where_that_is_meant(rotation_service: RotationService) -> None:
+    arn = rotated(rotation_service, "app", days=None)
+    assert "it has no schedule any more" in check(rotation_service, {"stack": "s", "secrets": [arn]})[arn]
+    assert check(rotation_service, {"stack": "s", "secrets": [arn], "on_demand": [arn]}) == {}
+
+
+@pytest.mark.parametrize(
+    "event", [None, {}, {"stack": "s"}, {"stack": 1, "secrets": []}, {"stack": "s", "secrets": "x"}]
+)
+def test_an_event_of_another_form_is_refused(rotation_service: RotationService, event: Any) -> None:
+    with pytest.raises(MalformedEvent, match="does not name a stack and its secrets"):
+        check(rotation_service, event)
