@@ -9,7 +9,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 	--only-binary :all: --python-platform x86_64-manylinux_2_34 --python-version 3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types fast format lock clean databases
+.PHONY: help demo test check lint types fast synth format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## Show the targets
 demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a running application
 	@$(bin)/rotators demo
 
-test: $(VENV)/.dev databases ## Set up, databases included, and run every test
+test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test
 	@$(bin)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 check: lint types fast ## Lint, types and the tests without a server, in less than a minute
@@ -33,6 +33,12 @@ types: $(VENV)/.dev ## Types
 fast: $(VENV)/.dev ## The tests without a server
 	@$(bin)/python -m pytest -q -n auto -m "not server" $(PYTEST_ARGS)
 
+synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
+	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app
+	@$(bin)/cfn-lint cdk.out/*.template.json
+	@$(bin)/python -m infra.config > infra/rotations.schema.json
+	@echo "cdk.out is ready: npx aws-cdk@2 deploy"
+
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .
 	@$(bin)/ruff format .
@@ -47,7 +53,12 @@ lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 		--output-file $$layer/requirements.txt; done
 
 clean: ## Remove what was set up and what tests left
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdk.out dist build
+
+# The layers that a test runs on this very machine: fetched here, so that no test needs the network.
+layers: $(VENV)/.dev
+	@$(bin)/rotators package --engine postgres --output build/package --python "$$($(bin)/python -c \
+		'import sys; print("%d.%d" % sys.version_info[:2])')" --arch "$$(uname -m | sed s/aarch64/arm64/)" >/dev/null
 
 databases:
 	@sh tools/databases

@@ -43,6 +43,7 @@ class Bundles:
     ) -> None:
         self.target = target or Platform()
         self.made: list[str] = []
+        self.archives: dict[str, Archive] = {}
         self._report = report
         self._compiler = bytecode.compiler(self.target.python) if compiled else None
         self._told = not compiled
@@ -122,7 +123,8 @@ class Bundles:
             self._report(f"bundling {name} …")
             fill(folder)
 
-        return cache.archive(name, key, bundle, self.made.append)
+        self.archives[name] = cache.archive(name, key, bundle, self.made.append)
+        return self.archives[name]
 
     def _compile(self, folder: Path) -> None:
         if self._compiler is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+import rotators
 from rotators.engines.names import ENGINE_NAMES
 from rotators.errors import PackagingFailed
 
@@ -62,6 +64,12 @@ def of_this_machine() -> Platform:
     return Platform(names.get(machine, machine), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
+def engines() -> list[str]:
+    """The engines that have a handler in this version."""
+    handlers = Path(rotators.__file__).parent / "handlers"
+    return sorted(name for name in ENGINE_NAMES if (handlers / f"{name}.py").is_file())
+
+
 def check(engine: str, architecture: str) -> None:
     """Make sure that there can be a function for an engine on an architecture.
 
@@ -70,6 +78,8 @@ def check(engine: str, architecture: str) -> None:
     """
     if engine not in ENGINE_NAMES:
         raise PackagingFailed(f"'{engine}' is no engine", f"take one of {', '.join(sorted(ENGINE_NAMES))}")
+    if engine not in engines():
+        raise PackagingFailed(f"rotators has no handler of {engine} yet", f"there are those of {', '.join(engines())}")
     if architecture not in ARCHITECTURES:
         raise PackagingFailed(f"'{architecture}' is no architecture", f"take one of {', '.join(ARCHITECTURES)}")
     if engine in X86_ONLY and architecture != X86_64:

@@ -43,7 +43,8 @@ def test_the_manifest_has_the_hash_of_each_file(tmp_path: Path) -> None:
         assert name in ran.stdout
 
 
-def test_db2_takes_the_one_architecture_that_it_has(tmp_path: Path) -> None:
+def test_db2_takes_the_one_architecture_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["db2"])
     ran = CliRunner().invoke(app, ["package", "-e", "db2", "-o", str(tmp_path)])
     assert ran.exit_code == 0
     assert json.loads((tmp_path / "manifest.json").read_text())["architecture"] == "x86_64"

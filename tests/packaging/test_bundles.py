@@ -71,15 +71,15 @@ def test_compiled_modules_are_never_checked_against_a_source_whose_time_the_zip_
 
 def test_what_was_made_is_not_made_again_and_what_changed_is(layers: Path) -> None:
     said: list[str] = []
-    Bundles(HERE, said.append).driver("oracle")
+    Bundles(HERE, said.append).driver("mariadb")
     again = Bundles(HERE, said.append)
-    again.driver("oracle")
+    again.driver("mariadb")
     assert again.made == []
-    assert said == [f"bundling oracle-{HERE.architecture} …"]
-    lock = layers / "oracle" / "requirements.txt"
+    assert said == [f"bundling mysql-{HERE.architecture} …"]
+    lock = layers / "mysql" / "requirements.txt"
     lock.write_text(f"# newer\n{lock.read_text()}")
-    again.driver("oracle")
-    assert again.made == [f"oracle-{HERE.architecture}"]
+    again.driver("mariadb")
+    assert again.made == [f"mysql-{HERE.architecture}"]
 
 
 def test_without_a_python_of_the_runtimes_version_the_modules_are_shipped_as_they_are_and_that_is_said_once(
@@ -114,7 +114,6 @@ def test_wheels_of_the_runtimes_platform_are_taken_and_not_this_machines() -> No
 @pytest.mark.parametrize(
     ("engine", "architecture", "what"),
     [
-        ("db2", "arm64", "there is no driver of db2 for arm64. take x86_64"),
         ("access", "arm64", "'access' is no engine. take one of db2, mariadb"),
         ("mysql", "sparc", "'sparc' is no architecture"),
     ],
@@ -123,6 +122,18 @@ def test_what_can_not_be_packaged_is_refused_with_the_reason(engine: str, archit
     with pytest.raises(PackagingFailed) as refused:
         Bundles(Platform(architecture)).driver(engine)
     assert what in str(refused.value)
+
+
+def test_db2_has_no_driver_for_arm64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["db2"])
+    with pytest.raises(PackagingFailed, match=r"there is no driver of db2 for arm64\. take x86_64"):
+        Bundles(Platform("arm64")).function("db2")
+
+
+def test_an_engine_without_a_handler_is_no_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["mysql"])
+    with pytest.raises(PackagingFailed, match=r"no handler of db2 yet\. there are those of mysql"):
+        Bundles(Platform("x86_64")).function("db2")
 
 
 def test_every_engine_has_a_driver_and_a_lock_with_hashes() -> None:

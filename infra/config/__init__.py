@@ -1,0 +1,7 @@
+"""``rotations.yaml`` as a typed value: ``model`` says what it may hold, ``load`` reads it and names each mistake."""
+
+from infra.config.load import load
+from infra.config.mistakes import MistakesFound
+from infra.config.model import Rotations
+
+__all__ = ["MistakesFound", "Rotations", "load"]

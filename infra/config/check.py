@@ -1,0 +1,188 @@
+"""What fits together and what does not, beyond each value's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.config.engines import TWO_PASSWORDS
+from infra.config.functions import Group, groups
+from infra.config.mistakes import Mistake, Place
+from infra.config.model import Rotations, Secret
+from infra.config.schedule import rules
+from rotators.errors import ConfigurationError, PackagingFailed
+from rotators.packaging import platforms, trust
+
+# What a function is told by its environment, and therefore is the same for all its secrets.
+_OF_THE_FUNCTION = ("engine", "network", "strategy", "password", "test_query", "allow_admin_reset", "twin")
+
+
+def check(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
+    """Find what does not fit together.
+
+    Args:
+        rotations: the file, each value of which is of the right form.
+        folder: where the file lies.
+    """
+    for number, secret in enumerate(rotations.secrets):
+        place: Place = ("secrets", number)
+        yield from _identity(secret, place)
+        yield from _schedule(secret, place)
+        yield from _admin(secret, place)
+        yield from _references(rotations, secret, place)
+        yield from _region(rotations, secret, place)
+    yield from _twice(rotations)
+    for group in groups(rotations):
+        yield from _function(group)
+    yield from _unused_functions(rotations)
+    yield from _networks(rotations)
+    yield from _accounts(rotations)
+    yield from _ca_bundle(rotations, folder)
+
+
+def _identity(secret: Secret, place: Place) -> Iterator[Mistake]:
+    given = [key for key in ("name", "arn", "create") if getattr(secret, key) is not None]
+    if len(given) != 1:
+        yield Mistake(place, f"has {' and '.join(given) or 'no secret'}: give one of name, arn and create")
+
+
+def _schedule(secret: Secret, place: Place) -> Iterator[Mistake]:
+    key = next((key for key in ("schedule", "every") if getattr(secret, key) is not None), None)
+    try:
+        rules(secret)
+    except ConfigurationError as error:
+        if "window" in error.what or "duration" in error.what.lower():
+            yield Mistake((*place, "window"), f"is '{secret.window}': {error.what}; {error.advice}")
+        else:
+            said = error.what.removeprefix(f"{key} ")
+            if key and not said.startswith(("is ", "has ")):
+                said = f"is '{getattr(secret, key)}': {said}"
+            yield Mistake((*place, key) if key else place, f"{said}; {error.advice}")
+
+
+def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
+    needs = secret.strategy == "alternating-users" or secret.twin == "adopt" or secret.allow_admin_reset
+    in_secret = secret.create is not None and "masterarn" in secret.create.values
+    if needs and secret.admin is None and not in_secret and not secret.admin_named_in_secret:
+        key = "strategy" if secret.strategy == "alternating-users" else "admin"
+        yield Mistake(
+            (*place, key),
+            f"is '{secret.strategy}' without an admin secret: give admin, the name or ARN of the admin's secret",
+        )
+    if secret.admin is None and secret.admin_named_in_secret:
+        yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
+    if secret.strategy == "dual-password" and secret.engine not in TWO_PASSWORDS:
+        yield Mistake(
+            (*place, "strategy"),
+            f"is 'dual-password', and a user of {secret.engine} has one password: take alternating-users",
+        )
+    if secret.admin is not None and secret.admin in {secret.name, secret.arn}:
+        yield Mistake((*place, "admin"), "is the secret itself: name the admin's")
+
+
+def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
+    if secret.network is not None and secret.network not in rotations.networks:
+        known = ", ".join(rotations.networks) or "none: add it to networks"
+        yield Mistake((*place, "network"), f"is '{secret.network}', which is none of networks ({known})")
+    for key in ("kms_key", "admin_kms_key"):
+        value = getattr(secret, key)
+        if value is not None and not value.startswith("arn:") and value not in rotations.keys:
+            known = ", ".join(rotations.keys) or "none"
+            yield Mistake((*place, key), f"is '{value}', which is neither an ARN nor one of keys ({known})")
+
+
+def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
+    if secret.arn is not None and rotations.region is not None and secret.arn.split(":")[3] != rotations.region:
+        yield Mistake(
+            (*place, "arn"),
+            f"is of another Region than {rotations.region}: it rotates where its primary is, by a stack of its own",
+        )
+
+
+def _twice(rotations: Rotations) -> Iterator[Mistake]:
+    seen: dict[tuple[str, str | None], int] = {}
+    foreign = {secret.account for secret in rotations.secrets} - {rotations.account, None}
+    for number, secret in enumerate(rotations.secrets):
+        account = secret.account if rotations.account is not None and secret.account in foreign else None
+        key = (secret.label, account)
+        if key in seen:
+            yield Mistake(
+                ("secrets", number),
+                f"is '{secret.label}', as is secrets[{seen[key]}]: a secret rotates by one function; remove one",
+            )
+        seen.setdefault(key, number)
+
+
+def _function(group: Group) -> Iterator[Mistake]:
+    number, first = group.secrets[0]
+    for other, secret in group.secrets[1:]:
+        for key in _OF_THE_FUNCTION:
+            if getattr(secret, key) != getattr(first, key):
+                yield Mistake(
+                    ("secrets", other, key),
+                    f"differs from that of secrets[{number}], with which it shares the function '{group.name}': give "
+                    "one of them a function of its own (function: a-name)",
+                )
+    told = {secret.admin for _, secret in group.secrets if secret.admin and not secret.admin_named_in_secret}
+    if len(told) > 1:
+        yield Mistake(
+            ("secrets", group.secrets[-1][0], "admin"),
+            f"is one of several for the function '{group.name}', which can be told of one: give each admin's secrets a "
+            "function of their own (function: a-name), or put masterarn into the secrets and set admin_named_in_secret",
+        )
+    try:
+        platforms.check(group.engine, group.architecture)
+    except PackagingFailed as error:
+        yield Mistake(("secrets", number, "engine"), f"is '{group.engine}': {error.what}; {error.advice}")
+
+
+def _unused_functions(rotations: Rotations) -> Iterator[Mistake]:
+    used = {secret.function_label for secret in rotations.secrets}
+    for name in rotations.functions:
+        if name not in used:
+            yield Mistake(("functions", name), f"is the function of no secret: those are {', '.join(sorted(used))}")
+
+
+def _networks(rotations: Rotations) -> Iterator[Mistake]:
+    for name, network in rotations.networks.items():
+        place: Place = ("networks", name, "secrets_manager")
+        if network.secrets_manager == "nat" and network.kind == "public":
+            yield Mistake(
+                place,
+                "is 'nat' in public subnets: a function gets no public address there, so it has no route to Secrets "
+                "Manager; take private subnets, or create-endpoint, or the security group of an endpoint",
+            )
+        if network.secrets_manager == "nat" and network.kind == "isolated":
+            yield Mistake(
+                place,
+                "is 'nat' in isolated subnets, from which there is no route to Secrets Manager; take create-endpoint, "
+                "or the security group of an endpoint that is there",
+            )
+
+
+def _accounts(rotations: Rotations) -> Iterator[Mistake]:
+    accounts = sorted({secret.account for secret in rotations.secrets if secret.account is not None})
+    if rotations.account is None and len(accounts) > 1:
+        yield Mistake(
+            ("account",), f"is missing, and the secrets are of {', '.join(accounts)}: say which one this is deployed to"
+        )
+    for number, secret in enumerate(rotations.secrets):
+        if rotations.account is not None and secret.account not in {None, rotations.account} and not _full_key(secret):
+            yield Mistake(
+                ("secrets", number, "kms_key"),
+                "must be the ARN of a key for a secret of another account: the account's default key can't be used "
+                "from outside (https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html)",
+            )
+
+
+def _full_key(secret: Secret) -> bool:
+    return secret.kms_key is not None and secret.kms_key.startswith("arn:")
+
+
+def _ca_bundle(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
+    if rotations.ca_bundle is None or rotations.ca_bundle.file is None:
+        return
+    try:
+        trust.read(folder / rotations.ca_bundle.file)
+    except PackagingFailed as error:
+        yield Mistake(("ca_bundle", "file"), f"is '{rotations.ca_bundle.file}': {error.what}; {error.advice}")

@@ -1,0 +1,74 @@
+"""Which secrets share a function, and what that function is like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.config.model import Function, Network, Rotations, Secret
+from rotators.packaging.platforms import ARM64, X86_64, X86_ONLY
+
+
+@dataclass(frozen=True)
+class Group:
+    """A function and its secrets.
+
+    Args:
+        name: the function's.
+        secrets: those that it rotates, and each one's number in the file.
+        settings: what it is made of.
+        network: where it runs; None: outside of a VPC.
+    """
+
+    name: str
+    secrets: tuple[tuple[int, Secret], ...]
+    settings: Function
+    network: Network | None
+
+    @property
+    def first(self) -> Secret:
+        """The one that stands for all where they must agree."""
+        return self.secrets[0][1]
+
+    @property
+    def engine(self) -> str:
+        """The kind of database."""
+        return self.first.engine
+
+    @property
+    def architecture(self) -> str:
+        """What it runs on."""
+        return self.settings.architecture or (X86_64 if self.engine in X86_ONLY else ARM64)
+
+    @property
+    def admins(self) -> set[str]:
+        """The admins' secrets."""
+        return {secret.admin for _, secret in self.secrets if secret.admin is not None}
+
+    @property
+    def admin(self) -> str | None:
+        """The one admin's secret that the function itself is told of; None where the secrets name theirs."""
+        told = {secret.admin for _, secret in self.secrets if secret.admin and not secret.admin_named_in_secret}
+        return next(iter(told)) if told else None
+
+
+def groups(rotations: Rotations) -> list[Group]:
+    """The functions of a file, in the order of their first secrets."""
+    members: dict[str, list[tuple[int, Secret]]] = {}
+    for number, secret in enumerate(rotations.secrets):
+        members.setdefault(secret.function_label, []).append((number, secret))
+    return [
+        Group(
+            name,
+            tuple(secrets),
+            settings_of(rotations, name),
+            rotations.networks.get(secrets[0][1].network or ""),
+        )
+        for name, secrets in members.items()
+    ]
+
+
+def settings_of(rotations: Rotations, name: str) -> Function:
+    """A function's settings: those for all, and what is different for it."""
+    return Function.model_validate(
+        rotations.function.model_dump(exclude_unset=True) | rotations.functions.get(name, {})
+    )

@@ -1,0 +1,117 @@
+"""Reading ``rotations.yaml``: every mistake at once, each with its line, its path, its value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from infra.config.check import check
+from infra.config.mistakes import Mistake, MistakesFound, Place, of_pydantic
+from infra.config.model import Function, Rotating, Rotations
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def load(file: Path) -> Rotations:
+    """Read a file.
+
+    Args:
+        file: ``rotations.yaml``.
+
+    Raises:
+        MistakesFound: it is not there, is no YAML, or holds what can't be; every mistake is named.
+    """
+    raw, lines = _parse(file)
+    mistakes: list[Mistake] = []
+    defaults = raw.get("defaults", {})
+    if _validated(Rotating, defaults, ("defaults",), mistakes) is not None:
+        raw = _filled(raw, defaults)
+    for name, own in _items(raw, "functions"):
+        general = raw.get("function")
+        given = (general if isinstance(general, dict) else {}) | (own if isinstance(own, dict) else {"": own})
+        _validated(Function, given, ("functions", name), mistakes)
+    rotations = _validated(Rotations, raw, (), mistakes)
+    if rotations is not None and not mistakes:
+        mistakes.extend(check(rotations, file.parent))
+    if rotations is None or mistakes:
+        raise MistakesFound(file, mistakes, lines)
+    return rotations
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors."""
+    whole = Rotations.model_json_schema()
+    for key, model in (("defaults", Rotating), ("functions", Function)):
+        part = model.model_json_schema()
+        whole["$defs"] |= part.pop("$defs", {})
+        whole["$defs"][model.__name__] = part
+        reference: dict[str, Any] = {"$ref": f"#/$defs/{model.__name__}"}
+        shown = {name: value for name, value in whole["properties"][key].items() if name in {"description", "default"}}
+        whole["properties"][key] = shown | (
+            reference if key == "defaults" else {"type": "object", "additionalProperties": reference}
+        )
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "title": "rotations.yaml"}
+
+
+def _parse(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except OSError as error:
+        raise MistakesFound(file, [Mistake((), f"can't be read: {error.strerror}")], {}) from None
+    except UnicodeDecodeError:
+        raise MistakesFound(file, [Mistake((), "is not UTF-8 text")], {}) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "it can't be parsed"
+        raise MistakesFound(file, [Mistake((), f"is no YAML: {where}{problem}")], {}) from None
+    if not isinstance(raw, dict):
+        raise MistakesFound(file, [Mistake((), "must be a mapping with the key secrets")], {})
+    return raw, dict(_lines(root))
+
+
+def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    """Each value's place, and the line on which it (or its key) stands."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, str(key.value))
+            yield inner, key.start_mark.line + 1
+            yield from _lines(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield (*place, number), value.start_mark.line + 1
+            yield from _lines(value, (*place, number))
+
+
+def _validated(model: type[ModelT], given: Any, prefix: Place, mistakes: list[Mistake]) -> ModelT | None:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        mistakes.extend(of_pydantic(error, model, prefix))
+        return None
+
+
+def _filled(raw: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The file with its defaults in every secret."""
+    secrets = raw.get("secrets")
+    if not isinstance(secrets, list):
+        return raw
+    return {**raw, "secrets": [_inherit(one, defaults) if isinstance(one, dict) else one for one in secrets]}
+
+
+def _inherit(secret: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    # Who names one way of scheduling does not inherit parts of another.
+    own = {"every", "schedule"} & set(secret)
+    hidden = {"every", "schedule", "window", "stagger"} if own else set()
+    return {key: value for key, value in defaults.items() if key not in hidden} | secret
+
+
+def _items(raw: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
+    value = raw.get(key)
+    return [(str(name), own) for name, own in value.items()] if isinstance(value, dict) else []

@@ -1,0 +1,119 @@
+"""A mistake in ``rotations.yaml``: where it stands, and what is allowed there."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from rotators.errors import ConfigurationError
+
+# A value's place in the file: ("secrets", 2, "engine").
+Place = tuple[str | int, ...]
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Something in the file that can't be.
+
+    Args:
+        place: where; empty for the file as a whole.
+        text: what is wrong, and what is allowed.
+    """
+
+    place: Place
+    text: str
+
+
+class MistakesFound(ConfigurationError):
+    """The file can't be what is meant.
+
+    Args:
+        file: the file.
+        mistakes: all that was found.
+        lines: the line on which each place stands.
+    """
+
+    def __init__(self, file: Path, mistakes: Iterable[Mistake], lines: Mapping[Place, int]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(_sentence(file, mistake, lines) for mistake in self.mistakes))
+
+    def __str__(self) -> str:
+        return self.what
+
+
+def of_pydantic(error: ValidationError, model: type[BaseModel], prefix: Place = ()) -> Iterator[Mistake]:
+    """What pydantic found, in words.
+
+    Args:
+        error: what it raised.
+        model: what was to be read.
+        prefix: where the value stands that was read.
+    """
+    for one in error.errors(include_url=False):
+        # Where a field may be one of several types, pydantic names the alternative too.
+        place = tuple(part for part in one["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part)))
+        yield Mistake((*prefix, *(one["loc"] if _is_label(one) else place)), _words(one, model))
+
+
+def spell(place: Place) -> str:
+    """A place as people write it: ``secrets[2].engine``."""
+    spelled = ""
+    for part in place:
+        spelled += f"[{part}]" if isinstance(part, int) else f".{part}" if spelled else part
+    return spelled
+
+
+def _is_label(one: Any) -> bool:
+    """Whether what stands in the path is a name that the user gave (a network's, a key's) rather than a type's."""
+    return len(one["loc"]) > 1 and one["loc"][0] in {"networks", "keys", "functions"} and "[" not in str(one["loc"])
+
+
+def _sentence(file: Path, mistake: Mistake, lines: Mapping[Place, int]) -> str:
+    beginnings = (mistake.place[:length] for length in range(len(mistake.place), 0, -1))
+    line = next((lines[place] for place in beginnings if place in lines), None)
+    where = f"{file.name}:{line}:" if line else f"{file.name}:"
+    return " ".join(part for part in (where, spell(mistake.place), mistake.text) if part)
+
+
+def _words(one: Any, model: type[BaseModel]) -> str:
+    kind, context = one["type"], one.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return f"is no key that is known here: take one of {', '.join(_fields(model, one['loc'][:-1]))}"
+    if kind == "value_error":
+        return str(context["error"])
+    shown = _shown(one["input"])
+    if kind == "literal_error":
+        return f"is {shown}: take one of {context['expected'].replace(' or ', ', ')}"
+    if kind == "string_pattern_mismatch":
+        return f"is {shown}, which is not of the form {context['pattern']}"
+    return f"is {shown}: {one['msg'][0].lower()}{one['msg'][1:]}"
+
+
+def _shown(given: Any) -> str:
+    text = json.dumps(given, default=str, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _fields(model: type[BaseModel], place: Place) -> list[str]:
+    """The keys that are known at a place."""
+    found: Any = model
+    for part in place:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            found = _inner(found.model_fields[str(part)].annotation) if part in found.model_fields else found
+    return sorted(found.model_fields)
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside of an annotation: of ``list[Secret]``, ``dict[str, Key]`` or ``CaBundle | None``."""
+    if get_origin(annotation) in {list, dict, Union, types.UnionType}:
+        return next((inner for part in get_args(annotation) if (inner := _inner(part)) is not None), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -1,0 +1,74 @@
+"""A secret's schedule, as RotateSecret takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from infra.config.model import Secret
+from rotators.errors import ConfigurationError
+from rotators.schedules import RotationRules
+
+_EVERY = re.compile(r"(\d+) (hour|day)s?")
+_CRON = re.compile(r"cron\((\S+) (\d+) (.*)\)")
+_HOURS_A_DAY = 24
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a secret rotates.
+
+    Args:
+        expression: the ScheduleExpression; None: on demand only.
+        duration: the window's length, ``3h``; None: the service's own.
+    """
+
+    expression: str | None
+    duration: str | None
+
+
+def rules(secret: Secret) -> Rules:
+    """The rules for a secret, checked as the service checks them.
+
+    Raises:
+        ConfigurationError: the service would refuse them; ``what`` says which part.
+    """
+    if secret.every is not None and secret.schedule is not None:
+        raise ConfigurationError("has both every and schedule", "give one of the two")
+    expression = secret.schedule if secret.every is None else _rate(secret.every)
+    if expression is None and secret.every is None:
+        raise ConfigurationError("has no schedule", "give every: 30 days, a schedule, or every: never")
+    if secret.stagger is not None:
+        expression = _staggered(expression, secret)
+    RotationRules.parse(expression=expression, duration=secret.window)
+    return Rules(expression, secret.window)
+
+
+def _rate(every: str) -> str | None:
+    if every == "never":
+        return None
+    match = _EVERY.fullmatch(every)
+    if match is None:
+        raise ConfigurationError(f"every is '{every}'", "write a number of days or hours (30 days), or never")
+    number, unit = int(match[1]), match[2]
+    if number == 0:
+        raise ConfigurationError(f"every is '{every}'", "for rotation on demand only, write every: never")
+    return f"rate({number} {unit}{'s' if number > 1 else ''})"
+
+
+def _staggered(expression: str | None, secret: Secret) -> str:
+    """The same hours later for the same name, so that a fleet does not begin in one moment."""
+    match = _CRON.fullmatch(expression or "")
+    if match is None:
+        raise ConfigurationError("has stagger without a cron of one hour", "write schedule: cron(0 2 * * ? *)")
+    hours = re.fullmatch(r"(\d+)h", str(secret.stagger))
+    if hours is None or not 1 <= int(hours[1]) < _HOURS_A_DAY:
+        raise ConfigurationError(f"has the stagger '{secret.stagger}'", "write a number of hours from 1h to 23h")
+    first, most = int(match[2]), int(hours[1])
+    if first + most >= _HOURS_A_DAY:
+        raise ConfigurationError("has a stagger that reaches into the next day", "begin earlier, or make it shorter")
+    # Both ends must be windows that the service takes, whichever the name gives.
+    RotationRules.parse(expression=f"cron({match[1]} {first + most} {match[3]})", duration=secret.window)
+    digest = hashlib.sha256(secret.label.encode()).digest()
+    return f"cron({match[1]} {first + int.from_bytes(digest[:4], 'big') % (most + 1)} {match[3]})"

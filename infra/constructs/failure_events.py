@@ -1,0 +1,42 @@
+"""What Secrets Manager itself tells of rotations that failed or were given up."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+
+class FailureEvents(Construct):
+    """A rule that passes every failed rotation of this account and Region on to a topic.
+
+    The manual does not say how such an event names its secret, so none is filtered out by its name: one too many is
+    better than none. The account needs a CloudTrail trail of management events.
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
+
+    Args:
+        topic: who is told.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic) -> None:
+        super().__init__(scope, id_)
+        self.rule = events.Rule(
+            self,
+            "Rule",
+            description="Rotations of secrets that failed or were given up",
+            event_pattern=events.EventPattern(
+                source=["aws.secretsmanager"],
+                detail_type=["AWS Service Event via CloudTrail"],
+                detail={
+                    "eventSource": ["secretsmanager.amazonaws.com"],
+                    "eventName": ["RotationFailed", "RotationAbandoned", "TestRotationFailed"],
+                },
+            ),
+        )
+        name = events.EventField.from_path("$.detail.eventName")
+        secret = events.EventField.from_path("$.detail.additionalEventData.SecretId")
+        message = (
+            f"{name}: {secret} in {events.EventField.account}, {events.EventField.region}, at {events.EventField.time}"
+        )
+        self.rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(message)))

@@ -1,0 +1,37 @@
+"""A layer of files that were bundled here, without Docker."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from rotators.packaging.archive import Archive
+from rotators.packaging.platforms import Platform
+
+ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
+
+
+class BundledLayer(lambda_.LayerVersion):
+    """A layer whose version changes with its bytes, and only with them.
+
+    Args:
+        archive: the zip file.
+        description: what is in it.
+        target: what it is for; None: for any architecture.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, archive: Archive, description: str, target: Platform | None = None
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            code=code(archive),
+            description=description,
+            compatible_architectures=None if target is None else [ARCHITECTURES[target.architecture]],
+        )
+
+
+def code(archive: Archive) -> lambda_.AssetCode:
+    """An archive as an asset, known by its own hash."""
+    return lambda_.Code.from_asset(str(archive.path), asset_hash=archive.sha256)

@@ -1,0 +1,92 @@
+"""What another account must allow so that its secret can be rotated from here, as outputs."""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import Aws, CfnOutput, Stack
+from constructs import Construct
+
+from infra.constructs.rotation_function import RotationFunction
+from infra.constructs.secret_reference import SecretReference
+
+
+class OtherAccount(Construct):
+    """The policies and the command for the account that owns a secret.
+
+    Its rotation can't be switched on from here: that account calls RotateSecret. Both sides must say yes
+    (https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html).
+
+    Args:
+        secret: the other account's secret; its key must be named.
+        function: what rotates it.
+        expression: the schedule; None: on demand only.
+        duration: the window's length; None: the service's own.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        secret: SecretReference,
+        function: RotationFunction,
+        expression: str | None,
+        duration: str | None,
+    ) -> None:
+        super().__init__(scope, id_)
+        role = function.role.role_arn
+        secret_policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "RotatedFromElsewhere",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": role},
+                    "Action": [
+                        "secretsmanager:DescribeSecret",
+                        "secretsmanager:GetSecretValue",
+                        "secretsmanager:PutSecretValue",
+                        "secretsmanager:UpdateSecretVersionStage",
+                    ],
+                    "Resource": "*",
+                    "Condition": {
+                        "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function.rotation_arn}
+                    },
+                }
+            ],
+        }
+        key_statement = {
+            "Sid": "RotatedFromElsewhere",
+            "Effect": "Allow",
+            "Principal": {"AWS": role},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": {
+                    "kms:ViaService": f"secretsmanager.{Aws.REGION}.{Aws.URL_SUFFIX}",
+                    "kms:EncryptionContext:SecretARN": secret.arn,
+                }
+            },
+        }
+        rules = {
+            key: value
+            for key, value in (("ScheduleExpression", expression), ("Duration", duration))
+            if value is not None
+        }
+        command = f"aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately"
+        command += f" --rotation-lambda-arn {function.rotation_arn}"
+        if rules:
+            command += f" --rotation-rules '{json.dumps(rules)}'"
+        owner = f"account {secret.account}"
+        stack = Stack.of(self)
+        for name, value, description in (
+            (
+                "SecretPolicy",
+                stack.to_json_string(secret_policy),
+                f"For {owner}: the policy of its secret {secret.label}",
+            ),
+            ("KeyStatement", stack.to_json_string(key_statement), f"For {owner}: to add to the policy of its key"),
+            ("Command", command, f"For {owner}: what switches the rotation on, once both are in place"),
+        ):
+            CfnOutput(self, name, value=value, description=description)

@@ -1,0 +1,84 @@
+"""The rotation of a secret: who may call the function, and when it is called."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra.constructs.rotation_function import RotationFunction
+from infra.constructs.secret_reference import SecretReference
+
+_SERVICE = "secretsmanager.amazonaws.com"
+
+
+def permit(
+    scope: Construct, id_: str, function: RotationFunction, secret: SecretReference | None = None
+) -> lambda_.CfnPermission:
+    """Let Secrets Manager call a function, on behalf of the secret's account only.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
+
+    Args:
+        scope: where it is made.
+        id_: its id there.
+        function: the one to call.
+        secret: the one secret for which; None: for any of this account.
+    """
+    return lambda_.CfnPermission(
+        scope,
+        id_,
+        action="lambda:InvokeFunction",
+        function_name=function.rotation_arn,
+        principal=_SERVICE,
+        source_account=Aws.ACCOUNT_ID if secret is None or secret.account is None else secret.account,
+        source_arn=None if secret is None else secret.arn,
+    )
+
+
+class SecretRotation(Construct):
+    """The schedule of a secret of this account.
+
+    ``add_rotation_schedule`` of aws-cdk-lib knows neither cron nor windows, and takes no function that is imported.
+
+    Args:
+        secret: the secret.
+        function: what rotates it.
+        permission: lets Secrets Manager call the function.
+        policy: lets the function rotate the secret.
+        expression: ``rate(…)`` or ``cron(…)``; None: on demand only.
+        duration: the window's length, ``3h``; None: the service's own.
+        rotate_immediately: rotate when this is deployed or changed; else the service only tests the configuration.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        secret: SecretReference,
+        function: RotationFunction,
+        permission: lambda_.CfnPermission,
+        policy: iam.Policy,
+        expression: str | None,
+        duration: str | None = None,
+        rotate_immediately: bool = False,
+    ) -> None:
+        super().__init__(scope, id_)
+        rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(
+            schedule_expression=expression, duration=duration
+        )
+        schedule = secretsmanager.CfnRotationSchedule(
+            self,
+            "Schedule",
+            secret_id=secret.secret_id,
+            rotation_lambda_arn=function.rotation_arn,
+            rotate_immediately_on_update=rotate_immediately,
+            rotation_rules=None if expression is None else rules,
+        )
+        # The service calls the function as soon as it has the schedule: all that it needs must be there.
+        schedule.node.add_dependency(permission)
+        schedule.node.add_dependency(policy)
+        schedule.node.add_dependency(function)

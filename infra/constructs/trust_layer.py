@@ -1,0 +1,22 @@
+"""The layer with the CA certificates that functions trust."""
+
+from __future__ import annotations
+
+from constructs import Construct
+
+from infra.constructs.layers import BundledLayer
+from rotators.packaging.bundles import Bundles
+
+
+class TrustLayer(BundledLayer):
+    """CA certificates, where every function looks for them.
+
+    Args:
+        bundles: makes it.
+        certificates: as PEM, checked (:mod:`rotators.packaging.trust`).
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, bundles: Bundles, certificates: str) -> None:
+        super().__init__(
+            scope, id_, archive=bundles.trust(certificates), description="The CA certificates of the databases"
+        )

@@ -1,0 +1,305 @@
+"""The stack of a ``rotations.yaml``: wires constructs, and defines no resource of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.config.engines import LONGEST_PASSWORD, PORTS
+from infra.config.functions import Group, groups
+from infra.config.model import Rotations, Secret
+from infra.config.schedule import rules
+from infra.constructs.alarms import FunctionAlarms
+from infra.constructs.base_layer import BaseLayer
+from infra.constructs.created_secret import CreatedSecret, Generator
+from infra.constructs.driver_layer import DriverLayer
+from infra.constructs.encryption_key import EncryptionKey
+from infra.constructs.failure_events import FailureEvents
+from infra.constructs.function_network import FunctionNetwork
+from infra.constructs.naming import construct_id
+from infra.constructs.notifications import Notifications
+from infra.constructs.other_account import OtherAccount
+from infra.constructs.overdue_watch import OverdueWatch
+from infra.constructs.rotation_dashboard import RotationDashboard
+from infra.constructs.rotation_function import FunctionOptions, RotationFunction
+from infra.constructs.secret_reference import SecretReference
+from infra.constructs.secret_rotation import SecretRotation, permit
+from infra.constructs.trust_layer import TrustLayer
+from rotators.packaging.bundles import Bundles
+from rotators.packaging.platforms import DRIVERS, Platform
+
+# A function's resource policy may have 20 KB: up to so many secrets are named one by one.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_NAMED = 20
+_USUAL_LENGTH = 32
+
+
+class RotationStack(Stack):
+    """Rotating secrets.
+
+    Args:
+        rotations: what ``rotations.yaml`` says.
+        certificates: the CA certificates to trust, as PEM; None: those of the functions' operating system.
+        bundles: makes the layers and functions for a platform.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        rotations: Rotations,
+        *,
+        certificates: str | None,
+        bundles: Callable[[Platform], Bundles] = Bundles,
+    ) -> None:
+        super().__init__(scope, rotations.stack, description="Rotation of secrets by rotators")
+        self._rotations = rotations
+        self._certificates = certificates
+        self._make_bundles = bundles
+        self._bundles: dict[Platform, Bundles] = {}
+        self._drivers: dict[tuple[str, Platform], DriverLayer] = {}
+        self._networks: dict[str, FunctionNetwork] = {}
+        self._keys = {
+            name: EncryptionKey(self, f"Key-{name}", description=str(key.create)).key if key.arn is None else None
+            for name, key in rotations.keys.items()
+        }
+        self._topic = Notifications(self, "Notifications", topic_arn=rotations.alarms.topic).topic
+        FailureEvents(self, "Failures", topic=self._topic)
+        watched: list[SecretReference] = []
+        on_demand: list[SecretReference] = []
+        functions = {}
+        for group in groups(rotations):
+            functions[group.name] = self._function(group, watched, on_demand)
+        watch = self._watch(watched, on_demand) if watched else None
+        RotationDashboard(self, "Dashboard", functions=functions, watch=watch)
+
+    def _function(
+        self, group: Group, watched: list[SecretReference], on_demand: list[SecretReference]
+    ) -> RotationFunction:
+        scope = Construct(self, construct_id(group.name))
+        options = self._options(group)
+        bundles = self._bundles_for(options.target)
+        function = RotationFunction(
+            scope,
+            "Rotation",
+            archive=bundles.function(group.engine),
+            layers=[self._base, self._driver(group.engine, options.target), *self._trust],
+            options=options,
+            environment=_environment(group),
+            description=f"Rotates {group.engine} secrets: {group.name}",
+            network=self._network(group),
+            databases=_databases(group),
+        )
+        FunctionAlarms(scope, "Alarms", function=function, topic=self._topic)
+        references = [(secret, self._secret(scope, secret)) for _, secret in group.secrets]
+        admins = {}
+        for _, secret in group.secrets:
+            if secret.admin is not None:
+                admins[secret.admin] = self._known(secret.admin, secret.admin_kms_key)
+        policy = function.may_rotate([reference for _, reference in references], list(admins.values()))
+        shared = None if len(references) <= _NAMED else permit(scope, "Invocation", function)
+        for secret, reference in references:
+            schedule = rules(secret)
+            id_ = construct_id(reference.label)
+            permission = shared
+            if permission is None or reference.account is not None:
+                permission = permit(scope, f"Invocation-{id_}", function, reference)
+            if reference.account is not None:
+                OtherAccount(
+                    scope,
+                    f"For-{id_}",
+                    secret=reference,
+                    function=function,
+                    expression=schedule.expression,
+                    duration=schedule.duration,
+                )
+                continue
+            SecretRotation(
+                scope,
+                f"Of-{id_}",
+                secret=reference,
+                function=function,
+                permission=permission,
+                policy=policy,
+                expression=schedule.expression,
+                duration=schedule.duration,
+                rotate_immediately=secret.rotate_immediately,
+            )
+            watched.append(reference)
+            if schedule.expression is None:
+                on_demand.append(reference)
+        CfnOutput(scope, "FunctionArn", value=function.rotation_arn, description=f"The function {group.name}")
+        CfnOutput(scope, "RoleArn", value=function.role.role_arn, description=f"The role of {group.name}")
+        return function
+
+    def _watch(self, secrets: list[SecretReference], on_demand: list[SecretReference]) -> OverdueWatch:
+        bundles = self._bundles_for(Platform())
+        return OverdueWatch(
+            self,
+            "Overdue",
+            archive=bundles.overdue(),
+            layers=[self._base],
+            options=FunctionOptions(
+                Platform(), log_retention=self._retention, log_key_arn=self._rotations.logs.kms_key
+            ),
+            secrets=secrets,
+            on_demand=on_demand,
+            topic=self._topic,
+        )
+
+    def _secret(self, scope: Construct, secret: Secret) -> SecretReference:
+        key = self._key(secret.kms_key)
+        if secret.create is not None:
+            values = {"engine": secret.engine, **secret.create.values}
+            if secret.admin is not None and secret.admin_named_in_secret:
+                values.setdefault("masterarn", secret.admin)
+            return CreatedSecret(
+                scope,
+                f"Secret-{construct_id(secret.label)}",
+                name=secret.create.name,
+                values=values,
+                generator=_generator(secret),
+                description=secret.create.description,
+                key_arn=key,
+                replicas=secret.create.replicas,
+                protect=secret.create.protect,
+            ).reference
+        if secret.arn is None:
+            return SecretReference.by_name(secret.label, key)
+        here = self._rotations.account in {None, secret.account}
+        return SecretReference(secret.label, secret.arn, secret.arn, key, None if here else secret.account)
+
+    def _known(self, name_or_arn: str, key: str | None) -> SecretReference:
+        if name_or_arn.startswith("arn:"):
+            return SecretReference(name_or_arn, name_or_arn, name_or_arn, self._key(key))
+        return SecretReference.by_name(name_or_arn, self._key(key))
+
+    def _key(self, name_or_arn: str | None) -> str | None:
+        if name_or_arn is None or name_or_arn.startswith("arn:"):
+            return name_or_arn
+        made: kms.Key | None = self._keys[name_or_arn]
+        return self._rotations.keys[name_or_arn].arn if made is None else made.key_arn
+
+    def _options(self, group: Group) -> FunctionOptions:
+        settings = group.settings
+        return FunctionOptions(
+            target=Platform(group.architecture),
+            memory=settings.memory,
+            timeout=settings.timeout,
+            reserved_concurrency=settings.reserved_concurrency,
+            tracing=settings.tracing,
+            snap_start=settings.snap_start,
+            role_arn=settings.role,
+            code_signing_config_arn=settings.code_signing_config,
+            log_retention=self._retention,
+            log_key_arn=self._rotations.logs.kms_key,
+        )
+
+    @property
+    def _retention(self) -> logs.RetentionDays:
+        return _RETENTION[self._rotations.logs.retention_days]
+
+    @cached_property
+    def _base(self) -> BaseLayer:
+        return BaseLayer(self, "BaseLayer", bundles=self._bundles_for(Platform()))
+
+    @cached_property
+    def _trust(self) -> list[lambda_.ILayerVersion]:
+        if self._certificates is None:
+            return []
+        return [TrustLayer(self, "TrustLayer", bundles=self._bundles_for(Platform()), certificates=self._certificates)]
+
+    def _driver(self, engine: str, target: Platform) -> DriverLayer:
+        key = (DRIVERS[engine], target)
+        if key not in self._drivers:
+            id_ = f"Driver-{key[0]}-{target.architecture}"
+            self._drivers[key] = DriverLayer(self, id_, bundles=self._bundles_for(target), engine=engine)
+        return self._drivers[key]
+
+    def _bundles_for(self, target: Platform) -> Bundles:
+        if target not in self._bundles:
+            self._bundles[target] = self._make_bundles(target)
+        return self._bundles[target]
+
+    def _network(self, group: Group) -> FunctionNetwork | None:
+        network, name = group.network, group.first.network
+        if network is None or name is None:
+            return None
+        if name not in self._networks:
+            ways = {"nat": None, "create-endpoint": "create"}
+            self._networks[name] = FunctionNetwork(
+                self,
+                f"Network-{name}",
+                vpc_id=network.vpc,
+                subnet_ids=network.subnets,
+                endpoint=ways.get(network.secrets_manager, network.secrets_manager),
+            )
+        return self._networks[name]
+
+
+# aws-cdk-lib names them in words.
+_RETENTION = {
+    1: logs.RetentionDays.ONE_DAY,
+    3: logs.RetentionDays.THREE_DAYS,
+    5: logs.RetentionDays.FIVE_DAYS,
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    30: logs.RetentionDays.ONE_MONTH,
+    60: logs.RetentionDays.TWO_MONTHS,
+    90: logs.RetentionDays.THREE_MONTHS,
+    120: logs.RetentionDays.FOUR_MONTHS,
+    150: logs.RetentionDays.FIVE_MONTHS,
+    180: logs.RetentionDays.SIX_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+    400: logs.RetentionDays.THIRTEEN_MONTHS,
+    545: logs.RetentionDays.EIGHTEEN_MONTHS,
+    731: logs.RetentionDays.TWO_YEARS,
+    1827: logs.RetentionDays.FIVE_YEARS,
+    3653: logs.RetentionDays.TEN_YEARS,
+}
+
+
+def _generator(secret: Secret) -> Generator:
+    usual = LONGEST_PASSWORD.get(secret.engine, _USUAL_LENGTH)
+    policy = secret.password
+    if policy is None:
+        return Generator(usual)
+    kinds = ("numbers", "punctuation", "uppercase", "lowercase")
+    return Generator(
+        policy.length or usual,
+        policy.exclude_characters,
+        frozenset(kind for kind in kinds if getattr(policy, f"exclude_{kind}")),
+        policy.require_each_included_type,
+    )
+
+
+def _environment(group: Group) -> dict[str, str]:
+    """The function's variables: docs/reference/settings.md."""
+    first = group.first
+    variables = {"ROTATION_STRATEGY": first.strategy, "POWERTOOLS_SERVICE_NAME": group.name}
+    if first.password is not None:
+        variables |= _generator(first).environment()
+    if group.admin is not None:
+        variables["ROTATION_ADMIN_SECRET"] = group.admin
+    if first.test_query is not None:
+        variables["ROTATION_TEST_QUERY"] = first.test_query
+    if first.allow_admin_reset:
+        variables["ALLOW_ADMIN_RESET"] = "true"
+    if first.twin != "manage":
+        variables["ROTATION_TWIN"] = first.twin
+    return variables
+
+
+def _databases(group: Group) -> list[tuple[str, int]]:
+    """The security group and port of each database."""
+    if group.network is None:
+        return []
+    return [
+        (secret.database_security_group or group.network.database_security_group, secret.port or PORTS[secret.engine])
+        for _, secret in group.secrets
+    ]

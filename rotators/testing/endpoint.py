@@ -1,0 +1,63 @@
+"""The simulated Secrets Manager over HTTP, for a function in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore import xform_name
+from botocore.exceptions import ClientError
+
+from rotators.testing.service import RotationService
+
+
+@contextmanager
+def served(service: RotationService) -> Iterator[str]:
+    """Serve it on loopback.
+
+    Args:
+        service: the simulation.
+
+    Yields:
+        the endpoint's URL, for SECRETS_MANAGER_ENDPOINT.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # http.server's name
+            """Answer one call."""
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            operation = self.headers["X-Amz-Target"].partition(".")[2]
+            try:
+                reply = getattr(service.client, xform_name(operation))(**body)
+                status, answer = 200, {key: value for key, value in reply.items() if key != "ResponseMetadata"}
+            except ClientError as error:
+                status = 400
+                answer = {"__type": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
+            content = json.dumps(answer, default=_timestamp).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing: a request holds secret values."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _timestamp(value: datetime) -> float:
+    return value.timestamp()

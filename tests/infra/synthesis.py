@@ -1,0 +1,78 @@
+"""Templates made without wheels: what layers hold is tests/packaging's business."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk.assertions import Template
+
+from infra.config import load
+from infra.config.model import Rotations
+from infra.stack import RotationStack
+from rotators.packaging.bundles import Bundles
+from rotators.packaging.platforms import Platform
+
+NETWORK = """
+networks:
+  main:
+    vpc: vpc-00000001
+    subnets: [subnet-00000001, subnet-00000002]
+    kind: private
+    secrets_manager: nat
+    database_security_group: sg-00000001
+"""
+
+
+def bundles(target: Platform) -> Bundles:
+    """Bundles that say nothing and compile nothing."""
+    return Bundles(target, lambda _: None, compiled=False)
+
+
+def read(folder: Path, text: str) -> Rotations:
+    """What ``rotations.yaml`` with this text says."""
+    file = folder / "rotations.yaml"
+    file.write_text(textwrap.dedent(text))
+    return load(file)
+
+
+def synth(folder: Path, text: str, certificates: str | None = None) -> dict[str, Any]:
+    """The template of a file with this text."""
+    app = cdk.App(outdir=str(folder / "cdk.out"))
+    stack = RotationStack(app, read(folder, text), certificates=certificates, bundles=bundles)
+    template: dict[str, Any] = dict(Template.from_stack(stack).to_json())
+    return template
+
+
+def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The properties of every resource of a type."""
+    return [one.get("Properties", {}) for one in template["Resources"].values() if one["Type"] == kind]
+
+
+def statements(template: dict[str, Any], sid: str | None = None) -> Iterator[dict[str, Any]]:
+    """Every statement of a role's policies, or those of one name."""
+    for policy in of_type(template, "AWS::IAM::Policy"):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if sid is None or statement.get("Sid") == sid:
+                yield statement
+
+
+def as_list(value: Any) -> list[Any]:
+    """What CloudFormation writes as one value or as several."""
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: Any) -> str:
+    """A value with its references, as one text: ``arn:{AWS::Partition}:…``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and "Ref" in value:
+        return f"{{{value['Ref']}}}"
+    if isinstance(value, dict) and "Fn::GetAtt" in value:
+        return f"{{{'.'.join(value['Fn::GetAtt'])}}}"
+    if isinstance(value, dict) and "Fn::Join" in value:
+        return str(value["Fn::Join"][0]).join(text(part) for part in value["Fn::Join"][1])
+    return str(value)

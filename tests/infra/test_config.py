@@ -1,0 +1,208 @@
+"""What ``rotations.yaml`` may say, and what it is told where it says something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthesis import NETWORK, read
+
+from infra.config import MistakesFound, load
+from infra.config.functions import groups
+from infra.config.load import schema
+from infra.config.schedule import rules
+from rotators.packaging.platforms import engines
+from rotators.testing.servers.certificates import CertificateAuthority
+
+ROOT = Path(__file__).parents[2]
+ONE = "secrets: [{name: app, engine: postgres, every: 30 days}]\n"
+OURS = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+THEIRS = "arn:aws:secretsmanager:eu-west-1:444455556666:secret:"
+DAILY = "engine: mysql, every: 1 day"
+
+
+def mistakes(folder: Path, text: str) -> str:
+    with pytest.raises(MistakesFound) as found:
+        read(folder, text)
+    return str(found.value)
+
+
+def secret(keys: str) -> str:
+    return f"secrets:\n  - {{name: app, engine: postgres, every: 30 days, {keys}}}\n"
+
+
+def test_the_example_is_right_and_has_every_engine() -> None:
+    rotations = load(ROOT / "rotations.yaml")
+    assert {one.engine for one in rotations.secrets} == set(engines())
+
+
+def test_the_schema_that_is_checked_in_is_the_models() -> None:
+    assert json.loads((ROOT / "infra/rotations.schema.json").read_text()) == schema()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "secrets: [{name: app, engine: postgre, every: 30 days}]",
+            "rotations.yaml:1: secrets[0].engine is \"postgre\": take one of 'postgres', 'mysql'",
+        ),
+        (secret("strategy: alternating-users"), "secrets[0].strategy is 'alternating-users' without an admin secret"),
+        (
+            "secrets:\n  - name: app\n    engine: postgres\n    schedule: cron(0 8 * * ?)\n",
+            "rotations.yaml:4: secrets[0].schedule",
+        ),
+        (
+            "secrets: [{name: app, engine: postgres, every: 4 hours, window: 5h}]",
+            "secrets[0].window is '5h': the window reaches into the next one; make the Duration shorter",
+        ),
+        (
+            f"secrets:\n  - {{name: a/b, engine: mysql, every: 1 day}}\n  - {{arn: {OURS}a/b-AbCdEf, {DAILY}}}\n",
+            "rotations.yaml:3: secrets[1] is 'a/b', as is secrets[0]",
+        ),
+        (
+            NETWORK.replace("private", "public") + ONE,
+            "networks.main.secrets_manager is 'nat' in public subnets: a function gets no public address there",
+        ),
+        (NETWORK.replace("private", "isolated") + ONE, "from which there is no route to Secrets Manager"),
+        (
+            "secrets: [{name: app, engine: db2, every: 30 days}]",
+            "secrets[0].engine is 'db2': ",
+        ),
+        (f"ca_bundle: {{file: ca.pem}}\n{ONE}", "rotations.yaml:1: ca_bundle.file is 'ca.pem': the CA bundle"),
+        (secret("strategy: dual-password"), "is 'dual-password', and a user of postgres has one password"),
+        (secret("network: nowhere"), "secrets[0].network is 'nowhere', which is none of networks"),
+        (secret("kms_key: mine"), "secrets[0].kms_key is 'mine', which is neither an ARN nor one of keys (none)"),
+        (secret("adm: x"), "secrets[0].adm is no key that is known here: take one of admin, admin_kms_key"),
+        (
+            secret("password: {length: 4}"),
+            "secrets[0].password.length is 4: input should be greater than or equal to 8",
+        ),
+        (secret("admin: app, strategy: alternating-users"), "secrets[0].admin is the secret itself"),
+        (secret("schedule: rate(3 days)"), "has both every and schedule"),
+        ("secrets: [{engine: postgres, every: 30 days}]", "secrets[0] has no secret: give one of name, arn and create"),
+        ("secrets: [{name: app, engine: postgres}]", "secrets[0] has no schedule; give every: 30 days"),
+        ("secrets: [{name: app, engine: postgres, every: 3 hours}]", "secrets[0].every is '3 hours'"),
+        ("secrets: [{name: app, engine: postgres, every: 0 days}]", "for rotation on demand only, write every: never"),
+        ("secrets: [{name: app, engine: postgres, every: 1001 days}]", "secrets[0].every is '1001 days'"),
+        (
+            "secrets: [{name: app, engine: postgres, every: soon}]",
+            "write a number of days or hours (30 days), or never",
+        ),
+        ("secrets: []", "secrets is []"),
+        ("[]", "must be a mapping with the key secrets"),
+        ("secrets: [", "is no YAML: line 1"),
+        (f"defaults: {{evry: 3 days}}\n{ONE}", "rotations.yaml:1: defaults.evry is no key that is known here"),
+        (f"functions: {{postgres: {{memory: 1}}}}\n{ONE}", "functions.postgres.memory is 1: input should be greater"),
+        (
+            f"functions: {{other: {{memory: 512}}}}\n{ONE}",
+            "functions.other is the function of no secret: those are postg",
+        ),
+        (
+            f"function: {{reserved_concurrency: 2}}\n{ONE}",
+            "function.reserved_concurrency is 2: input should be greater",
+        ),
+        (f"nonsense: 1\n{ONE}", "nonsense is no key that is known here: take one of account, alarms"),
+        (
+            "secrets: [{create: {name: a, values: {username: u, password: x}}, engine: mysql, every: 1 day}]",
+            "holds a password, which would stand in the template",
+        ),
+        ("secrets: [{name: app, engine: mysql, every: 1 day, stagger: 3h}]", "stagger without a cron of one hour"),
+        (
+            "secrets: [{name: app, engine: mysql, schedule: 'cron(0 22 * * ? *)', stagger: 3h}]",
+            "has a stagger that reaches into the next day",
+        ),
+        (
+            f"account: '111122223333'\nsecrets: [{{arn: {THEIRS}a-AbCdEf, {DAILY}}}]",
+            "secrets[0].kms_key must be the ARN of a key for a secret of another account",
+        ),
+        (
+            f"region: eu-west-2\nsecrets: [{{arn: {OURS}a-AbCdEf, {DAILY}}}]",
+            "secrets[0].arn is of another Region than eu-west-2",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(tmp_path: Path, text: str, said: str) -> None:
+    assert said in mistakes(tmp_path, text)
+
+
+def test_every_mistake_is_named_at_once_and_each_on_its_line(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path, "secrets:\n  - {name: a, engine: x, every: 1 day}\n  - {name: b, engine: y, every: 1 day}\n"
+    )
+    assert [line.split(" ")[0] for line in found.splitlines()] == ["rotations.yaml:2:", "rotations.yaml:3:"]
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MistakesFound, match=r"^none\.yaml: can't be read: No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_ca_that_has_expired_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = CertificateAuthority(tmp_path).ca_file
+    text = f"ca_bundle: {{file: {ca.name}}}\n{ONE}"
+    assert read(tmp_path, text).ca_bundle is not None
+    monkeypatch.setattr("ssl.cert_time_to_seconds", lambda _: 0)
+    assert "the CA certificate 'rotators test CA' has expired, on 1970-01-01" in mistakes(tmp_path, text)
+
+
+def test_who_names_one_way_of_scheduling_inherits_no_part_of_another(tmp_path: Path) -> None:
+    text = """
+    defaults: {every: 4 hours, window: 3h}
+    secrets:
+      - {name: a, engine: postgres}
+      - {name: b, engine: postgres, schedule: 'cron(0 8 1 * ? *)'}
+      - {name: c, engine: postgres, every: never}
+    """
+    found = [rules(one) for one in read(tmp_path, text).secrets]
+    assert [(one.expression, one.duration) for one in found] == [
+        ("rate(4 hours)", "3h"),
+        ("cron(0 8 1 * ? *)", None),
+        (None, None),
+    ]
+
+
+def test_a_fleet_is_staggered_and_each_keeps_its_hour(tmp_path: Path) -> None:
+    secrets = "\n".join(f"  - {{name: app{n}, engine: postgres}}" for n in range(40))
+    text = f"defaults: {{schedule: 'cron(0 2 * * ? *)', stagger: 3h, window: 1h}}\nsecrets:\n{secrets}\n"
+    first, second = ([rules(one).expression for one in read(tmp_path, text).secrets] for _ in range(2))
+    assert first == second
+    assert set(first) == {f"cron(0 {hour} * * ? *)" for hour in (2, 3, 4, 5)}
+
+
+def test_secrets_share_a_function_by_engine_network_and_strategy(tmp_path: Path) -> None:
+    text = (
+        NETWORK
+        + """
+defaults: {every: 30 days}
+secrets:
+  - {name: a, engine: postgres, network: main}
+  - {name: b, engine: postgres, network: main}
+  - {name: c, engine: postgres}
+  - {name: d, engine: postgres, network: main, strategy: alternating-users, admin: boss}
+  - {name: e, engine: postgres, network: main, function: of-its-own, test_query: SELECT 1}
+"""
+    )
+    found = {group.name: [one.label for _, one in group.secrets] for group in groups(read(tmp_path, text))}
+    assert found == {
+        "postgres-main": ["a", "b"],
+        "postgres": ["c"],
+        "postgres-main-alternating-users": ["d"],
+        "of-its-own": ["e"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("test_query: SELECT 1", "secrets[1].test_query differs from that of secrets[0], with which it shares the"),
+        ("admin: other", "secrets[1].admin is one of several for the function 'postgres', which can be told of one"),
+    ],
+)
+def test_what_a_function_is_told_is_the_same_for_all_its_secrets(tmp_path: Path, second: str, said: str) -> None:
+    first = "{name: a, engine: postgres, every: 1 day, admin: boss}"
+    own = second if "admin" in second else f"{second}, admin: boss"
+    assert said in mistakes(
+        tmp_path, f"secrets:\n  - {first}\n  - {{name: b, engine: postgres, every: 1 day, {own}}}\n"
+    )

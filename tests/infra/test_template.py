@@ -1,0 +1,474 @@
+"""What is deployed, and that nothing may do more than it needs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthesis import NETWORK, as_list, of_type, statements, synth, text
+
+from infra.constructs.naming import construct_id
+from infra.constructs.rotation_dashboard import FAILED, ROTATED
+from rotators.credentials import SecretValue
+from rotators.errors import Unreachable
+from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordPolicy
+from rotators.rotator import Rotation, Rotator
+from rotators.versions import SecretVersions
+
+ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d"
+ONE = "secrets: [{name: app, engine: postgres, every: 30 days}]\n"
+ALL = (
+    NETWORK
+    + f"""
+account: "111122223333"
+keys: {{made: {{create: ours}}}}
+defaults: {{every: 30 days, network: main}}
+secrets:
+  - {{name: named, engine: postgres}}
+  - {{arn: "{ARN}known-AbCdEf", engine: postgres, kms_key: "{KEY}"}}
+  - create: {{name: made, values: {{username: app, host: db}}, replicas: [eu-central-1]}}
+    engine: mysql
+    kms_key: made
+    strategy: alternating-users
+    admin: boss
+    admin_kms_key: "{KEY}"
+"""
+)
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> dict[str, Any]:
+    return synth(tmp_path, ALL)
+
+
+class TestPermissions:
+    def test_a_function_reads_and_writes_its_secrets_as_long_as_it_is_the_one_that_rotates_them(
+        self, everything: dict[str, Any]
+    ) -> None:
+        found = list(statements(everything, "RotateItsSecrets"))
+        assert len(found) == 2
+        postgres = found[0]
+        assert sorted(postgres["Action"]) == [
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:GetSecretValue",
+            "secretsmanager:PutSecretValue",
+            "secretsmanager:UpdateSecretVersionStage",
+        ]
+        assert [text(one) for one in postgres["Resource"]] == [
+            "arn:{AWS::Partition}:secretsmanager:{AWS::Region}:{AWS::AccountId}:secret:named-??????",
+            f"{ARN}known-AbCdEf",
+        ]
+        condition = postgres["Condition"]["StringEquals"]
+        assert list(condition) == ["secretsmanager:resource/AllowRotationLambdaArn"]
+        assert "Function" in text(condition["secretsmanager:resource/AllowRotationLambdaArn"])
+
+    def test_it_reads_only_its_admins(self, everything: dict[str, Any]) -> None:
+        (found,) = statements(everything, "ReadItsAdmins")
+        assert found["Action"] == "secretsmanager:GetSecretValue"
+        assert text(found["Resource"]).endswith(":secret:boss-??????")
+
+    def test_it_uses_keys_through_secrets_manager_and_for_its_secrets_only(self, everything: dict[str, Any]) -> None:
+        found = [one for one in statements(everything) if str(one.get("Sid", "")).startswith("UseKey")]
+        assert [sorted(as_list(one["Action"])) for one in found] == [
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            ["kms:Decrypt"],
+        ]
+        known, made, admin = found
+        for one in found:
+            via = one["Condition"]["StringEquals"]["kms:ViaService"]
+            assert text(via) == "secretsmanager.{AWS::Region}.{AWS::URLSuffix}"
+        assert known["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"] == f"{ARN}known-AbCdEf"
+        assert known["Resource"] == admin["Resource"] == KEY
+        assert "Ref" in made["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"]
+        # Of a secret that is known by name, the end of the ARN is not.
+        assert text(admin["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"]).endswith("boss-??????")
+
+    def test_only_what_has_no_name_is_allowed_on_everything_and_no_action_is_a_wildcard(
+        self, everything: dict[str, Any]
+    ) -> None:
+        for statement in statements(everything):
+            assert not [action for action in as_list(statement["Action"]) if "*" in action]
+            if "*" in as_list(statement["Resource"]) and statement["Effect"] == "Allow":
+                assert statement["Sid"] == "AttachToItsNetwork"
+
+    def test_its_own_code_may_not_touch_the_network(self, everything: dict[str, Any]) -> None:
+        allowed, denied = (next(statements(everything, sid)) for sid in ("AttachToItsNetwork", "ButNotByItsOwnCode"))
+        assert denied["Effect"] == "Deny"
+        assert denied["Action"] == allowed["Action"]
+        assert list(denied["Condition"]) == ["ArnEquals"]
+
+    def test_there_is_no_managed_policy_and_no_statement_that_nobody_explained(
+        self, everything: dict[str, Any]
+    ) -> None:
+        for role in of_type(everything, "AWS::IAM::Role"):
+            assert "ManagedPolicyArns" not in role
+            assert "Policies" not in role
+        page = (Path(__file__).parents[2] / "docs/reference/permissions.md").read_text()
+        names = {re.sub(r"\d+$", "", statement["Sid"]) for statement in statements(everything)} | {"SendTraces"}
+        assert names == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+
+    def test_the_service_may_call_it_for_its_account_and_secret(self, everything: dict[str, Any]) -> None:
+        found = [
+            one
+            for one in of_type(everything, "AWS::Lambda::Permission")
+            if one["Principal"] == "secretsmanager.amazonaws.com"
+        ]
+        assert len(found) == 3
+        assert all(one["SourceAccount"] == {"Ref": "AWS::AccountId"} for one in found)
+        assert all("SourceArn" in one for one in found)
+        assert all(one["Action"] == "lambda:InvokeFunction" for one in found)
+
+    def test_where_a_function_serves_many_one_permission_stands_for_all(self, tmp_path: Path) -> None:
+        many = "\n".join(f"  - {{name: s{n}, engine: mysql, every: 1 day}}" for n in range(25))
+        template = synth(tmp_path, f"secrets:\n{many}\n")
+        found = [
+            one
+            for one in of_type(template, "AWS::Lambda::Permission")
+            if one["Principal"] == "secretsmanager.amazonaws.com"
+        ]
+        assert [list(one) for one in found] == [["Action", "FunctionName", "Principal", "SourceAccount"]]
+
+    def test_a_role_of_ones_own_gets_the_same_permissions_and_every_role_is_an_output(self, tmp_path: Path) -> None:
+        own = "function: {role: 'arn:aws:iam::111122223333:role/rotation'}\n"
+        template = synth(tmp_path, own + ONE)
+        policies = [one for one in of_type(template, "AWS::IAM::Policy") if one["Roles"] == ["rotation"]]
+        assert {s["Sid"] for one in policies for s in one["PolicyDocument"]["Statement"]} == {
+            "RotateItsSecrets",
+            "WriteItsLog",
+        }
+        assert "arn:aws:iam::111122223333:role/rotation" in [one["Value"] for one in template["Outputs"].values()]
+
+    def test_nothing_names_a_partition_or_a_region(self, everything: dict[str, Any]) -> None:
+        said = json.dumps(everything).replace(ARN, "").replace(KEY, "")
+        assert not re.findall(r"arn:aws[a-z-]*:", said)
+        assert "amazonaws.com.cn" not in said
+
+
+class TestSecrets:
+    def test_the_schedule_comes_after_the_permission_and_the_policy(self, everything: dict[str, Any]) -> None:
+        schedules = [
+            one for one in everything["Resources"].values() if one["Type"] == "AWS::SecretsManager::RotationSchedule"
+        ]
+        assert len(schedules) == 3
+        for schedule in schedules:
+            kinds = {everything["Resources"][name]["Type"] for name in schedule["DependsOn"]}
+            assert {"AWS::Lambda::Permission", "AWS::IAM::Policy", "AWS::Lambda::Function"} <= kinds
+
+    @pytest.mark.parametrize(("written", "expected"), [("", False), (", rotate_immediately: true", True)])
+    def test_nothing_rotates_on_deployment_unless_asked(self, tmp_path: Path, written: str, *, expected: bool) -> None:
+        template = synth(tmp_path, f"secrets: [{{name: app, engine: postgres, every: 30 days{written}}}]")
+        (schedule,) = of_type(template, "AWS::SecretsManager::RotationSchedule")
+        assert schedule["RotateImmediatelyOnUpdate"] is expected
+
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            ("every: 4 hours", {"ScheduleExpression": "rate(4 hours)"}),
+            ("every: 1 day, window: 2h", {"ScheduleExpression": "rate(1 day)", "Duration": "2h"}),
+            ("schedule: 'cron(0 8 1 * ? *)'", {"ScheduleExpression": "cron(0 8 1 * ? *)"}),
+            ("every: never", None),
+        ],
+    )
+    def test_schedules_are_as_the_service_takes_them(self, tmp_path: Path, written: str, expected: Any) -> None:
+        template = synth(tmp_path, f"secrets: [{{name: app, engine: postgres, {written}}}]")
+        (schedule,) = of_type(template, "AWS::SecretsManager::RotationSchedule")
+        assert schedule.get("RotationRules") == expected
+
+    def test_one_that_is_made_outlives_the_stack_has_copies_and_nobody_deletes_it(
+        self, everything: dict[str, Any]
+    ) -> None:
+        (made,) = [one for one in everything["Resources"].values() if one["Type"] == "AWS::SecretsManager::Secret"]
+        assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert made["Properties"]["ReplicaRegions"] == [{"Region": "eu-central-1"}]
+        value = json.loads(made["Properties"]["GenerateSecretString"]["SecretStringTemplate"])
+        assert value == {"engine": "mysql", "username": "app", "host": "db"}
+        (policy,) = of_type(everything, "AWS::SecretsManager::ResourcePolicy")
+        assert policy["BlockPublicPolicy"] is True
+        (statement,) = policy["ResourcePolicy"]["Statement"]
+        assert (statement["Effect"], statement["Action"]) == ("Deny", "secretsmanager:DeleteSecret")
+        assert statement["Principal"] != "*"
+        assert text(statement["Principal"]["AWS"]).endswith(":root")
+
+    @pytest.mark.parametrize(
+        ("policy", "length", "excluded"),
+        [("", 32, None), (", password: {length: 20, exclude_characters: '@:/', exclude_numbers: true}", 20, "@:/")],
+    )
+    def test_the_first_password_and_those_that_follow_look_the_same(
+        self, tmp_path: Path, policy: str, length: int, excluded: str | None
+    ) -> None:
+        made = "{create: {name: a, values: {username: u}}, engine: postgres, every: 1 day" + policy + "}"
+        template = synth(tmp_path, f"secrets: [{made}]")
+        (secret,) = of_type(template, "AWS::SecretsManager::Secret")
+        generator = secret["GenerateSecretString"]
+        variables = next(
+            one["Environment"]["Variables"]
+            for one in of_type(template, "AWS::Lambda::Function")
+            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
+        )
+        assert generator["PasswordLength"] == length == int(variables.get("PASSWORD_LENGTH", 32))
+        assert variables.get("EXCLUDE_CHARACTERS") == excluded
+        assert generator["ExcludeNumbers"] is (variables.get("EXCLUDE_NUMBERS") == "true")
+        if excluded is None:
+            kept = set(PasswordPolicy().kinds[-1])
+            assert kept == set(UNRESERVED_PUNCTUATION)
+            assert not kept & set(generator["ExcludeCharacters"])
+            assert {"/", "@", '"', "'", "\\", ":", " "} <= set(generator["ExcludeCharacters"])
+        else:
+            assert generator["ExcludeCharacters"] == excluded
+
+    def test_oracles_passwords_fit_a_database_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["oracle"])
+        made = "{create: {name: a, values: {username: u}}, engine: oracle, every: 1 day}"
+        (secret,) = of_type(synth(tmp_path, f"secrets: [{made}]"), "AWS::SecretsManager::Secret")
+        assert secret["GenerateSecretString"]["PasswordLength"] == 30
+
+    def test_ids_stay_what_they_are_when_the_file_is_put_in_another_order(self, tmp_path: Path) -> None:
+        lines = ["{name: a, engine: mysql, every: 1 day}", "{name: b/c, engine: postgres, every: 1 day}"]
+        first, second = (
+            {
+                name
+                for name, one in synth(tmp_path / str(number), f"secrets: [{', '.join(order)}]")["Resources"].items()
+                if one["Type"] in {"AWS::SecretsManager::RotationSchedule", "AWS::Lambda::Function"}
+            }
+            for number, order in enumerate((lines, lines[::-1]))
+            if (tmp_path / str(number)).mkdir() is None
+        )
+        assert first == second
+        assert construct_id("b/c") != construct_id("b-c")
+
+    def test_one_of_another_account_is_told_what_to_allow(self, tmp_path: Path) -> None:
+        arn, key = ARN.replace("111122223333", "444455556666"), KEY.replace("111122223333", "444455556666")
+        template = synth(
+            tmp_path,
+            f"account: '111122223333'\nsecrets: [{{arn: '{arn}x-AbCdEf', engine: mysql, every: 30 days, "
+            f"kms_key: '{key}'}}]",
+        )
+        assert of_type(template, "AWS::SecretsManager::RotationSchedule") == []
+        (permission,) = of_type(template, "AWS::Lambda::Permission")
+        assert (permission["SourceAccount"], permission["SourceArn"]) == ("444455556666", f"{arn}x-AbCdEf")
+        said = {name: text(one["Value"]) for name, one in template["Outputs"].items()}
+        policy = next(value for name, value in said.items() if "SecretPolicy" in name)
+        assert "secretsmanager:PutSecretValue" in policy
+        assert "Role" in policy
+        statement = next(value for name, value in said.items() if "KeyStatement" in name)
+        assert f"{arn}x-AbCdEf" in statement
+        assert "kms:ViaService" in statement
+        command = next(value for name, value in said.items() if "Command" in name)
+        assert command.startswith(f"aws secretsmanager rotate-secret --secret-id {arn}x-AbCdEf")
+        assert '{"ScheduleExpression": "rate(30 days)"}' in command
+
+
+class TestFunctions:
+    def test_arm64_on_the_newest_runtime_with_base_and_driver(self, everything: dict[str, Any]) -> None:
+        found = [one for one in of_type(everything, "AWS::Lambda::Function") if "VpcConfig" in one]
+        assert len(found) == 2
+        for one in found:
+            assert one["Architectures"] == ["arm64"]
+            assert one["Runtime"] == "python3.14"
+            assert len(one["Layers"]) == 2
+            assert one["RecursiveLoop"] == "Terminate"
+            assert "TracingConfig" not in one
+            assert one["Handler"] == "function.handler"
+        assert all(one["RetentionInDays"] == 90 for one in of_type(everything, "AWS::Logs::LogGroup"))
+
+    def test_what_is_chosen_is_there(self, tmp_path: Path) -> None:
+        signing = "arn:aws:lambda:eu-west-1:111122223333:code-signing-config:csc-0a1b2c3d4e5f60718"
+        chosen = f"""
+        logs: {{retention_days: 7, kms_key: "{KEY}"}}
+        functions:
+          postgres:
+            memory: 512
+            timeout: 120
+            reserved_concurrency: 10
+            tracing: true
+            snap_start: true
+            code_signing_config: {signing}
+        """
+        template = synth(tmp_path, chosen + ONE)
+        one = next(f for f in of_type(template, "AWS::Lambda::Function") if f["MemorySize"] == 512)
+        assert (one["Timeout"], one["ReservedConcurrentExecutions"]) == (120, 10)
+        assert one["TracingConfig"] == {"Mode": "Active"}
+        assert one["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        assert one["CodeSigningConfigArn"] == signing
+        assert list(statements(template, "SendTraces"))
+        (log, _) = of_type(template, "AWS::Logs::LogGroup")
+        assert (log["RetentionInDays"], log["KmsKeyId"]) == (7, KEY)
+        # Everything that names the function names the alias then, or the condition would never hold.
+        (alias,) = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::Lambda::Alias"]
+        (schedule,) = of_type(template, "AWS::SecretsManager::RotationSchedule")
+        (rotates,) = statements(template, "RotateItsSecrets")
+        assert schedule["RotationLambdaARN"] == {"Ref": alias}
+        assert rotates["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"] == {"Ref": alias}
+
+    def test_the_settings_reach_the_function(self, tmp_path: Path) -> None:
+        template = synth(
+            tmp_path,
+            "secrets: [{name: app, engine: mysql, every: 1 day, strategy: alternating-users, admin: boss, twin: adopt, "
+            "allow_admin_reset: true, test_query: SELECT 1}]",
+        )
+        (variables,) = [
+            one["Environment"]["Variables"]
+            for one in of_type(template, "AWS::Lambda::Function")
+            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
+        ]
+        assert variables == {
+            "ROTATION_STRATEGY": "alternating-users",
+            "ROTATION_ADMIN_SECRET": "boss",
+            "ROTATION_TWIN": "adopt",
+            "ROTATION_TEST_QUERY": "SELECT 1",
+            "ALLOW_ADMIN_RESET": "true",
+            "POWERTOOLS_SERVICE_NAME": "mysql-alternating-users",
+        }
+
+    def test_the_cas_are_a_layer_of_their_own(self, tmp_path: Path) -> None:
+        template = synth(tmp_path, ONE, certificates="-----BEGIN CERTIFICATE-----")
+        function = next(
+            one
+            for one in of_type(template, "AWS::Lambda::Function")
+            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
+        )
+        assert len(function["Layers"]) == 3
+
+
+class TestNetwork:
+    def test_a_function_reaches_its_database_and_secrets_manager_and_nothing_else(
+        self, everything: dict[str, Any]
+    ) -> None:
+        outs = [
+            (rule.get("DestinationSecurityGroupId", rule.get("CidrIp")), rule["FromPort"], rule["ToPort"])
+            for group in of_type(everything, "AWS::EC2::SecurityGroup")
+            for rule in group["SecurityGroupEgress"]
+        ]
+        assert sorted(outs) == [
+            ("0.0.0.0/0", 443, 443),  # Secrets Manager, through the NAT gateway
+            ("0.0.0.0/0", 443, 443),
+            ("sg-00000001", 3306, 3306),
+            ("sg-00000001", 5432, 5432),
+        ]
+        ins = of_type(everything, "AWS::EC2::SecurityGroupIngress")
+        assert sorted((one["GroupId"], one["FromPort"]) for one in ins) == [
+            ("sg-00000001", 3306),
+            ("sg-00000001", 5432),
+        ]
+
+    def test_an_endpoint_is_made_once_and_lets_the_functions_in(self, tmp_path: Path) -> None:
+        network = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        secrets = "\n".join(
+            f"  - {{name: a{n}, engine: {engine}, every: 1 day, network: main}}"
+            for n, engine in enumerate(("mysql", "postgres"))
+        )
+        template = synth(tmp_path, f"{network}\nsecrets:\n{secrets}\n")
+        (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
+        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["SubnetIds"] == ["subnet-00000001", "subnet-00000002"]
+        (statement,) = endpoint["PolicyDocument"]["Statement"]
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+        assert "0.0.0.0/0" not in json.dumps(
+            [one for one in of_type(template, "AWS::EC2::SecurityGroup") if "endpoint" not in one["GroupDescription"]]
+        )
+        ins = [one for one in of_type(template, "AWS::EC2::SecurityGroupIngress") if one["FromPort"] == 443]
+        assert len(ins) == 2
+
+    def test_an_endpoint_that_is_there_lets_the_function_in(self, tmp_path: Path) -> None:
+        network = NETWORK.replace("private", "isolated").replace("nat", "sg-00000009")
+        template = synth(
+            tmp_path, f"{network}\nsecrets: [{{name: a, engine: mysql, every: 1 day, network: main, port: 3307}}]"
+        )
+        assert of_type(template, "AWS::EC2::VPCEndpoint") == []
+        ins = of_type(template, "AWS::EC2::SecurityGroupIngress")
+        assert {(one["GroupId"], one["FromPort"]) for one in ins} == {("sg-00000009", 443), ("sg-00000001", 3307)}
+
+
+class TestWatching:
+    def test_failures_reach_the_topic_and_alarms_may_publish_to_it(self, everything: dict[str, Any]) -> None:
+        pattern = next(one["EventPattern"] for one in of_type(everything, "AWS::Events::Rule") if "EventPattern" in one)
+        assert pattern["source"] == ["aws.secretsmanager"]
+        assert pattern["detail-type"] == ["AWS Service Event via CloudTrail"]
+        assert {"RotationFailed", "RotationAbandoned"} <= set(pattern["detail"]["eventName"])
+        (policy,) = of_type(everything, "AWS::SNS::TopicPolicy")
+        publishers = {
+            statement["Principal"]["Service"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Allow" and statement["Action"] == "sns:Publish"
+        }
+        assert {"cloudwatch.amazonaws.com", "events.amazonaws.com"} == publishers
+
+    def test_a_topic_of_ones_own_is_used(self, tmp_path: Path) -> None:
+        topic = "arn:aws:sns:eu-west-1:111122223333:on-call"
+        template = synth(tmp_path, f"alarms: {{topic: '{topic}'}}\n{ONE}")
+        assert of_type(template, "AWS::SNS::Topic") == []
+        assert all(one["AlarmActions"] == [topic] for one in of_type(template, "AWS::CloudWatch::Alarm"))
+
+    def test_every_function_has_its_alarms_and_the_overdue_have_theirs(self, everything: dict[str, Any]) -> None:
+        alarms = of_type(everything, "AWS::CloudWatch::Alarm")
+        metrics = sorted(one.get("MetricName", "overdue") for one in alarms)
+        assert metrics == sorted(["Errors", "Throttles", "Duration"] * 2 + ["overdue"])
+        assert all(len(one["AlarmActions"]) == 1 for one in alarms)
+        duration = next(one for one in alarms if one.get("MetricName") == "Duration")
+        assert (duration["Threshold"], duration["Statistic"]) == (54000, "Maximum")
+        overdue = next(one for one in alarms if "MetricName" not in one)
+        assert overdue["TreatMissingData"] == "breaching"
+
+    def test_the_overdue_check_looks_at_each_secret_and_at_no_value(self, tmp_path: Path) -> None:
+        many = "\n".join(
+            f"  - {{name: s{n}, engine: mysql, every: {'never' if n == 3 else '1 day'}}}" for n in range(30)
+        )
+        template = synth(tmp_path, f"secrets:\n{many}\n")
+        inputs = [
+            json.loads(text(target["Input"]).replace("{AWS::StackName}", "Rotations"))
+            for rule in of_type(template, "AWS::Events::Rule")
+            for target in rule["Targets"]
+            if "Input" in target
+        ]
+        assert [name for one in inputs for name in one["secrets"]] == [f"s{n}" for n in range(30)]
+        assert [name for one in inputs for name in one["on_demand"]] == ["s3"]
+        assert len({one["stack"] for one in inputs}) == len(inputs)
+        assert all(len(json.dumps(one)) < 8192 for one in inputs)
+        (look,) = statements(template, "LookAtItsSecrets")
+        assert look["Action"] == "secretsmanager:DescribeSecret"
+        assert len(look["Resource"]) == 30
+
+    def test_the_dashboard_asks_for_what_the_log_really_says(
+        self, everything: dict[str, Any], rotation_service: Any, log: io.StringIO
+    ) -> None:
+        (dashboard,) = of_type(everything, "AWS::CloudWatch::Dashboard")
+        body = text(dashboard["DashboardBody"])
+        for title in ("What rotated", "What failed, and why", "How long a step takes", "Which are overdue"):
+            assert title in body
+        versions = SecretVersions(rotation_service.client, patience=0.1)
+        works = rotation_service.create_secret("works", {"password": "first"}, Works(versions))
+        fails = rotation_service.create_secret("fails", {"password": "first"}, Fails(versions))
+        assert rotation_service.rotate(works).succeeded
+        assert not rotation_service.rotate(fails).succeeded
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        for query, fields in ((ROTATED, {"secret", "version"}), (FAILED, {"secret", "step", "error", "reason"})):
+            wanted = dict(re.findall(r'(\w+) = "([^"]+)"', query))
+            (line,) = [one for one in lines if wanted.items() <= one.items()]
+            assert fields <= line.keys()
+
+
+class Works(Rotator[SecretValue]):
+    """A rotator of nothing."""
+
+    value_type = SecretValue
+
+    def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
+        return rotation.current.replace(password="another")
+
+    def apply(self, rotation: Rotation[SecretValue]) -> None: ...
+
+    def verify(self, rotation: Rotation[SecretValue]) -> None: ...
+
+
+class Fails(Works):
+    """One that fails."""
+
+    def apply(self, rotation: Rotation[SecretValue]) -> None:
+        del rotation
+        raise Unreachable("nobody is there")
