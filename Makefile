@@ -9,10 +9,10 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 	--only-binary :all: --python-platform x86_64-manylinux_2_34 --python-version 3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types fast synth format lock clean databases layers
+.PHONY: help demo test check lint types fast synth reference format lock clean databases layers
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a running application
 	@$(bin)/rotators demo
@@ -36,8 +36,10 @@ fast: $(VENV)/.dev ## The tests without a server
 synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app
 	@$(bin)/cfn-lint cdk.out/*.template.json
-	@$(bin)/python -m infra.config > infra/rotations.schema.json
 	@echo "cdk.out is ready: npx aws-cdk@2 deploy"
+
+reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page
+	@$(bin)/python -m infra.config
 
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .

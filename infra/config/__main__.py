@@ -1,7 +1,12 @@
-"""Prints the JSON Schema of ``rotations.yaml``, for editors: ``make synth`` writes it to infra/."""
+"""Writes what is made from the model: the JSON Schema for editors, and the page for people (``make reference``)."""
 
 import json
+from pathlib import Path
 
 from infra.config.load import schema
+from infra.config.reference import page
 
-print(json.dumps(schema(), indent=2))  # noqa: T201  # its one purpose
+_ROOT = Path(__file__).parents[2]
+
+(_ROOT / "infra" / "rotations.schema.json").write_text(json.dumps(schema(), indent=2) + "\n")
+(_ROOT / "docs" / "reference" / "rotations.md").write_text(page())

@@ -11,6 +11,7 @@ from synthesis import NETWORK, read
 from infra.config import MistakesFound, load
 from infra.config.functions import groups
 from infra.config.load import schema
+from infra.config.reference import page
 from infra.config.schedule import rules
 from rotators.packaging.platforms import engines
 from rotators.testing.servers.certificates import CertificateAuthority
@@ -37,8 +38,10 @@ def test_the_example_is_right_and_has_every_engine() -> None:
     assert {one.engine for one in rotations.secrets} == set(engines())
 
 
-def test_the_schema_that_is_checked_in_is_the_models() -> None:
+def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
+    """``make reference`` writes both."""
     assert json.loads((ROOT / "infra/rotations.schema.json").read_text()) == schema()
+    assert (ROOT / "docs/reference/rotations.md").read_text() == page()
 
 
 @pytest.mark.parametrize(
