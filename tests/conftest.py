@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from targets import ALTERNATING, DUAL, KINDS, SINGLE, MysqlTarget, PostgresTarget
+from targets import ALTERNATING, DUAL, KINDS, SINGLE, MongoTarget, MysqlTarget, PostgresTarget
 
 from rotators.logs import logger
 from rotators.passwords import PasswordPolicy
@@ -26,11 +26,11 @@ _written = io.StringIO()
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whoever takes a server is a test of the server; a strategy that its engine does not have is no test."""
-    absent = [item for item in items if _lacks_strategy(getattr(item, "callspec", None))]
+    absent = [item for item in items if _is_none(item)]
     config.hook.pytest_deselected(items=absent)
     items[:] = [item for item in items if item not in absent]
     for item in items:
-        if {"postgres_server", "postgres", "mysql_family", "target"} & set(getattr(item, "fixturenames", ())):
+        if {"postgres_server", "postgres", "mysql_family", "mongo", "target"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
 
@@ -48,9 +48,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{suite}: {points} points broken, every one recovered by itself")
 
 
-def _lacks_strategy(callspec: Any) -> bool:
+def _is_none(item: Any) -> bool:
+    """Whether a test is of something that its engine does not have."""
+    callspec = getattr(item, "callspec", None)
     values = [one for one in callspec.params.values() if isinstance(one, str | tuple)] if callspec is not None else []
     kinds = [KINDS[value[0]] for value in values if isinstance(value, tuple) and value[0] in KINDS]
+    if "proxy" in item.fixturenames and not all(kind.one_connection for kind in kinds):
+        return True
     return any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values)
 
 
@@ -142,6 +146,13 @@ def target(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session", params=_servers("mariadb", "mysql"))
 def mysql_family(request: pytest.FixtureRequest) -> Iterator[MysqlTarget]:
     """MariaDB and MySQL, for what is theirs."""
+    with _target(*request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", params=_servers("mongo"))
+def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
+    """What speaks MongoDB's protocol, for what is its own."""
     with _target(*request.param) as made:
         yield made
 

@@ -80,6 +80,7 @@ class Kind:
         servers: those to be had here, each with the rest of its id; none: the tests skip, or fail in CI.
         start: opens a server as a target.
         missing: what to install where there is none.
+        one_connection: each session is one connection, so that its packets can be counted and lost.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Kind:
     servers: Callable[[], list[tuple[str, Any]]]
     start: Callable[[Any], AbstractContextManager[Any]]
     missing: str
+    one_connection: bool = True
 
 
 @dataclass(frozen=True)

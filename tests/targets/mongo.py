@@ -1,0 +1,183 @@
+"""MongoDB's wire protocol, as the suites use it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pymongo
+from pymongo import monitoring
+from pymongo.errors import OperationFailure
+
+from rotators.database import DatabaseRotator
+from rotators.engines.mongo import MongoEngine
+from rotators.environment import Environment
+from rotators.testing import RotationService
+from rotators.testing.servers.postgres_instance import Login
+from rotators.testing.servers.secantus import SecantusServer, available
+from rotators.versions import SecretVersions
+from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+
+_UNAUTHORIZED = 13
+_OWN_PASSWORD = "changesItsPassword"
+
+
+class Refusals(monitoring.CommandListener):
+    """Notes each login that is refused: the server's log does not."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None: ...
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        if event.command_name.startswith("sasl"):
+            self.lines.append("refused\n")
+
+
+_refusals = Refusals()
+monitoring.register(_refusals)
+
+
+class MongoTarget:
+    """SecantusDB."""
+
+    strategies = frozenset({SINGLE, ALTERNATING})
+    refusals = (OperationFailure,)
+    # What is granted to one user reaches the other at the next rotation.
+    grants_follow_at_once = False
+
+    def __init__(self, server: SecantusServer) -> None:
+        self.server = server
+        self.passwords = {server.admin.password, server.root.password}
+        self.as_root(
+            {
+                "createRole": _OWN_PASSWORD,
+                "privileges": [{"resource": {"db": "admin", "collection": ""}, "actions": ["changeOwnPassword"]}],
+                "roles": [],
+            }
+        )
+
+    def make_application(self, username: str | None = None) -> Application:
+        name, password = username or fresh_name(), secrets.token_urlsafe(18)
+        self.passwords.add(password)
+        roles: list[Any] = [
+            {"role": "readWrite", "db": self.database(name, "own")},
+            {"role": "read", "db": self.database(name, "granted")},
+            {"role": _OWN_PASSWORD, "db": "admin"},
+        ]
+        self.as_admin({"createUser": name, "pwd": password, "roles": roles})
+        with self.client(self.server.root) as root:
+            root[self.database(name, "granted")].answers.insert_one({"answer": 42})
+        return Application(name, password)
+
+    @staticmethod
+    def database(username: str, what: str) -> str:
+        return f"of_{username.removesuffix('_clone')}_{what}"[:60]
+
+    def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
+        return self.server.secret(application.username, application.password, **extra)
+
+    def admin_secret(self) -> dict[str, Any]:
+        return self.server.admin_secret()
+
+    def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
+        versions = SecretVersions(service.client, patience=0.5)
+        environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
+        return DatabaseRotator(MongoEngine(), versions, environment)
+
+    @contextlib.contextmanager
+    def client(self, login: Login) -> Iterator[pymongo.MongoClient[Any]]:
+        with contextlib.closing(self.server.client(login)) as client:
+            yield client
+
+    def log_in(self, secret: Mapping[str, Any]) -> None:
+        self.server.client(Login(secret["username"], secret["password"])).close()
+
+    def work(self, secret: Mapping[str, Any]) -> None:
+        with self.client(Login(secret["username"], secret["password"])) as client:
+            assert client[self.database(secret["username"], "granted")].answers.find_one({})["answer"] == 42  # type: ignore[index]
+            client[self.database(secret["username"], "own")].things.insert_one({"n": 1})
+
+    def set_password(self, username: str, password: str) -> None:
+        self.passwords.add(password)
+        self.as_root({"updateUser": username, "pwd": password})
+
+    def share(self, application: Application) -> None:
+        with self.client(self.server.root) as root:
+            root[self.database(application.username, "shared")].things.insert_one({"n": 1})
+
+    def grant_shared(self, application: Application) -> None:
+        self._roles("grantRolesToUser", application, "shared")
+
+    def revoke_shared(self, application: Application) -> None:
+        self._roles("revokeRolesFromUser", application, "shared")
+
+    def limit_connections(self, application: Application, limit: int) -> None:
+        # A user has no such limit here: another role is what there is to change.
+        self._roles("grantRolesToUser", application, f"limit{limit}")
+
+    def _roles(self, command: str, application: Application, what: str) -> None:
+        role = {"role": "read", "db": self.database(application.username, what)}
+        self.as_root({command: application.username, "roles": [role]})
+
+    def create_table(self, secret: Mapping[str, Any], number: int) -> None:
+        self._own(secret, number, {"n": 0})
+
+    def alter_table(self, secret: Mapping[str, Any], number: int) -> None:
+        self._own(secret, number, {"n": number})
+
+    def _own(self, secret: Mapping[str, Any], number: int, document: dict[str, Any]) -> None:
+        with self.client(Login(secret["username"], secret["password"])) as client:
+            client[self.database(secret["username"], "own")][f"t{number}"].insert_one(document)
+
+    def reads_shared(self, secret: Mapping[str, Any]) -> bool:
+        try:
+            with self.client(Login(secret["username"], secret["password"])) as client:
+                client[self.database(secret["username"], "shared")].things.find_one({})
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            return False
+        return True
+
+    def as_root(self, command: Mapping[str, Any], database: str = "admin") -> Any:
+        with self.client(self.server.root) as client:
+            return client[database].command(dict(command))
+
+    def as_admin(self, command: Mapping[str, Any], database: str = "admin") -> Any:
+        with self.client(self.server.admin) as client:
+            return client[database].command(dict(command))
+
+    def log_mark(self) -> int:
+        return len(_refusals.lines)
+
+    def log_since(self, mark: int) -> str:
+        return "".join(_refusals.lines[mark:])
+
+    def log_text(self) -> str:
+        return self.server.log_text()
+
+    def failed_logins(self, log: str) -> int:
+        return log.count("refused")
+
+
+@contextlib.contextmanager
+def _start(_: Any) -> Iterator[MongoTarget]:
+    with SecantusServer() as server:
+        yield MongoTarget(server)
+
+
+KIND = Kind(
+    "mongo",
+    MongoTarget.strategies,
+    lambda: [("-secantus", True)] if available() else [],
+    _start,
+    "SecantusDB is not installed: take the extra secantus",
+    # The driver keeps a second one to watch the server, at times of its own.
+    one_connection=False,
+)
