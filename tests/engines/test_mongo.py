@@ -221,7 +221,7 @@ def forward(mongo: MongoTarget) -> int:
 
     def serve() -> None:
         with listener:
-            for _ in range(6):
+            while True:
                 try:
                     client, _address = listener.accept()
                 except OSError:
