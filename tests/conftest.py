@@ -52,7 +52,7 @@ def _is_none(item: Any) -> bool:
     """Whether a test is of something that its engine does not have."""
     callspec = getattr(item, "callspec", None)
     values = [one for one in callspec.params.values() if isinstance(one, str | tuple)] if callspec is not None else []
-    kinds = [KINDS[value[0]] for value in values if isinstance(value, tuple) and value[0] in KINDS]
+    kinds = [KINDS[value[0]] for value in values if isinstance(value, tuple) and value and value[0] in KINDS]
     if "proxy" in item.fixturenames and not all(kind.one_connection for kind in kinds):
         return True
     return any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values)

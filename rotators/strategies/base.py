@@ -206,7 +206,8 @@ class DatabaseRotation:
     def _checked(self, credentials: Credentials) -> Credentials:
         engine = credentials.engine
         served_by = None if engine is None else serving(engine)
-        if engine is not None and served_by != self.engine.name:
+        # An engine of somebody's own is known by its name alone.
+        if engine is not None and self.engine.name not in {served_by, engine}:
             advice = (
                 f"give it the handler rotators.handlers.{served_by}.handler"
                 if served_by

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,35 @@ def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
     for code in code_of("tutorial/first-rotation.md"):
         run_line_by_line(code, names)
     assert not names["server"].process.running
+
+
+def test_the_engine_of_the_how_to_passes_the_conformance_suite(tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/add-an-engine.md").read_text()
+    for folder in ("rotators", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    files = re.findall(r"^`([\w/]+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL | re.MULTILINE)
+    assert [file for file, _ in files] == ["rotators/engines/sqlite.py", "tests/targets/sqlite.py"]
+    for file, code in files:
+        (tmp_path / file).write_text(code)
+    entry = re.search(r"In `(tests/targets/__init__\.py)`.*?```python\n(.*?)```", page, re.DOTALL)
+    assert entry is not None
+    with (tmp_path / entry[1]).open("a") as kinds:
+        kinds.write(entry[2])
+    command = re.search(r"^    python (-m pytest .*)$", page, re.MULTILINE)
+    assert command is not None
+    ran = subprocess.run(
+        [sys.executable, *command[1].split(), "-q", "-p", "no:xdist"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    passed = re.search(r"(\d+) passed", ran.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 60
+    assert "skipped" not in ran.stdout
 
 
 def test_the_rotator_of_the_how_to(rotation_service: RotationService) -> None:
