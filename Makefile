@@ -30,8 +30,8 @@ lint: $(VENV)/.dev ## Lint and formatting, and the direction of imports
 types: $(VENV)/.dev ## Types
 	@$(bin)/mypy
 
-fast: $(VENV)/.dev ## The tests without a server
-	@$(bin)/python -m pytest -q -n auto -m "not server" $(PYTEST_ARGS)
+fast: $(VENV)/.dev ## The tests that need no server and little time
+	@$(bin)/python -m pytest -q -n auto -m "not server and not slow" $(PYTEST_ARGS)
 
 synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app

@@ -53,6 +53,7 @@ def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not names["server"].process.running
 
 
+@pytest.mark.slow
 def test_the_engine_of_the_how_to_passes_the_conformance_suite(tmp_path: Path) -> None:
     page = (ROOT / "docs/how-to/add-an-engine.md").read_text()
     for folder in ("rotators", "tests"):

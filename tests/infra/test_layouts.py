@@ -20,6 +20,8 @@ from infra.constructs.secret_reference import SecretReference
 from infra.constructs.secret_rotation import SecretRotation, permit
 from rotators.packaging.platforms import Platform
 
+pytestmark = pytest.mark.slow
+
 
 def function(stack: cdk.Stack, database_group: str) -> RotationFunction:
     made = bundles(Platform())

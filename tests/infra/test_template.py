@@ -19,6 +19,8 @@ from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordPolicy
 from rotators.rotator import Rotation, Rotator
 from rotators.versions import SecretVersions
 
+pytestmark = pytest.mark.slow
+
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d"
 ONE = "secrets: [{name: app, engine: postgres, every: 30 days}]\n"

@@ -20,6 +20,8 @@ from infra.stack import RotationStack
 from rotators.errors import ConfigurationError
 from rotators.testing.servers.certificates import CertificateAuthority
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 
