@@ -9,16 +9,20 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 	--only-binary :all: --python-platform x86_64-manylinux_2_34 --python-version 3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types fast synth reference format lock clean databases layers
+.PHONY: help demo test check lint types fast synth reference conformance format lock clean databases layers
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a running application
 	@$(bin)/rotators demo
 
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test
 	@$(bin)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+conformance: $(VENV)/.dev databases ## Run what all engines must pass, and write the table of it to docs
+	@CONFORMANCE_TABLE=docs/reference/conformance.md $(bin)/python -m pytest -q -n auto --dist worksteal \
+		tests/engines/test_conformance.py tests/faults $(PYTEST_ARGS)
 
 check: lint types fast ## Lint, types and the tests without a server, in less than a minute
 

@@ -18,11 +18,9 @@ from infra.config.model import Rotations
 from infra.stack import RotationStack
 from rotators.errors import ConfigurationError, RotationError
 from rotators.packaging import trust
-from rotators.packaging.archive import LIMIT
+from rotators.packaging.archive import LIMIT, human
 from rotators.packaging.bundles import Bundles, say
 from rotators.packaging.platforms import Platform
-
-_MEBIBYTE = 1024 * 1024
 
 
 def main() -> None:
@@ -52,8 +50,8 @@ def main() -> None:
         sys.exit(1)
     for one in made:
         for name, archive in one.archives.items():
-            say(f"  {name}: {archive.size / _MEBIBYTE:.1f} MB, unpacked {archive.unpacked / _MEBIBYTE:.1f} MB")
-    say(f"  of {LIMIT // _MEBIBYTE} MB that a function and its layers may have")
+            say(f"  {name}: {archive}")
+    say(f"  of {human(LIMIT)} that a function and its layers may have")
 
 
 def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str | None:
@@ -74,6 +72,7 @@ def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str
     if bundle is not None and bundle.sha256 is not None:
         return trust.fetch(rotations.partition, bundle.sha256)
     if without:
+        say("WARNING: no ca_bundle: the functions will trust the CAs of their operating system, and no database of RDS")
         return None
     raise ConfigurationError(
         "ca_bundle is missing, and without RDS's CA certificates a function trusts no database of RDS",

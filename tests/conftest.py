@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,17 @@ from rotators.testing.servers.postgres import PostgresServer
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
 
 FAULTS = "faults"
+CONFORMANCE = "conformance"
+SUITES = ("conformance", "faults")
+TABLE_HEAD = """# Conformance
+
+Made by `make conformance` from a test run, and not by hand: how many tests of the suites that all engines share passed,
+on which server, with which strategy. Each test of faults breaks a whole rotation at each call to Secrets Manager, at
+each packet to the database (where the driver has one connection at a time), or at random.
+
+| server | strategy | conformance | faults |
+|---|---|---|---|
+"""
 ALL_STRATEGIES = {SINGLE, ALTERNATING, DUAL}
 _generated: set[str] = set()
 _written = io.StringIO()
@@ -30,6 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=absent)
     items[:] = [item for item in items if item not in absent]
     for item in items:
+        _note_conformance(item)
         if {"postgres_server", "postgres", "mysql_family", "mongo", "target"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
@@ -42,10 +55,49 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if name == FAULTS:
                 suite, points = value
                 counts[suite] += points
+    rows = _conformance(terminalreporter)
+    if rows:
+        terminalreporter.section("conformance")
+        for row in rows:
+            terminalreporter.line(row)
+        if os.environ.get("CONFORMANCE_TABLE"):
+            Path(os.environ["CONFORMANCE_TABLE"]).write_text(TABLE_HEAD + "\n".join(rows) + "\n")
     if counts:
         terminalreporter.section("faults")
         for suite, points in sorted(counts.items()):
             terminalreporter.line(f"{suite}: {points} points broken, every one recovered by itself")
+
+
+def _note_conformance(item: Any) -> None:
+    """Let a report tell of which server and strategy it is."""
+    suite = item.path.parent.name if item.path.name != "test_conformance.py" else "conformance"
+    values = [one for one in getattr(getattr(item, "callspec", None), "params", {}).values() if one]
+    servers = [one for one in values if isinstance(one, tuple) and one[0] in KINDS]
+    if suite in SUITES and servers:
+        kind, server = servers[0]
+        strategy = next((one for one in values if isinstance(one, str) and one in ALL_STRATEGIES), "")
+        item.user_properties.append((CONFORMANCE, (getattr(server, "name", kind), strategy, suite)))
+
+
+def _conformance(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    """A row for each server and strategy: how many tests of each suite passed, of how many."""
+    passed: Counter[tuple[str, str, str]] = Counter()
+    ran: Counter[tuple[str, str, str]] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == CONFORMANCE and (report.when == "call" or outcome == "error"):
+                    ran[tuple(value)] += 1
+                    passed[tuple(value)] += outcome == "passed"
+    rows = []
+    for server, strategy in sorted({key[:2] for key in ran if key[1]}):
+        # What is the same for every strategy counts for each.
+        cells = []
+        for suite in SUITES:
+            keys = [(server, one, suite) for one in (strategy, "")]
+            cells.append(f"{sum(passed[key] for key in keys)} of {sum(ran[key] for key in keys)}")
+        rows.append(f"| {server} | {strategy} | {' | '.join(cells)} |")
+    return rows
 
 
 def _is_none(item: Any) -> bool:

@@ -13,12 +13,10 @@ import typer
 from rotators.engines.names import ENGINE_NAMES
 from rotators.errors import PackagingFailed
 from rotators.packaging import trust
-from rotators.packaging.archive import LIMIT, Archive
+from rotators.packaging.archive import LIMIT, human
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.manifest import manifest
 from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, X86_64, X86_ONLY, Platform, check
-
-_MEBIBYTE = 1024 * 1024
 
 
 def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
@@ -77,10 +75,6 @@ def package(
             f"{error.filename} could not be written: {error.strerror}", "name a folder that can be written: --output"
         ) from None
     for name, archive in files.items():
-        typer.echo(f"{output / name}  {_size(archive)}")
+        typer.echo(f"{output / name}  {archive}")
     unpacked = sum(archive.unpacked for archive in files.values())
-    typer.echo(f"{output / 'manifest.json'}  unpacked {unpacked / _MEBIBYTE:.1f} of {LIMIT // _MEBIBYTE} MB")
-
-
-def _size(archive: Archive) -> str:
-    return f"{archive.size / _MEBIBYTE:.1f} MB, unpacked {archive.unpacked / _MEBIBYTE:.1f} MB"
+    typer.echo(f"{output / 'manifest.json'}  unpacked {human(unpacked)} of {human(LIMIT)}")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LIMIT = 250 * 1024 * 1024
+_KIBIBYTE = 1024
+_MEBIBYTE = 1024 * _KIBIBYTE
 # The first that a zip file can tell.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -32,12 +34,20 @@ class Archive:
     size: int
     unpacked: int
 
+    def __str__(self) -> str:
+        return f"{human(self.size)}, unpacked {human(self.unpacked)}"
+
     @classmethod
     def read(cls, path: Path) -> Archive:
         """Describe a zip file that is there."""
         with zipfile.ZipFile(path) as file:
             unpacked = sum(entry.file_size for entry in file.infolist())
         return cls(path, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size, unpacked)
+
+
+def human(size: int) -> str:
+    """A size in bytes, for people."""
+    return f"{size / _MEBIBYTE:.1f} MB" if size >= _MEBIBYTE / 10 else f"{max(1, round(size / _KIBIBYTE))} kB"
 
 
 def pack(folder: Path, path: Path) -> None:

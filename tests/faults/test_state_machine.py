@@ -175,7 +175,7 @@ def test_every_life_ends_well(target: Any, rotation_service: RotationService, st
     run_state_machine_as_test(
         life,
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

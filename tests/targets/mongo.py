@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import pymongo
@@ -77,7 +80,9 @@ class MongoTarget:
 
     @staticmethod
     def database(username: str, what: str) -> str:
-        return f"of_{username.removesuffix('_clone')}_{what}"[:60]
+        # A database's name may hold far less than a user's.
+        base = username.removesuffix("_clone").encode()
+        return f"of_{hashlib.sha256(base).hexdigest()[:16]}_{what}"
 
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
         return self.server.secret(application.username, application.password, **extra)
@@ -166,6 +171,11 @@ class MongoTarget:
         return log.count("refused")
 
 
+@dataclass(frozen=True)
+class _Installed:
+    name: str = f"SecantusDB {metadata.version('secantusdb')}" if available() else ""
+
+
 @contextlib.contextmanager
 def _start(_: Any) -> Iterator[MongoTarget]:
     with SecantusServer() as server:
@@ -175,7 +185,7 @@ def _start(_: Any) -> Iterator[MongoTarget]:
 KIND = Kind(
     "mongo",
     MongoTarget.strategies,
-    lambda: [("-secantus", True)] if available() else [],
+    lambda: [("-secantus", _Installed())] if available() else [],
     _start,
     "SecantusDB is not installed: take the extra secantus",
     # The driver keeps a second one to watch the server, at times of its own.
