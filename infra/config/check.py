@@ -63,14 +63,14 @@ def _schedule(secret: Secret, place: Place) -> Iterator[Mistake]:
 def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     needs = secret.strategy == "alternating-users" or secret.twin == "adopt" or secret.allow_admin_reset
     in_secret = secret.create is not None and "masterarn" in secret.create.values
-    if needs and secret.admin is None and not in_secret and not secret.admin_named_in_secret:
+    if secret.admin is None and (in_secret or secret.admin_named_in_secret):
+        yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
+    elif needs and secret.admin is None:
         key = "strategy" if secret.strategy == "alternating-users" else "admin"
         yield Mistake(
             (*place, key),
             f"is '{secret.strategy}' without an admin secret: give admin, the name or ARN of the admin's secret",
         )
-    if secret.admin is None and secret.admin_named_in_secret:
-        yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
     if secret.strategy == "dual-password" and secret.engine not in TWO_PASSWORDS:
         yield Mistake(
             (*place, "strategy"),

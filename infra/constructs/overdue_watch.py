@@ -27,7 +27,7 @@ _SECRETS_A_CALL = 12
 
 
 class OverdueWatch(Construct):
-    """A function that looks at the secrets' dates, and an alarm on what it counts, or on its silence.
+    """A function that looks at the secrets' dates, and alarms on what it counts, or on its silence.
 
     Args:
         archive: the function's code.
@@ -62,7 +62,7 @@ class OverdueWatch(Construct):
         )
         policy = iam.Policy(self, "Looks", statements=[permissions.look_at(secrets)], roles=[self.function.role])
         unscheduled = {secret.label for secret in on_demand}
-        metrics: dict[str, cloudwatch.IMetric] = {}
+        self.overdue: list[cloudwatch.IMetric] = []
         for number, chunk in enumerate(_chunks(secrets), start=1):
             part = f"{Aws.STACK_NAME}-{number}"
             rule = events.Rule(
@@ -85,30 +85,26 @@ class OverdueWatch(Construct):
                 )
             )
             rule.node.add_dependency(policy)
-            metrics[f"m{number}"] = cloudwatch.Metric(
+            metric = cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name=METRIC,
                 dimensions_map={"stack": part},
                 statistic="Maximum",
                 period=Duration.hours(1),
             )
-        # Where one of them is missing, the sum is too.
-        self.overdue = cloudwatch.MathExpression(
-            expression=" + ".join(metrics), using_metrics=metrics, label="overdue", period=Duration.hours(1)
-        )
-        alarm = cloudwatch.Alarm(
-            self,
-            "Overdue",
-            metric=self.overdue,
-            threshold=1,
-            evaluation_periods=3,
-            datapoints_to_alarm=2,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            # That nobody looks any more is a reason for alarm as well.
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
-            alarm_description="A secret's rotation is overdue, or nobody looks: see this function's log",
-        )
-        alarm.add_alarm_action(actions.SnsAction(topic))
+            self.overdue.append(metric)
+            alarm = cloudwatch.Alarm(
+                self,
+                f"Overdue{number}",
+                metric=metric,
+                threshold=1,
+                evaluation_periods=3,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                # That nobody looks any more is a reason for alarm as well.
+                treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+                alarm_description="A secret's rotation is overdue, or nobody looks: see this function's log",
+            )
+            alarm.add_alarm_action(actions.SnsAction(topic))
 
 
 def _chunks(secrets: Sequence[SecretReference]) -> Iterator[Sequence[SecretReference]]:

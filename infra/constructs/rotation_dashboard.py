@@ -58,7 +58,7 @@ class RotationDashboard(Construct):
         if watch is not None:
             dashboard.add_widgets(
                 _query("Which are overdue", [watch.function.log_group.log_group_name], OVERDUE, ["secret", "reason"]),
-                cloudwatch.GraphWidget(title="Overdue", left=[watch.overdue], width=_HALF, height=_HEIGHT),
+                cloudwatch.GraphWidget(title="Overdue", left=watch.overdue, width=_HALF, height=_HEIGHT),
             )
 
 

@@ -16,7 +16,7 @@ from rotators.packaging import trust
 from rotators.packaging.archive import LIMIT, human
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.manifest import manifest
-from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, X86_64, X86_ONLY, Platform, check
+from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, X86_64, X86_ONLY, Platform, check, engines
 
 
 def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
@@ -32,7 +32,7 @@ def package(
     engine: Annotated[
         str,
         typer.Option(
-            "--engine", "-e", help=f"The kind of database: {', '.join(ENGINE_NAMES)}.", callback=_one_of(ENGINE_NAMES)
+            "--engine", "-e", help=f"The kind of database: {', '.join(engines())}.", callback=_one_of(ENGINE_NAMES)
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to; made where it is missing.")],

@@ -93,6 +93,10 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
             "secrets: [{name: app, engine: postgres, every: soon}]",
             "write a number of days or hours (30 days), or never",
         ),
+        (
+            "secrets: [{create: {name: a, values: {username: u, masterarn: b}}, engine: mysql, every: 1 day}]",
+            "secrets[0].admin is missing: the function must be permitted to read the admin's secret",
+        ),
         ("secrets: []", "secrets is []"),
         ("[]", "must be a mapping with the key secrets"),
         ("secrets: [", "is no YAML: line 1"),

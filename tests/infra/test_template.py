@@ -409,12 +409,13 @@ class TestWatching:
 
     def test_every_function_has_its_alarms_and_the_overdue_have_theirs(self, everything: dict[str, Any]) -> None:
         alarms = of_type(everything, "AWS::CloudWatch::Alarm")
-        metrics = sorted(one.get("MetricName", "overdue") for one in alarms)
-        assert metrics == sorted(["Errors", "Throttles", "Duration"] * 2 + ["overdue"])
+        metrics = sorted(one["MetricName"] for one in alarms)
+        assert metrics == sorted(["Errors", "Throttles", "Duration"] * 2 + ["OverdueSecrets"])
         assert all(len(one["AlarmActions"]) == 1 for one in alarms)
-        duration = next(one for one in alarms if one.get("MetricName") == "Duration")
+        duration = next(one for one in alarms if one["MetricName"] == "Duration")
         assert (duration["Threshold"], duration["Statistic"]) == (54000, "Maximum")
-        overdue = next(one for one in alarms if "MetricName" not in one)
+        overdue = next(one for one in alarms if one["MetricName"] == "OverdueSecrets")
+        assert [one["Name"] for one in overdue["Dimensions"]] == ["stack"]
         assert overdue["TreatMissingData"] == "breaching"
 
     def test_the_overdue_check_looks_at_each_secret_and_at_no_value(self, tmp_path: Path) -> None:
@@ -430,7 +431,13 @@ class TestWatching:
         ]
         assert [name for one in inputs for name in one["secrets"]] == [f"s{n}" for n in range(30)]
         assert [name for one in inputs for name in one["on_demand"]] == ["s3"]
-        assert len({one["stack"] for one in inputs}) == len(inputs)
+        assert len({one["stack"] for one in inputs}) == len(inputs) == 3
+        watched = [
+            text(one["Dimensions"][0]["Value"]).replace("{AWS::StackName}", "Rotations")
+            for one in of_type(template, "AWS::CloudWatch::Alarm")
+            if one["MetricName"] == "OverdueSecrets"
+        ]
+        assert watched == [one["stack"] for one in inputs]
         assert all(len(json.dumps(one)) < 8192 for one in inputs)
         (look,) = statements(template, "LookAtItsSecrets")
         assert look["Action"] == "secretsmanager:DescribeSecret"

@@ -29,6 +29,8 @@ def check(service: RotationService, event: Any, later: timedelta = timedelta(0))
 
 def counted(output: str) -> tuple[int, str]:
     metric = json.loads(output.splitlines()[-1])
+    # What the alarm asks for: one dimension more, and it would never find it.
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack"]]
     return metric["OverdueSecrets"][0], metric["stack"]
 
 
