@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from targets import ALTERNATING, DUAL, KINDS, SINGLE, MongoTarget, MysqlTarget, PostgresTarget
 
-from rotators.logs import logger
+from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.testing.servers import mysql
 from rotators.testing.servers.postgres import PostgresServer
@@ -118,6 +118,12 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that one test made must not be redacted out of the messages of the next."""
+    monkeypatch.setattr(redactor, "_spellings", {})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -468,7 +468,7 @@ class Works(Rotator[SecretValue]):
     value_type = SecretValue
 
     def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
-        return rotation.current.replace(password="another")
+        return rotation.current.replace(password="the-next-password")
 
     def apply(self, rotation: Rotation[SecretValue]) -> None: ...
 
