@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from recovery import recovers, survives
+from recovery import goes_on, recovers, survives
 from targets import ALTERNATING, DUAL, SINGLE, rotated
 
 from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
@@ -51,4 +51,5 @@ def test_every_call(
         killed = isinstance(rotation.error, Crash)
         survives(subject, (*FOUND, "AWSPREVIOUS") if killed and strategy == SINGLE else FOUND, where)
         recovers(subject, rotation, where)
+    goes_on(subject)
     record_property("faults", (f"{strategy}: calls to Secrets Manager", steps))

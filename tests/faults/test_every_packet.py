@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from recovery import recovers, survives
+from recovery import goes_on, recovers, survives
 from targets import ALTERNATING, DUAL, SINGLE, Rotated, rotated
 
 from rotators.testing import RotationService
@@ -50,6 +50,7 @@ def test_every_packet(
     assert rotation_service.rotate(subject.arn).succeeded
     points = proxy.points()
     assert len(points) > 20
+    points = points[target.part]
     for point in points:
         where = f"{fault} {point} ({strategy})"
         proxy.reset()
@@ -60,6 +61,7 @@ def test_every_packet(
         survives(subject, ("AWSCURRENT", "AWSPENDING"), where)
         recovers(subject, rotation, where)
         proxy.settle()
+    goes_on(subject)
     record_property("faults", (f"{strategy}: packets to the database", len(points)))
 
 
@@ -75,7 +77,7 @@ def test_the_first_rotation_which_makes_the_twin(
     go_through(proxy, subject)
     assert rotation_service.rotate(subject.arn).succeeded
     # Only setSecret's connections make anything: the last but one is the admin's that makes the twin.
-    admins = [point for point in proxy.points() if point.connection == 4]
+    admins = [point for point in proxy.points() if point.connection == 4][target.part]
     for point in admins:
         fresh = rotated(target, rotation_service, ALTERNATING)
         go_through(proxy, fresh)
@@ -87,5 +89,6 @@ def test_the_first_rotation_which_makes_the_twin(
         where = f"{fault} {point} of the first rotation"
         survives(fresh, ("AWSCURRENT",), where)
         recovers(fresh, rotation, where)
+        goes_on(fresh)
         proxy.settle()
     record_property("faults", ("alternating-users: packets of the first rotation", len(admins)))

@@ -35,6 +35,8 @@ class Target(Protocol):
     strategies: frozenset[str]
     refusals: tuple[type[Exception], ...]
     passwords: set[str]
+    part: slice
+    """Which of the packets and statements to break here: two versions of one server share them out."""
 
     def make_application(self) -> Application:
         """A new user made by the admin, with a table of its own and one that it may read."""

@@ -51,6 +51,7 @@ class MongoTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (OperationFailure,)
+    part = slice(None)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 

@@ -26,6 +26,7 @@ class MysqlTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING, DUAL})
     refusals = (pymysql.err.OperationalError,)
+    part = slice(None)
 
     def __init__(self, server: MysqlServer) -> None:
         self.server = server
