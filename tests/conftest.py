@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from targets import ALTERNATING, DUAL, KINDS, SINGLE, MongoTarget, MysqlTarget, PostgresTarget
+from targets import ALTERNATING, DUAL, KINDS, SINGLE, MongoTarget, MysqlTarget, PostgresTarget, SqlserverTarget
 
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
@@ -43,7 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in absent]
     for item in items:
         _note_conformance(item)
-        if {"postgres_server", "postgres", "mysql_family", "mongo", "target"} & set(getattr(item, "fixturenames", ())):
+        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "target"} & set(
+            getattr(item, "fixturenames", ())
+        ):
             item.add_marker("server")
 
 
@@ -212,6 +214,13 @@ def mysql_family(request: pytest.FixtureRequest) -> Iterator[MysqlTarget]:
 def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
     """What speaks MongoDB's protocol, for what is its own."""
     with _target(*request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def sqlserver() -> Iterator[SqlserverTarget]:
+    """A double of SQL Server, for what is its own."""
+    with _target(*_servers("sqlserver")[0].values[0]) as made:
         yield made
 
 

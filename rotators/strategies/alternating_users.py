@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import OtherPassword, Session, TwinMaker
-from rotators.errors import ConfigurationError, LoginRefused, PairRefused, PendingUnusable
+from rotators.errors import ConfigurationError, LoginRefused, PairRefused, PasswordRefused, PendingUnusable
 from rotators.logs import logger
 
 if TYPE_CHECKING:
@@ -71,10 +71,15 @@ class AlternatingUsers:
             raise PairRefused(f"the other user of {work.current.source} is the admin itself", "name another admin")
         self._prove_current(work)
         with work.connect_admin() as session:
-            if work.settings.adopt_twin:
-                _keeper(session).set_password(twin, work.pending.password)
-            else:
-                _maker(session).ensure_twin(user, twin, work.pending.password)
+            try:
+                if work.settings.adopt_twin:
+                    _keeper(session).set_password(twin, work.pending.password)
+                else:
+                    _maker(session).ensure_twin(user, twin, work.pending.password)
+            except PasswordRefused:
+                # A server that remembers passwords refuses the one that an attempt that broke off has set already.
+                if not work.pending_logs_in():
+                    raise
         logger.info("the pending user is ready", user=twin)
 
     def _prove_current(self, work: DatabaseRotation) -> None:

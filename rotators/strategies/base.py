@@ -154,6 +154,18 @@ class DatabaseRotation:
         )
         return self.engine.connect(credentials, options)
 
+    def pending_logs_in(self) -> bool:
+        """Whether the pending password is in force already, by an attempt that broke off.
+
+        Raises:
+            ServiceError: the server could not be asked.
+        """
+        try:
+            self.connect(self.pending).close()
+        except LoginRefused:
+            return False
+        return True
+
     def connect_admin(self) -> Session:
         """Log in as the admin.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import OtherSecondPassword, SecondPassword
-from rotators.errors import LoginRefused, PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
 from rotators.strategies.single_user import SingleUser
 
@@ -55,7 +55,7 @@ class DualPassword(SingleUser):
             session.add_own_password(work.pending.password, login.credentials.password)
         except ServiceFailed:
             # An attempt that broke off may have added it: then the old one is no longer the first.
-            if not _logs_in(work):
+            if not work.pending_logs_in():
                 raise
         logger.info("the new password is in force beside the present one")
 
@@ -63,18 +63,10 @@ class DualPassword(SingleUser):
         with work.connect_admin() as session:
             adding = _adding(session)
             # The one login of a healthy rotation that is refused: an attempt that broke off may have added it.
-            if not adding.adding_repeats and _logs_in(work):
+            if not adding.adding_repeats and work.pending_logs_in():
                 return
             adding.add_password(work.pending.username, work.pending.password, login.credentials.password)
         logger.info("the admin added the new password beside the present one")
-
-
-def _logs_in(work: DatabaseRotation) -> bool:
-    try:
-        work.connect(work.pending).close()
-    except LoginRefused:
-        return False
-    return True
 
 
 def _obstacle(session: object) -> str | None:

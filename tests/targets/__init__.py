@@ -6,8 +6,10 @@ from targets.mongo import MongoTarget
 from targets.mysql import MARIADB, MYSQL, MysqlTarget
 from targets.postgres import KIND as POSTGRESQL
 from targets.postgres import PostgresTarget
+from targets.sqlserver import KIND as SQLSERVER
+from targets.sqlserver import SqlserverTarget
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER)}
 
 __all__ = [
     "ALTERNATING",
@@ -20,6 +22,7 @@ __all__ = [
     "MysqlTarget",
     "PostgresTarget",
     "Rotated",
+    "SqlserverTarget",
     "Target",
     "rotated",
 ]
