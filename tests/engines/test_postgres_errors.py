@@ -20,6 +20,8 @@ from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.fixtures import require_postgres
 from rotators.testing.servers.postgres import PostgresServer
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def subject(postgres: PostgresTarget, rotation_service: RotationService) -> Rotated:

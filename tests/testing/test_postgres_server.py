@@ -21,6 +21,8 @@ from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer, available
 from rotators.testing.servers.processes import ServerFailed
 
+pytestmark = pytest.mark.server
+
 numbers = itertools.count(1)
 ODD_NAMES = ["App User", 'quo"te', "per%cent", "semi;colon", "back\\slash", "naïve-ünïcode", "a" * 63, "apo'strophe"]
 

@@ -103,7 +103,7 @@ def test_stop_ends_the_server_and_may_be_called_again(start):
 
 
 def test_stop_uses_the_signal_asked_for(start, folder):
-    process = start("trap 'echo quit; exit' QUIT; echo READY; while :; do :; done", stop_signal=signal.SIGQUIT)
+    process = start("trap 'echo quit; exit' USR1; echo READY; while :; do sleep 0.01; done", stop_signal=signal.SIGUSR1)
     process.wait_until(lambda: "READY" in log(folder))
 
     process.stop()
