@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from targets import ALTERNATING, DUAL, KINDS, SINGLE, MongoTarget, MysqlTarget, PostgresTarget, SqlserverTarget
+from targets import (
+    ALTERNATING,
+    DUAL,
+    KINDS,
+    SINGLE,
+    MongoTarget,
+    MysqlTarget,
+    OracleTarget,
+    PostgresTarget,
+    SqlserverTarget,
+)
 
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
@@ -43,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in absent]
     for item in items:
         _note_conformance(item)
-        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "target"} & set(
+        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "oracle", "target"} & set(
             getattr(item, "fixturenames", ())
         ):
             item.add_marker("server")
@@ -108,6 +118,9 @@ def _is_none(item: Any) -> bool:
     values = [one for one in callspec.params.values() if isinstance(one, str | tuple)] if callspec is not None else []
     kinds = [KINDS[value[0]] for value in values if isinstance(value, tuple) and value and value[0] in KINDS]
     if "proxy" in item.fixturenames and not all(kind.one_connection for kind in kinds):
+        return True
+    password = callspec.params.get("password") if callspec is not None else None
+    if isinstance(password, str) and any(set(password) & set(kind.impossible) for kind in kinds):
         return True
     return any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values)
 
@@ -221,6 +234,13 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
 def sqlserver() -> Iterator[SqlserverTarget]:
     """A double of SQL Server, for what is its own."""
     with _target(*_servers("sqlserver")[0].values[0]) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[OracleTarget]:
+    """A double of Oracle, for what is its own."""
+    with _target(*_servers("oracle")[0].values[0]) as made:
         yield made
 
 

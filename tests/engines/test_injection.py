@@ -37,11 +37,11 @@ def test_any_name_and_any_password(
 ) -> None:
     """The user whose secret this is works afterwards, by the new password; nobody else was touched."""
     bystander = target.make_application()
-    # Short enough for MySQL, which takes names of 32 characters, with _clone behind it.
-    application = target.make_application(f"a{secrets.token_hex(2)}{name}z")
     # Long enough to be found in a log by itself alone.
     chosen = f"{secrets.token_urlsafe(12)}{password}"
     try:
+        # Short enough for MySQL, which takes names of 32 characters, with _clone behind it.
+        application = target.make_application(f"a{secrets.token_hex(2)}{name}z")
         target.set_password(application.username, chosen)
         target.log_in(target.secret(replace(application, password=chosen)))
     except target.refusals:

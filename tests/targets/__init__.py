@@ -4,12 +4,14 @@ from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Rotated, 
 from targets.mongo import KIND as MONGO
 from targets.mongo import MongoTarget
 from targets.mysql import MARIADB, MYSQL, MysqlTarget
+from targets.oracle import KIND as ORACLE
+from targets.oracle import OracleTarget
 from targets.postgres import KIND as POSTGRESQL
 from targets.postgres import PostgresTarget
 from targets.sqlserver import KIND as SQLSERVER
 from targets.sqlserver import SqlserverTarget
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE)}
 
 __all__ = [
     "ALTERNATING",
@@ -20,6 +22,7 @@ __all__ = [
     "Kind",
     "MongoTarget",
     "MysqlTarget",
+    "OracleTarget",
     "PostgresTarget",
     "Rotated",
     "SqlserverTarget",

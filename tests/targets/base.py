@@ -83,6 +83,7 @@ class Kind:
         start: opens a server as a target.
         missing: what to install where there is none.
         one_connection: each session is one connection, so that its packets can be counted and lost.
+        impossible: characters that no password of it can hold.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Kind:
     start: Callable[[Any], AbstractContextManager[Any]]
     missing: str
     one_connection: bool = True
+    impossible: str = ""
 
 
 @dataclass(frozen=True)

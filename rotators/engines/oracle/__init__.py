@@ -1,0 +1,61 @@
+"""Oracle Database, RDS for Oracle included, over python-oracledb in its thin mode.
+
+``names`` spells users and passwords, ``connection`` logs in and names what went wrong, ``session`` is what one login
+can do, ``catalog`` reads what the server says of its users, and ``twin`` makes one user the equal of another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rotators.engines.oracle import names
+from rotators.engines.oracle.connection import connect
+from rotators.engines.oracle.session import OracleSession
+from rotators.errors import LoginRefused, PairRefused
+from rotators.passwords import PasswordLimits
+
+if TYPE_CHECKING:
+    from rotators.credentials import Credentials
+    from rotators.engines.base import ConnectOptions
+
+# Bytes, from 12.2 on: https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/Database-Object-Names-and-Qualifiers.html
+_LONGEST_NAME = 128
+
+
+class OracleEngine:
+    """The engine for secrets that say ``oracle``."""
+
+    name: ClassVar[str] = "oracle"
+    default_port: ClassVar[int] = 1521
+    second_password: ClassVar[bool] = True
+    # https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html: 30 bytes; a
+    # password can't hold the quotes that it stands in.
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=30, never='"')
+
+    def twin_name(self, username: str) -> str:
+        """The other of the pair, spelled as the first: quoted, in lower or in upper case.
+
+        Raises:
+            PairRefused: the engine can't have a user of that name.
+        """
+        twin = names.alternate(username)
+        folded = names.fold(twin)
+        if not 1 <= len(folded.encode()) <= _LONGEST_NAME or not names.possible(twin):
+            raise PairRefused(
+                f"the other user of '{username}' would be '{twin}', a name of {len(folded.encode())} bytes",
+                f"Oracle takes names of 1 to {_LONGEST_NAME} bytes without double quotes: give the user another name",
+            )
+        return twin
+
+    def connect(self, credentials: Credentials, options: ConnectOptions) -> OracleSession:
+        """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
+
+        def logs_in(user: str, password: str) -> bool:
+            try:
+                connect(credentials.replace(username=user, password=password), self.default_port, options).close()
+            except LoginRefused:
+                return False
+            return True
+
+        connection = connect(credentials, self.default_port, options)
+        return OracleSession(connection, credentials, logs_in)
