@@ -15,6 +15,7 @@ from targets import (
     DUAL,
     KINDS,
     SINGLE,
+    Db2Target,
     MongoTarget,
     MysqlTarget,
     OracleTarget,
@@ -53,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in absent]
     for item in items:
         _note_conformance(item)
-        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "oracle", "target"} & set(
+        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "oracle", "db2", "target"} & set(
             getattr(item, "fixturenames", ())
         ):
             item.add_marker("server")
@@ -241,6 +242,13 @@ def sqlserver() -> Iterator[SqlserverTarget]:
 def oracle() -> Iterator[OracleTarget]:
     """A double of Oracle, for what is its own."""
     with _target(*_servers("oracle")[0].values[0]) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def db2() -> Iterator[Db2Target]:
+    """A double of Db2, for what is its own."""
+    with _target(*_servers("db2")[0].values[0]) as made:
         yield made
 
 

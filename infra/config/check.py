@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.config.engines import TWO_PASSWORDS
+from infra.config.engines import BY_THE_ADMIN, TWO_PASSWORDS
 from infra.config.functions import Group, groups
 from infra.config.mistakes import Mistake, Place
 from infra.config.model import Rotations, Secret
@@ -65,6 +65,11 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     in_secret = secret.create is not None and "masterarn" in secret.create.values
     if secret.admin is None and (in_secret or secret.admin_named_in_secret):
         yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
+    elif secret.admin is None and secret.engine in BY_THE_ADMIN:
+        yield Mistake(
+            (*place, "admin"),
+            f"is missing: no user of {secret.engine} changes its own password: give the name or ARN of the admin's secret",
+        )
     elif needs and secret.admin is None:
         key = "strategy" if secret.strategy == "alternating-users" else "admin"
         yield Mistake(

@@ -14,5 +14,7 @@ PORTS = {
 }
 # Engines of which some version keeps two passwords for a user.
 TWO_PASSWORDS = frozenset({"mysql", "mariadb", "oracle"})
+# Engines of which no user changes its own password.
+BY_THE_ADMIN = frozenset({"db2"})
 # Where 32 characters, the default, are too many: a database link takes 30.
 LONGEST_PASSWORD = {"oracle": 30}

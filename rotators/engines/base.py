@@ -29,12 +29,14 @@ class ConnectOptions:
         ca_file: the CA certificates to trust (PEM).
         server_name: the name to verify in the certificate; None: the host's own.
         plaintext: no TLS at all. Only where secret and function both demand it.
+        time_left: seconds that there are in all, for what a server does after it has answered.
     """
 
     timeout: float
     ca_file: str | None = None
     server_name: str | None = None
     plaintext: bool = False
+    time_left: float = 30.0
 
 
 class Session(Protocol):

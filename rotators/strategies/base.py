@@ -151,6 +151,7 @@ class DatabaseRotation:
             ca_file=self.ca_file,
             server_name=credentials.tls_server_name or self.settings.tls_server_name,
             plaintext=plaintext,
+            time_left=self.rotation.time_left,
         )
         return self.engine.connect(credentials, options)
 

@@ -42,11 +42,13 @@ class SingleUser:
         except LoginRefused:
             if not _admin_may_reset(work):
                 raise
-            with work.connect_admin() as session:
-                _admin(session).check_user(work.current.username)
+            self._check_admin(work)
         else:
             with login.session as session:
                 session.check_rotatable()
+                by_itself = isinstance(session, OwnPassword)
+            if not by_itself:
+                self._check_admin(work)
         return work.current.replace(password=work.new_password())
 
     def apply(self, work: DatabaseRotation) -> None:
@@ -76,9 +78,13 @@ class SingleUser:
     def change(self, work: DatabaseRotation, login: Login) -> None:
         """Bring the user who is logged in to the pending password, and promote."""
         old = login.credentials
+        if not isinstance(login.session, OwnPassword):
+            self._by_admin(work, label_first=login.stage == "AWSCURRENT")
+            return
 
         def change(session: Session) -> None:
-            _own(session).set_own_password(work.pending.password, old.password)
+            if isinstance(session, OwnPassword):
+                session.set_own_password(work.pending.password, old.password)
 
         try:
             # The label may go first only from the password that is in force: moving it from another would take
@@ -89,8 +95,12 @@ class SingleUser:
                 raise
             self._by_admin(work, label_first=login.stage == "AWSCURRENT")
 
+    def _check_admin(self, work: DatabaseRotation) -> None:
+        with work.connect_admin() as session:
+            _admin(session).check_user(work.current.username)
+
     def _by_admin(self, work: DatabaseRotation, *, label_first: bool) -> None:
-        logger.warning("the admin sets the password", user=work.current.username)
+        logger.info("the admin sets the password", user=work.current.username)
 
         def change(session: Session) -> None:
             _admin(session).set_password(work.pending.username, work.pending.password)
@@ -101,15 +111,6 @@ class SingleUser:
 
 def _admin_may_reset(work: DatabaseRotation) -> bool:
     return work.settings.allow_admin_reset and work.admin_arn is not None
-
-
-def _own(session: Session) -> OwnPassword:
-    if not isinstance(session, OwnPassword):
-        raise UserNotRotatable(
-            "this engine's users can't change their own password",
-            "name an admin secret and set ALLOW_ADMIN_RESET=true",
-        )
-    return session
 
 
 def _admin(session: Session) -> OtherPassword:

@@ -23,9 +23,9 @@ from targets import ALTERNATING, DUAL, SINGLE, OracleTarget, rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.oracle import OracleEngine, names
-from rotators.engines.oracle.catalog import Right
 from rotators.engines.oracle.session import OracleSession
-from rotators.engines.oracle.twin import _statements, trigger_of
+from rotators.engines.oracle.twin import statements, trigger_of
+from rotators.engines.rights import Right
 from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -641,7 +641,7 @@ rights = st.dictionaries(kinds, st.booleans()).map(
 def test_any_rights_become_any_others(wanted: set[Right], present: set[Right]) -> None:
     """By the meaning of the words, applied here to a set: a REVOKE takes a privilege from the table and its columns."""
     state = {(right.kind, right.what, right.on): right.passed_on for right in present}
-    for statement, values in _statements(wanted, present, "APP_CLONE", rds=False):
+    for statement, values in statements(wanted, present, "APP_CLONE", rds=False):
         assert not values
         words = re.fullmatch(
             r'(GRANT|REVOKE) (.+?)(?: ON ("A"\."B"))? (?:TO|FROM) "APP_CLONE"( WITH \w+ OPTION)?', statement

@@ -71,7 +71,7 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (NETWORK.replace("private", "isolated") + ONE, "from which there is no route to Secrets Manager"),
         (
             "secrets: [{name: app, engine: db2, every: 30 days}]",
-            "secrets[0].engine is 'db2': ",
+            "secrets[0].admin is missing: no user of db2 changes its own password",
         ),
         (f"ca_bundle: {{file: ca.pem}}\n{ONE}", "rotations.yaml:1: ca_bundle.file is 'ca.pem': the CA bundle"),
         (secret("strategy: dual-password"), "is 'dual-password', and a user of postgres has one password"),

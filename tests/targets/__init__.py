@@ -1,6 +1,8 @@
 """What the suites know of a database: an engine joins them with a module here and its entry in KINDS."""
 
 from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Rotated, Target, rotated
+from targets.db2 import KIND as DB2
+from targets.db2 import Db2Target
 from targets.mongo import KIND as MONGO
 from targets.mongo import MongoTarget
 from targets.mysql import MARIADB, MYSQL, MysqlTarget
@@ -11,7 +13,7 @@ from targets.postgres import PostgresTarget
 from targets.sqlserver import KIND as SQLSERVER
 from targets.sqlserver import SqlserverTarget
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE, DB2)}
 
 __all__ = [
     "ALTERNATING",
@@ -19,6 +21,7 @@ __all__ = [
     "KINDS",
     "SINGLE",
     "Application",
+    "Db2Target",
     "Kind",
     "MongoTarget",
     "MysqlTarget",

@@ -130,7 +130,7 @@ def rotated(target: Any, service: RotationService, strategy: str, **extra: Any) 
     keys = {key: value for key, value in extra.items() if not key.isupper()}
     application = keys.pop("application", None) or target.make_application()
     rotator = target.rotator(service, **variables)
-    if strategy != SINGLE:
+    if strategy != SINGLE or getattr(target, "needs_admin", False):
         admin = service.create_secret(f"admin-{secrets.token_hex(4)}", target.admin_secret(), rotator)
         keys = {"masterarn": admin, **keys}
     arn = service.create_secret(f"secret-of-{secrets.token_hex(4)}", target.secret(application, **keys), rotator)

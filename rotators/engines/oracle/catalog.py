@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rotators.engines.oracle.names import quoted
+from rotators.engines.rights import Right
 from rotators.errors import UserNotRotatable
 
 if TYPE_CHECKING:
@@ -78,23 +79,6 @@ class User:
     default_tablespace: str
     temporary_tablespace: str
     authentication: str
-
-
-@dataclass(frozen=True, order=True)
-class Right:
-    """One thing that was granted.
-
-    Args:
-        kind: role, system, object, column or schema.
-        what: the privilege or role, as GRANT takes it: ``CREATE TABLE``, ``"READER"``, ``UPDATE ("PRICE")``.
-        on: the object as GRANT takes it; empty for roles and system privileges.
-        passed_on: with its ADMIN or GRANT OPTION.
-    """
-
-    kind: str
-    what: str
-    on: str = ""
-    passed_on: bool = False
 
 
 def find(session: OracleSession, name: str) -> User | None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rotators.engines.oracle import catalog
-from rotators.engines.oracle.catalog import Right, User
+from rotators.engines.oracle.catalog import User
 from rotators.engines.oracle.names import is_clone, quoted, text
+from rotators.engines.rights import Right, changes
 from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def level(session: OracleSession, user: str, twin: str) -> None:
     wanted = catalog.rights(session, original.name) | catalog.owned(session, original.name)
     present = catalog.rights(session, derived)
     rds = catalog.is_rds(session)
-    for statement, values in _statements(wanted, present, derived, rds=rds):
+    for statement, values in statements(wanted, present, derived, rds=rds):
         session.execute(statement, values)
     _level_default_roles(session, original.name, derived)
     name = trigger_of(derived)
@@ -188,31 +189,20 @@ def _is_strange(wanted: set[Right], present: set[Right]) -> bool:
     return powerful or (bool(surplus) and not plain(present) & plain(wanted))
 
 
-def _statements(
+def statements(
     wanted: set[Right], present: set[Right], grantee: str, *, rds: bool
 ) -> Iterator[tuple[str, list[str | bool]]]:
     """What brings a grantee from what it has to what it should have, one right in one statement.
 
-    An option can't be revoked alone: then the right goes and comes back. Nor can a column's: Oracle revokes a privilege
-    on a table and all its columns at once, and those that stay are granted again.
     https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html
     """
-    # Sorted, so that of two of a kind the one with its option stays.
-    to, has = {_key(right): right for right in sorted(wanted)}, {_key(right): right for right in present}
-    gone = [key for key, right in has.items() if key not in to or (right.passed_on and not to[key].passed_on)]
-    for key in sorted(gone):
-        if key not in has:
-            continue
-        yield _revoke(has[key], grantee, rds=rds)
-        whole = _COLUMN.sub("", key[1])
-        has = {other: right for other, right in has.items() if (_COLUMN.sub("", other[1]), other[2]) != (whole, key[2])}
-    for key in sorted(to):
-        if key not in has or (to[key].passed_on and not has[key].passed_on):
-            yield _grant(to[key], grantee, rds=rds)
+    for granting, right in changes(wanted, present, _unit):
+        yield (_grant if granting else _revoke)(right, grantee, rds=rds)
 
 
-def _key(right: Right) -> tuple[str, str, str]:
-    return right.kind, right.what, right.on
+def _unit(right: Right) -> tuple[str, str]:
+    """A privilege is revoked from a table and all its columns at once."""
+    return _COLUMN.sub("", right.what), right.on
 
 
 def _grant(right: Right, grantee: str, *, rds: bool) -> tuple[str, list[str | bool]]:
