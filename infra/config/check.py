@@ -68,7 +68,7 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     elif secret.admin is None and secret.engine in BY_THE_ADMIN:
         yield Mistake(
             (*place, "admin"),
-            f"is missing: no user of {secret.engine} changes its own password: give the name or ARN of the admin's secret",
+            f"is missing: no user of {secret.engine} changes its own password: give the admin's secret",
         )
     elif needs and secret.admin is None:
         key = "strategy" if secret.strategy == "alternating-users" else "admin"

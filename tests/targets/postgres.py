@@ -27,8 +27,7 @@ class PostgresTarget:
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
         versions = [one.version for one in available()]
-        with contextlib.closing(server.superuser()) as connection:
-            self.part = slice(versions.index(connection.server_version // 10000), None, len(versions))
+        self.part = slice(versions.index(server.installation.version), None, len(versions))
         self.passwords = {server.admin.password}
 
     def make_application(self, username: str | None = None, options: str = "") -> Application:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-_DEFAULT_DATABASE = "postgres"
 # A server that asks for the password in clear would get it: never answer it, not even to a verified server.
 _AUTHENTICATION = "scram-sha-256,md5"
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -50,6 +49,12 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         r"PAM authentication failed|authentication method requirement .* failed",
         UserNotRotatable,
         "the user logs in by IAM, LDAP or another way without a stored password: there is nothing to rotate",
+    ),
+    (
+        # What Redshift asks for a password that it keeps as sha256.
+        r"authentication method \d+ not supported",
+        UserNotRotatable,
+        "libpq can't prove such a password: give the user one that is kept as md5 (ALTER USER … PASSWORD '…'), once",
     ),
     (
         r"is not permitted to log in",
@@ -100,15 +105,28 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
 )
 
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
+def connect(
+    credentials: Credentials,
+    default_port: int,
+    options: ConnectOptions,
+    product: str = "PostgreSQL",
+    database: str = "postgres",
+) -> Connection:
     """Log in to the credentials' database, over verified TLS.
+
+    Args:
+        credentials: who, and where.
+        default_port: the engine's own.
+        options: how to reach the server.
+        product: what it is called, for messages.
+        database: the one that is meant where the credentials name none.
 
     Raises:
         ServiceError: it did not work; the kind says why.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host, credentials.port(default_port)
-    target = f"PostgreSQL at {host}:{port}"
+    target = f"{product} at {host}:{port}"
     addresses = _resolve(host, port, target)
     name = options.server_name or host
     if not options.plaintext and options.ca_file is None:
@@ -123,7 +141,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         "port": port,
         "user": credentials.username,
         "password": credentials.password,
-        "dbname": credentials.dbname or _DEFAULT_DATABASE,
+        "dbname": credentials.dbname or database,
         "sslmode": "disable" if options.plaintext else "verify-full",
         "sslrootcert": "" if options.plaintext else options.ca_file,
         "gssencmode": "disable",
@@ -140,7 +158,9 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     except UnicodeError:
         raise LoginRefused(f"{target} sent a text that is not UTF-8", _WITHOUT_REASON) from None
     except psycopg2.Error as error:
-        raise _explain(str(error), credentials, (addresses[0], port), name, options) from None
+        raise _explain(
+            str(error), f"{target}, user '{credentials.username}'", (addresses[0], port), name, options
+        ) from None
     connection.autocommit = True
     return connection
 
@@ -155,10 +175,7 @@ def _resolve(host: str, port: int, target: str) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _explain(
-    text: str, credentials: Credentials, address: tuple[str, int], name: str, options: ConnectOptions
-) -> ServiceError:
-    target = f"PostgreSQL at {credentials.host}:{address[1]}, user '{credentials.username}'"
+def _explain(text: str, target: str, address: tuple[str, int], name: str, options: ConnectOptions) -> ServiceError:
     if "does not match host name" in text and options.ca_file is not None:
         names = names_offered(address, options.ca_file, options.timeout, _start_tls)
         return TlsFailed(

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
+from rotators.engines.libpq import LibpqSession
 from rotators.engines.postgres import twin as twins
-from rotators.errors import (
-    ConnectionLost,
-    PasswordRefused,
-    PermissionRefused,
-    ReadOnlyServer,
-    ServiceError,
-    ServiceFailed,
-    UserNotRotatable,
-)
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from psycopg2.extensions import connection as Connection  # noqa: N812
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_INSUFFICIENT_PRIVILEGE = "42501"
-_READ_ONLY_TRANSACTION = "25006"
-_LOCK_NOT_AVAILABLE = "55P03"
-_QUERY_CANCELED = "57014"
-_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
-# What passwordcheck, credcheck and their like raise from the hook that looks at a new password.
-_POLICY = {"22023", "28000", "28P01"}
+from rotators.errors import ReadOnlyServer, ServiceError, UserNotRotatable
 
 # Nothing that the application's role was given may bend our statements: whose objects they find, how long they
 # wait. The time-outs are below what Lambda leaves us, so that the database gives up first and we can say why.
@@ -59,7 +35,7 @@ FROM pg_catalog.pg_roles r WHERE r.rolname = {role}
 _SENDER = "SELECT sender_host FROM pg_catalog.pg_stat_wal_receiver WHERE sender_host IS NOT NULL"
 
 
-class PostgresSession:
+class PostgresSession(LibpqSession):
     """One login; satisfies ``OwnPassword``, ``Staged``, ``OtherPassword`` and ``TwinMaker``.
 
     Args:
@@ -69,39 +45,16 @@ class PostgresSession:
         elsewhere: logs in to another database of the server with the same password.
     """
 
-    def __init__(
-        self, connection: Connection, host: str, timeout: float, elsewhere: Callable[[str], PostgresSession]
-    ) -> None:
-        self._connection = connection
-        self.host = host
-        self.elsewhere = elsewhere
-        self.version: int = connection.server_version // 10000
-        self.user: str = connection.info.user
-        milliseconds = round(timeout * 1000)
-        try:
-            self.execute(
-                sql.SQL(_PREPARE).format(
-                    statement=sql.Literal(f"{milliseconds}ms"), lock=sql.Literal(f"{milliseconds * 4 // 5}ms")
-                )
-            )
-        except ServiceError:
-            self.close()
-            raise
+    product = "PostgreSQL"
+    # READ WRITE: a role's default_transaction_read_only is a default, and passwords are no data. And as the role that
+    # logged in, whatever role its settings would have it play.
+    begin = ("BEGIN READ WRITE", "SET LOCAL ROLE NONE")
 
-    def verify(self, test_query: str | None) -> None:
-        """Read, and run the test query in a transaction that is rolled back."""
-        self.execute(sql.SQL("SELECT 1"))
-        if test_query is None:
-            return
-        # The application's own search_path, so that the query finds what the application finds.
-        self.execute(sql.SQL("BEGIN"))
-        try:
-            self.execute(sql.SQL("RESET search_path"))
-            self.execute(sql.SQL(test_query))  # the operator's own text
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
-        finally:
-            self._roll_back()
+    def prepare(self, milliseconds: int) -> sql.Composable:
+        """Take what the role was given out of the way."""
+        return sql.SQL(_PREPARE).format(
+            statement=sql.Literal(f"{milliseconds}ms"), lock=sql.Literal(f"{milliseconds * 4 // 5}ms")
+        )
 
     def check_rotatable(self) -> None:
         """Refuse replicas, and roles that log in by IAM."""
@@ -111,12 +64,6 @@ class PostgresSession:
     def set_own_password(self, new: str, old: str) -> None:  # noqa: ARG002  # PostgreSQL does not ask for it
         """Set the password of the role that is logged in, as a verifier."""
         self._set_password(sql.SQL("SESSION_USER"), self.user, new)
-
-    @contextmanager
-    def staged(self) -> Iterator[None]:
-        """A transaction."""
-        with self.transaction():
-            yield
 
     def check_user(self, user: str) -> None:
         """Try to take the password away, and roll that back: it needs the very rights that setting one needs."""
@@ -145,68 +92,6 @@ class PostgresSession:
             twins.level(self, user, twin)
             twins.hand_over_here(self, user, twin)
             self._set_password(sql.Identifier(twin), twin, password)
-
-    def close(self) -> None:
-        """End the session."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """A transaction as the role that logged in, whatever role its settings would have it play."""
-        # READ WRITE: a role's default_transaction_read_only is a default, and passwords are no data.
-        self.execute(sql.SQL("BEGIN READ WRITE"))
-        try:
-            self.execute(sql.SQL("SET LOCAL ROLE NONE"))
-            yield
-        except BaseException:
-            self._roll_back()
-            raise
-        self.execute(sql.SQL("COMMIT"))
-
-    @contextmanager
-    def rehearsal(self) -> Iterator[None]:
-        """A transaction that is always rolled back."""
-        self.execute(sql.SQL("BEGIN READ WRITE"))
-        try:
-            self.execute(sql.SQL("SET LOCAL ROLE NONE"))
-            yield
-        finally:
-            self._roll_back()
-
-    def execute(
-        self, statement: sql.Composable, advice: str = "", password_of: str | None = None
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement.
-
-        Args:
-            statement: names and values are composed by psycopg2's quoting.
-            advice: what to do where a right is missing.
-            password_of: the role whose password the statement sets, where it does.
-
-        Returns:
-            The rows, if it gives any.
-
-        Raises:
-            ServiceError: as what the server's answer means.
-        """
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(statement)
-                return list(cursor.fetchall()) if cursor.description else []
-        except psycopg2.Error as error:
-            raise self._translate(error, advice, password_of) from None
-
-    def quote(self, statement: sql.Composable) -> str:
-        """A statement as a text that a person can run."""
-        return statement.as_string(self._connection)
 
     def require_writer(self) -> None:
         """Raise ReadOnlyServer on a replica, and name the writer's endpoint."""
@@ -242,13 +127,6 @@ class PostgresSession:
             password_of=user,
         )
 
-    def _roll_back(self) -> None:
-        try:
-            self.execute(sql.SQL("ROLLBACK"))
-        except ServiceError:
-            # The connection is gone, and the transaction with it.
-            self.close()
-
     def _writer(self) -> str:
         if ".cluster-ro-" in self.host:
             return f": {self.host.replace('.cluster-ro-', '.cluster-', 1)}"
@@ -257,25 +135,3 @@ class PostgresSession:
         except ServiceError:
             return ""
         return f"; this replica is fed by {rows[0][0]}" if rows else ""
-
-    def _translate(self, error: psycopg2.Error, advice: str, password_of: str | None) -> ServiceError:
-        """What a statement's failure means. The statement itself is never shown: it may hold a verifier."""
-        code, said = error.pgcode, error.diag.message_primary or ""
-        where = f"PostgreSQL at {self.host}, as '{self.user}'"
-        if code is None or code in _LOST or code.startswith("08"):
-            self.close()
-            return ConnectionLost(f"{where}: the connection was lost", "the rotation will be repeated")
-        detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
-        what = f"{where}: {said}{detail} [{code}]"
-        if code == _INSUFFICIENT_PRIVILEGE:
-            return PermissionRefused(what, advice or "grant what the server says is missing")
-        if code == _READ_ONLY_TRANSACTION:
-            return ReadOnlyServer(what, "put the writer's endpoint as 'host' into the secret")
-        if password_of is not None and code in _POLICY:
-            return PasswordRefused(
-                f"{what}: the new password of '{password_of}' is refused",
-                "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the server's password policy",
-            )
-        if code in {_LOCK_NOT_AVAILABLE, _QUERY_CANCELED}:
-            return ServiceFailed(what, "another session holds a lock; the rotation will be repeated")
-        return ServiceFailed(what, "the rotation will be repeated; the database's log tells more")

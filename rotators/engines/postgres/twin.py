@@ -248,7 +248,7 @@ def _settings(session: PostgresSession, pair: _Pair) -> Iterator[sql.Composable]
     for key in sorted(wanted, key=str):
         if present.get(key) != wanted[key]:
             yield sql.SQL("{}SET {} TO {}").format(
-                _in_database(key[0]), sql.Identifier(*key[1].split(".")), _value(key[1], wanted[key])
+                _in_database(key[0]), sql.Identifier(*key[1].split(".")), setting_value(key[1], wanted[key])
             )
 
 
@@ -322,7 +322,8 @@ def _fresh(name: str) -> _Role:
     return _Role(name, superuser=False, can_log_in=True, connection_limit=-1, valid_until="infinity", flags=flags)
 
 
-def _value(name: str, value: str) -> sql.Composable:
+def setting_value(name: str, value: str) -> sql.Composable:
+    """A setting's value, as the server keeps it, as SET takes it."""
     if name.lower() not in _LISTS:
         return sql.Literal(value)
     items = [quoted.replace('""', '"') if quoted else bare for quoted, bare in _LIST_ITEM.findall(value)]
