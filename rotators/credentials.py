@@ -207,8 +207,11 @@ class Credentials(SecretValue):
         return _host(self.host) == _host(other.host) and self.port(default_port) == other.port(default_port)
 
     def same_cluster(self, other: Credentials) -> bool:
-        """Whether both name the same RDS cluster or instance (``dbClusterIdentifier``, ``dbInstanceIdentifier``)."""
-        keys = ("dbClusterIdentifier", "dbInstanceIdentifier")
+        """Whether both name the same RDS cluster or instance, or the same namespace of Redshift Serverless.
+
+        By ``dbClusterIdentifier``, ``dbInstanceIdentifier`` or ``namespaceName``.
+        """
+        keys = ("dbClusterIdentifier", "dbInstanceIdentifier", "namespaceName")
         return any(self.text(key) is not None and self.text(key) == other.text(key) for key in keys)
 
 

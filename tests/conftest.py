@@ -20,6 +20,7 @@ from targets import (
     MysqlTarget,
     OracleTarget,
     PostgresTarget,
+    RedshiftTarget,
     SqlserverTarget,
 )
 
@@ -54,9 +55,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in absent]
     for item in items:
         _note_conformance(item)
-        if {"postgres_server", "postgres", "mysql_family", "mongo", "sqlserver", "oracle", "db2", "target"} & set(
-            getattr(item, "fixturenames", ())
-        ):
+        if {
+            "postgres_server",
+            "postgres",
+            "mysql_family",
+            "mongo",
+            "sqlserver",
+            "oracle",
+            "db2",
+            "redshift",
+            "target",
+        } & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
 
@@ -249,6 +258,13 @@ def oracle() -> Iterator[OracleTarget]:
 def db2() -> Iterator[Db2Target]:
     """A double of Db2, for what is its own."""
     with _target(*_servers("db2")[0].values[0]) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def redshift() -> Iterator[RedshiftTarget]:
+    """Redshift's catalog over PostgreSQL, for what is its own."""
+    with _target(*_servers("redshift")[0].values[0]) as made:
         yield made
 
 

@@ -125,7 +125,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(
         lambda self: (
-            self.promised == {"AWSCURRENT"} and self.strategy == ALTERNATING and isinstance(self.target, PostgresTarget)
+            self.promised == {"AWSCURRENT"} and self.strategy == ALTERNATING and type(self.target) is PostgresTarget
         )
     )
     @rule()

@@ -10,10 +10,14 @@ from targets.oracle import KIND as ORACLE
 from targets.oracle import OracleTarget
 from targets.postgres import KIND as POSTGRESQL
 from targets.postgres import PostgresTarget
+from targets.redshift import KIND as REDSHIFT
+from targets.redshift import RedshiftTarget
 from targets.sqlserver import KIND as SQLSERVER
 from targets.sqlserver import SqlserverTarget
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE, DB2)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE, DB2, REDSHIFT)
+}
 
 __all__ = [
     "ALTERNATING",
@@ -27,6 +31,7 @@ __all__ = [
     "MysqlTarget",
     "OracleTarget",
     "PostgresTarget",
+    "RedshiftTarget",
     "Rotated",
     "SqlserverTarget",
     "Target",

@@ -120,3 +120,5 @@ def test_the_same_cluster_is_known_by_its_identifier() -> None:
     assert credentials(dbClusterIdentifier="c1").same_cluster(credentials(host="r", dbClusterIdentifier="c1"))
     assert not credentials(dbClusterIdentifier="c1").same_cluster(credentials(dbClusterIdentifier="c2"))
     assert not credentials().same_cluster(credentials())
+    assert credentials(namespaceName="n").same_cluster(credentials(host="r", namespaceName="n"))
+    assert not credentials(namespaceName="n").same_cluster(credentials(dbClusterIdentifier="n"))

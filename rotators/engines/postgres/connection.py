@@ -46,15 +46,15 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         "check the password; a role whose VALID UNTIL has passed is refused with the same words",
     ),
     (
+        # What Redshift asks for a password that it keeps as sha256.
+        r"unknown authentication type|authentication method \d+ not supported",
+        UserNotRotatable,
+        "libpq can't prove such a password: give the user one that is kept as md5 (ALTER USER … PASSWORD '…'), once",
+    ),
+    (
         r"PAM authentication failed|authentication method requirement .* failed",
         UserNotRotatable,
         "the user logs in by IAM, LDAP or another way without a stored password: there is nothing to rotate",
-    ),
-    (
-        # What Redshift asks for a password that it keeps as sha256.
-        r"authentication method \d+ not supported",
-        UserNotRotatable,
-        "libpq can't prove such a password: give the user one that is kept as md5 (ALTER USER … PASSWORD '…'), once",
     ),
     (
         r"is not permitted to log in",

