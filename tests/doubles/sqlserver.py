@@ -84,6 +84,11 @@ class Database:
     # (schema, name) → owner of its own
     objects: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
+    @property
+    def updateability(self) -> str:
+        """As DATABASEPROPERTYEX has it."""
+        return "READ_ONLY" if self.read_only or self.primary == 0 else "READ_WRITE"
+
 
 class Server:
     """The catalogue of a server, and its door."""
@@ -229,9 +234,23 @@ class Session(Statements):
     @statement(r"SET LOCK_TIMEOUT \d+")
     def _setting(self) -> None: ...
 
-    @statement(r"SELECT ORIGINAL_LOGIN\(\), DB_NAME\(\)")
+    @statement(r"SELECT DATABASEPROPERTYEX\(DB_NAME\(\), 'Updateability'\)")
+    def _updateability(self) -> Any:
+        return [(self.here.updateability,)]
+
+    @statement(r"SELECT sys\.fn_hadr_is_primary_replica\(DB_NAME\(\)\)")
+    def _replica(self) -> Any:
+        if not self._may_on_server("VIEW SERVER STATE"):
+            raise SqlError(300, "VIEW SERVER STATE permission was denied on object 'server', database 'master'.")
+        return [(self.here.primary,)]
+
+    @statement(rf"SELECT LOGINPROPERTY\({TEXT}, 'IsLocked'\)")
+    def _locked(self, name: str) -> Any:
+        return [(int(self.server.logins[untext(name)].locked),)]
+
+    @statement(r"SELECT DB_NAME\(\)")
     def _who(self) -> Any:
-        return [(self.login, self.database)]
+        return [(self.database,)]
 
     @statement(r"SELECT 1")
     def _one(self) -> Any:
@@ -253,12 +272,6 @@ class Session(Statements):
         if database not in self.server.databases or self.server._user(self.sid, database) is None:
             raise SqlError(916, f'The server principal is not able to access the database "{database}".')
         self.database = database
-
-    @statement(
-        r"SELECT sys\.fn_hadr_is_primary_replica\(DB_NAME\(\)\), DATABASEPROPERTYEX\(DB_NAME\(\), 'Updateability'\)"
-    )
-    def _replica(self) -> Any:
-        return [(self.here.primary, "READ_ONLY" if self.here.read_only else "READ_WRITE")]
 
     @statement(r"SELECT HAS_PERMS_BY_NAME\(NULL, NULL, '([A-Z ]+)'\)")
     def _has_server(self, permission: str) -> Any:
@@ -300,9 +313,8 @@ class Session(Statements):
             (
                 name,
                 one.state,
-                int(one.read_only),
+                one.updateability,
                 int(one.state == "ONLINE" and self.server._user(self.sid, name) is not None),
-                one.primary,
             )
             for name, one in sorted(self.server.databases.items())
         ]
@@ -369,11 +381,12 @@ class Session(Statements):
             )
         found.password = untext(new)
 
-    @statement(rf"ALTER LOGIN {NAME} WITH PASSWORD = {TEXT} UNLOCK")
-    def _other_password(self, name: str, new: str) -> None:
+    @statement(rf"ALTER LOGIN {NAME} WITH PASSWORD = {TEXT}( UNLOCK)?")
+    def _other_password(self, name: str, new: str, unlock: str | None) -> None:
         found = self._login(name)
         self.server.set_password(found, untext(new))
-        found.locked = found.expired = False
+        found.expired = False
+        found.locked = found.locked and not unlock
 
     _OPTIONS = (
         rf"DEFAULT_DATABASE = {NAME}, DEFAULT_LANGUAGE = {NAME}, CHECK_POLICY = (ON|OFF), CHECK_EXPIRATION = (ON|OFF)"

@@ -198,6 +198,32 @@ class TestErrors:
         assert isinstance(failed.error, ReadOnlyServer)
         assert failed.failed_step == "createSecret"
 
+    @pytest.mark.parametrize("informed", [True, False])
+    def test_a_database_that_is_read_only_by_itself_keeps_no_login_from_rotating(
+        self,
+        sqlserver: SqlserverTarget,
+        rotation_service: RotationService,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        informed: bool,
+    ) -> None:
+        subject = rotated(sqlserver, rotation_service, SINGLE)
+        key = (subject.application.username, "VIEW SERVER STATE", 100, None, None, None)
+        if informed:
+            sqlserver.catalogue.permissions[key] = "G"
+        monkeypatch.setattr(sqlserver.catalogue.databases["app"], "read_only", True)
+        # Who may not know whether it is a replica must take it for one.
+        assert (rotation_service.rotate(subject.arn).error is None) == informed
+
+    def test_the_admin_unlocks_what_wrong_passwords_have_locked(
+        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+    ) -> None:
+        pair = Pair(sqlserver, rotation_service)
+        twin = sqlserver.catalogue.logins[pair.twin]
+        twin.locked = True
+        assert rotation_service.rotate(pair.subject.arn).error is None
+        assert not twin.locked
+
     @pytest.mark.parametrize(("kind", "said"), [("U", "Windows account"), ("E", "Entra"), ("C", "certificate")])
     def test_who_has_no_password_here_is_refused(self, sqlserver: SqlserverTarget, kind: str, said: str) -> None:
         application = sqlserver.make_application()
@@ -522,7 +548,7 @@ def test_a_name_that_the_server_does_not_take_is_refused() -> None:
 # What the grammar does not know, though the manual does.
 _LEARN = "https://learn.microsoft.com/sql/t-sql/statements"
 BEYOND_THE_GRAMMAR = {
-    r"ALTER LOGIN \[x\] WITH PASSWORD = N'x' (?:UNLOCK|OLD_PASSWORD = N'x')": f"{_LEARN}/alter-login-transact-sql",
+    r"ALTER LOGIN \[x\] WITH PASSWORD = N'x'(?: UNLOCK| OLD_PASSWORD = N'x')?": f"{_LEARN}/alter-login-transact-sql",
     r"(?:CREATE|ALTER) LOGIN \[x\] WITH (?:PASSWORD = N'x', SID = 0x[0-9A-F]+, )?DEFAULT_DATABASE = \[x\], "
     r"DEFAULT_LANGUAGE = \[x\], CHECK_POLICY = O\w+, CHECK_EXPIRATION = O\w+": f"{_LEARN}/create-login-transact-sql",
     r"ALTER SERVER ROLE \[x\] (?:ADD|DROP) MEMBER \[x\]": f"{_LEARN}/alter-server-role-transact-sql",

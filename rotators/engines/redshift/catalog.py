@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from rotators.engines.redshift.session import RedshiftSession
 
 _USER = """
-SELECT u.usesysid, u.usesuper, u.usecreatedb, COALESCE(CAST(u.valuntil AS VARCHAR(64)), 'infinity'),
-    COALESCE(ARRAY_TO_STRING(u.useconfig, CHR(10)), ''), i.connection_limit, i.syslog_access, i.session_timeout
-FROM pg_user AS u
-INNER JOIN svv_user_info AS i ON i.user_id = u.usesysid
-WHERE u.usename = {user}
+SELECT usesuper, usecreatedb, COALESCE(CAST(CAST(valuntil AS TIMESTAMP) AS VARCHAR(64)), 'infinity'),
+    COALESCE(ARRAY_TO_STRING(useconfig, CHR(10)), '')
+FROM pg_user
+WHERE usename = {user}
 """
+# By itself: what is read from the leader's tables may not be joined with what is not.
+_USER_INFO = "SELECT connection_limit, syslog_access, session_timeout FROM svv_user_info WHERE user_name = {user}"
 _GROUPS = """
 SELECT g.groname
 FROM pg_group AS g
@@ -118,7 +119,8 @@ def find(session: RedshiftSession, user: str) -> User | None:
     rows = session.execute(sql.SQL(_USER).format(user=sql.Literal(user)))
     if not rows:
         return None
-    _, superuser, createdb, until, config, limit, syslog, timeout = rows[0]
+    superuser, createdb, until, config = rows[0]
+    [(limit, syslog, timeout)] = session.execute(sql.SQL(_USER_INFO).format(user=sql.Literal(user)))
     settings = dict(line.split("=", 1) for line in config.split("\n") if "=" in line)
     attributes = {
         "CREATEDB": "CREATEDB" if createdb else "NOCREATEDB",

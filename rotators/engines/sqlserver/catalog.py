@@ -53,7 +53,7 @@ LEFT JOIN (
 WHERE p.grantee_principal_id = SUSER_ID({login})
 """
 _DATABASES = """
-SELECT d.name, d.state_desc, d.is_read_only, HAS_DBACCESS(d.name), sys.fn_hadr_is_primary_replica(d.name)
+SELECT d.name, d.state_desc, DATABASEPROPERTYEX(d.name, 'Updateability'), HAS_DBACCESS(d.name)
 FROM sys.databases AS d
 WHERE d.name NOT IN ('tempdb', 'model')
 ORDER BY d.name
@@ -218,13 +218,11 @@ def server_rights(session: SqlserverSession, login: str) -> set[Right]:
 
 def databases(session: SqlserverSession) -> Iterator[tuple[str, str | None]]:
     """Each database, and why nothing can be done there; None where something can."""
-    for database, state, read_only, access, primary in session.execute(_DATABASES):
+    for database, state, updateability, access in session.execute(_DATABASES):
         if state != "ONLINE":
             yield database, f"it is {state.lower()}"
-        elif primary == 0:
-            yield database, "it is a secondary replica"
-        elif read_only:
-            yield database, "it is read-only"
+        elif updateability == "READ_ONLY":
+            yield database, "it is read-only, or a secondary replica"
         elif not access:
             yield database, f"'{session.user}' may not use it"
         else:

@@ -50,7 +50,7 @@ class SqlserverSession:
         self.user = credentials.username
         try:
             self.execute(f"SET LOCK_TIMEOUT {round(timeout * 800)}")
-            [(self.user, self.database)] = self.execute("SELECT ORIGINAL_LOGIN(), DB_NAME()")
+            [(self.database,)] = self.execute("SELECT DB_NAME()")
         except ServiceError:
             self.close()
             raise
@@ -92,11 +92,12 @@ class SqlserverSession:
         twins.require_admin(self, contained=catalog.require(self, user).contained)
 
     def set_password(self, user: str, new: str) -> None:
-        """Change another's, and unlock it."""
+        """Change another's, and unlock it where wrong ones have locked it."""
         if catalog.require(self, user).contained:
             self.execute(f"ALTER USER {name(user)} WITH PASSWORD = {text(new)}")
         else:
-            self.execute(f"ALTER LOGIN {name(user)} WITH PASSWORD = {text(new)} UNLOCK")
+            [(locked,)] = self.execute(f"SELECT LOGINPROPERTY({text(user)}, 'IsLocked')")
+            self.execute(f"ALTER LOGIN {name(user)} WITH PASSWORD = {text(new)}" + (" UNLOCK" if locked else ""))
 
     def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
         """Compare what both may do with what the admin may pass on."""
@@ -149,17 +150,23 @@ class SqlserverSession:
                 self.execute(f"USE {name(self.database)}")
 
     def require_writer(self) -> None:
-        """Raise ReadOnlyServer on a secondary replica.
+        """Raise ReadOnlyServer on a secondary replica: a password would be changed in vain there.
 
+        https://learn.microsoft.com/sql/t-sql/functions/databasepropertyex-transact-sql, and who may know more:
         https://learn.microsoft.com/sql/relational-databases/system-functions/sys-fn-hadr-is-primary-replica-transact-sql
         """
-        [(primary, updateability)] = self.execute(
-            "SELECT sys.fn_hadr_is_primary_replica(DB_NAME()), DATABASEPROPERTYEX(DB_NAME(), 'Updateability')"
-        )
-        if primary == 0 and updateability is not None:
+        [(updateability,)] = self.execute("SELECT DATABASEPROPERTYEX(DB_NAME(), 'Updateability')")
+        if updateability != "READ_ONLY":
+            return
+        try:
+            [(primary,)] = self.execute("SELECT sys.fn_hadr_is_primary_replica(DB_NAME())")
+        except PermissionRefused:
+            primary = 0
+        # A database that is read-only by itself keeps no login from changing its password.
+        if primary == 0 or catalog.require(self, self.user).contained:
             raise ReadOnlyServer(
-                f"{self.host} is a secondary replica of '{self.database}', where a password would be changed in vain",
-                "put the listener's or the primary's endpoint as 'host' into the secret",
+                f"'{self.database}' at {self.host} is read-only: a secondary replica, or set so",
+                "put the listener's or the primary's endpoint as 'host' into the secret, or name another 'dbname'",
             )
 
     def _translate(self, error: Exception, advice: str) -> ServiceError:
