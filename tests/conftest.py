@@ -18,10 +18,10 @@ from targets import (
     Db2Target,
     MongoTarget,
     MysqlTarget,
-    OracleTarget,
+    OracleDouble,
     PostgresTarget,
     RedshiftTarget,
-    SqlserverTarget,
+    SqlserverDouble,
 )
 
 from rotators.logs import logger, redactor
@@ -241,14 +241,14 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
 
 
 @pytest.fixture(scope="session")
-def sqlserver() -> Iterator[SqlserverTarget]:
+def sqlserver() -> Iterator[SqlserverDouble]:
     """A double of SQL Server, for what is its own."""
     with _target(*_servers("sqlserver")[0].values[0]) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def oracle() -> Iterator[OracleTarget]:
+def oracle() -> Iterator[OracleDouble]:
     """A double of Oracle, for what is its own."""
     with _target(*_servers("oracle")[0].values[0]) as made:
         yield made

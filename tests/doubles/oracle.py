@@ -83,8 +83,8 @@ class Database:
         self.role = "PRIMARY"
         self.rds = False
         self.lock = threading.RLock()
-        self.users: dict[str, User] = {"SYS": User("", maintained=True), "DATA": User("")}
-        self.profiles = {"DEFAULT": Profile("0"), "APPS": Profile("60")}
+        self.users: dict[str, User] = {"SYS": User("", maintained=True)}
+        self.profiles = {"DEFAULT": Profile("0")}
         self.objects: dict[tuple[str, str], str] = {}
         self.triggers: dict[str, tuple[str, str]] = {}
         self.statements: set[str] = set()
@@ -190,7 +190,8 @@ class Session(Statements):
     """A login at work."""
 
     def __init__(self, database: Database, user: str) -> None:
-        super().__init__(database.statements)
+        # What the tests themselves do as SYSTEM is not the engine's.
+        super().__init__(set() if user == "SYSTEM" else database.statements)
         self.database = database
         self.name = user
         self.schema = next((schema for of, schema in database.triggers.values() if of == user), user)
@@ -351,6 +352,15 @@ class Session(Statements):
 
     _OPTIONS = rf"PROFILE {NAME} DEFAULT TABLESPACE {NAME} TEMPORARY TABLESPACE {NAME}"
 
+    @statement(rf"CREATE PROFILE {NAME} LIMIT PASSWORD_ROLLOVER_TIME (\d+)")
+    def _create_profile(self, name: str, days: str) -> None:
+        self._require("CREATE PROFILE")
+        self.database.profiles[name] = Profile(days)
+
+    @statement(rf"CREATE USER {NAME} IDENTIFIED BY {NAME}(?: QUOTA UNLIMITED ON {NAME})?")
+    def _create_plain(self, name: str, password: str, tablespace: str | None) -> None:
+        self._create(name, password, "DEFAULT", tablespace or "USERS", "TEMP")
+
     @statement(rf"CREATE USER {NAME} IDENTIFIED BY {NAME} {_OPTIONS}")
     def _create(self, name: str, password: str, *options: str) -> None:
         self._require("CREATE USER")
@@ -482,6 +492,17 @@ class Session(Statements):
     @statement(rf"ALTER TABLE {NAME} MODIFY \(n NUMBER\(12\)\)")
     def _alter_table(self, item: str) -> None:
         self._use("ALTER", "ALTER ANY TABLE", self.schema, item)
+
+    @statement(rf"CREATE TABLE {NAME}\.{NAME} \((?:n|answer) NUMBER\)")
+    def _create_elsewhere(self, owner: str, item: str) -> None:
+        self._require("CREATE ANY TABLE")
+        self.database.objects[owner, item] = "TABLE"
+
+    @statement(rf"DROP TABLE {NAME}")
+    def _drop_table(self, item: str) -> None:
+        if self.schema != self.name and ("DROP ANY TABLE", self.schema) not in self.me.schemas:
+            raise failure(1031, "insufficient privileges")
+        del self.database.objects[self.schema, item]
 
     @statement(rf"CREATE TABLE {NAME} \(n NUMBER\)")
     def _create_table(self, item: str) -> None:

@@ -171,7 +171,8 @@ class Session(Statements):
     """A login at work."""
 
     def __init__(self, server: Server, user: str, sid: bytes, database: str) -> None:
-        super().__init__(server.statements)
+        # What the tests themselves do as sa is not the engine's.
+        super().__init__(set() if user == "sa" else server.statements)
         self.server = server
         self.login = user
         self.sid = sid
@@ -405,6 +406,21 @@ class Session(Statements):
         self.server.permissions[unquote(name), "CONNECT SQL", 100, None, None, None] = "G"
         self._set_options(made, *options)
 
+    @statement(rf"CREATE LOGIN {NAME} WITH PASSWORD = {TEXT}, DEFAULT_DATABASE = {NAME}, CHECK_POLICY = OFF")
+    def _create_plain_login(self, name: str, password: str, database: str) -> None:
+        sid = fresh_sid(name).hex().upper()
+        self._create_login(name, password, sid, database, "us_english", "OFF", "OFF")
+        self.server.logins[unquote(name)].history.clear()
+
+    @statement(rf"ALTER LOGIN {NAME} WITH DEFAULT_LANGUAGE = {NAME}")
+    def _language(self, name: str, language: str) -> None:
+        self._login(name).language = unquote(language)
+
+    @statement(rf"IF DB_ID\({TEXT}\) IS NULL CREATE DATABASE {NAME}")
+    def _create_database(self, wanted: str, name: str) -> None:
+        assert untext(wanted) == unquote(name)
+        self.server.databases.setdefault(unquote(name), Database())
+
     @statement(rf"ALTER LOGIN {NAME} WITH {_OPTIONS}")
     def _alter_login(self, name: str, *options: str) -> None:
         self._set_options(self._login(name), *options)
@@ -533,7 +549,17 @@ class Session(Statements):
         self._require_object("SELECT", unquote(schema), unquote(item))
         return [(42,)]
 
-    @statement(rf"CREATE TABLE {NAME}\.{NAME} \(n int\)")
+    @statement(rf"CREATE SCHEMA {NAME}(?: AUTHORIZATION {NAME})?")
+    def _create_schema(self, name: str, owner: str | None) -> None:
+        self._require_owner(f"the schema '{unquote(name)}'")
+        self.here.schemas[unquote(name)] = unquote(owner) if owner else "dbo"
+
+    @statement(rf"DROP TABLE {NAME}\.{NAME}")
+    def _drop(self, schema: str, item: str) -> None:
+        self._require_object("ALTER", unquote(schema), unquote(item))
+        del self.here.objects[unquote(schema), unquote(item)]
+
+    @statement(rf"CREATE TABLE {NAME}\.{NAME} \((?:n|answer) int\)")
     def _create(self, schema: str, item: str) -> None:
         if not self._may("CREATE TABLE", "") or not self._may("ALTER", unquote(schema)):
             raise SqlError(262, "CREATE TABLE permission denied in database.")

@@ -18,7 +18,7 @@ from doubles.oracle import Profile, User, failure
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlfluff.core import Linter
-from targets import ALTERNATING, DUAL, SINGLE, OracleTarget, rotated
+from targets import ALTERNATING, DUAL, SINGLE, OracleDouble, rotated
 
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
@@ -194,10 +194,9 @@ class TestOverTheWire:
         assert b"p@ss" not in listener.heard
 
 
-def connect(target: OracleTarget, change: dict[str, Any] | None = None) -> OracleSession:
+def connect(target: OracleDouble, change: dict[str, Any] | None = None) -> OracleSession:
     value = {**target.admin_secret(), **(change or {})}
-    bundle = ssl.get_default_verify_paths().cafile
-    return OracleEngine().connect(Credentials(value), ConnectOptions(timeout=2.0, ca_file=bundle))
+    return OracleEngine().connect(Credentials(value), ConnectOptions(timeout=2.0, ca_file=target.address.ca_file))
 
 
 class TestErrors:
@@ -210,13 +209,13 @@ class TestErrors:
         ],
     )
     def test_a_login_that_fails(
-        self, oracle: OracleTarget, change: dict[str, Any], kind: type[Exception], said: str
+        self, oracle: OracleDouble, change: dict[str, Any], kind: type[Exception], said: str
     ) -> None:
         with pytest.raises(kind, match=said) as failed:
             connect(oracle, change)
         assert oracle.admin_password not in str(failed.value)
 
-    def test_a_sid_will_do_for_a_service_name(self, oracle: OracleTarget) -> None:
+    def test_a_sid_will_do_for_a_service_name(self, oracle: OracleDouble) -> None:
         before = len(oracle.database.refused)
         connect(oracle, {"dbname": "ORCL"}).close()
         assert len(oracle.database.refused) == before
@@ -228,13 +227,13 @@ class TestErrors:
             ("EXPIRED", LoginRefused, "ALLOW_ADMIN_RESET=true"),
         ],
     )
-    def test_an_account_that_may_not(self, oracle: OracleTarget, status: str, kind: type[Exception], said: str) -> None:
+    def test_an_account_that_may_not(self, oracle: OracleDouble, status: str, kind: type[Exception], said: str) -> None:
         application = oracle.make_application()
         oracle.database.users[oracle.folded(application.username)].status = status
         with pytest.raises(kind, match=said):
             connect(oracle, oracle.secret(application))
 
-    def test_an_account_in_its_grace_is_repaired(self, oracle: OracleTarget, rotation_service: RotationService) -> None:
+    def test_an_account_in_its_grace_is_repaired(self, oracle: OracleDouble, rotation_service: RotationService) -> None:
         subject = rotated(oracle, rotation_service, SINGLE)
         user = oracle.database.users[oracle.folded(subject.application.username)]
         user.status = "EXPIRED(GRACE)"
@@ -250,7 +249,7 @@ class TestErrors:
         ],
     )
     def test_who_has_no_password_here_is_refused(
-        self, oracle: OracleTarget, rotation_service: RotationService, change: dict[str, Any], said: str
+        self, oracle: OracleDouble, rotation_service: RotationService, change: dict[str, Any], said: str
     ) -> None:
         subject = rotated(oracle, rotation_service, SINGLE)
         for key, value in change.items():
@@ -260,7 +259,7 @@ class TestErrors:
         assert said in str(failed.error)
 
     def test_a_standby_is_refused(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(oracle, rotation_service, SINGLE)
         monkeypatch.setattr(oracle.database, "role", "PHYSICAL STANDBY")
@@ -270,7 +269,7 @@ class TestErrors:
     @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
     def test_a_password_that_the_profile_refuses_is_let_go(
         self,
-        oracle: OracleTarget,
+        oracle: OracleDouble,
         rotation_service: RotationService,
         monkeypatch: pytest.MonkeyPatch,
         strategy: str,
@@ -290,7 +289,7 @@ class TestErrors:
         oracle.work(subject.value)
 
     def test_a_limit_of_reuse_does_not_stop_a_step_that_is_repeated(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(oracle, rotation_service, ALTERNATING)
         monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60", reuse=False))
@@ -300,7 +299,7 @@ class TestErrors:
         assert rotation_service.retry(subject.arn).succeeded
 
     def test_an_admin_without_a_privilege_is_told_the_grant(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(oracle, rotation_service, ALTERNATING)
         monkeypatch.delitem(oracle.database.users["ADMIN"].system, "CREATE ANY TRIGGER")
@@ -310,7 +309,7 @@ class TestErrors:
         assert failed.failed_step == "createSecret"
 
     def test_an_admin_who_does_not_see_the_catalogue_is_told_the_role(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(oracle, rotation_service, ALTERNATING)
         monkeypatch.setattr(oracle.database.users["ADMIN"], "roles", {})
@@ -318,7 +317,7 @@ class TestErrors:
         assert isinstance(failed.error, PermissionRefused)
         assert 'GRANT SELECT_CATALOG_ROLE TO "ADMIN"' in str(failed.error)
 
-    def test_a_lost_connection_is_told(self, oracle: OracleTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lost_connection_is_told(self, oracle: OracleDouble, monkeypatch: pytest.MonkeyPatch) -> None:
         with connect(oracle) as session:
             session._connection._session = None  # type: ignore[attr-defined]
             with pytest.raises(ConnectionLost):
@@ -330,7 +329,7 @@ class TestErrors:
 
 class TestTwoPasswords:
     def test_a_profile_without_rollover_is_told_in_the_log_and_rotated_with_one(
-        self, oracle: OracleTarget, rotation_service: RotationService, log: Any
+        self, oracle: OracleDouble, rotation_service: RotationService, log: Any
     ) -> None:
         application = oracle.make_application()
         oracle.database.users[oracle.folded(application.username)].profile = "DEFAULT"
@@ -340,7 +339,7 @@ class TestTwoPasswords:
         assert not subject.logs_in("AWSPREVIOUS")
 
     def test_asked_for_by_name_it_is_an_error_with_the_statement(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         application = oracle.make_application()
         oracle.database.users[oracle.folded(application.username)].profile = "DEFAULT"
@@ -351,7 +350,7 @@ class TestTwoPasswords:
         oracle.work(subject.value)
 
     def test_a_user_keeps_its_own_and_never_three(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         subject = rotated(oracle, rotation_service, SINGLE, ROTATION_STRATEGY="auto")
         seen = [subject.value]
@@ -368,7 +367,7 @@ class TestTwoPasswords:
             assert working == seen[-2:]
 
     def test_a_step_that_is_repeated_ends_no_password_that_is_needed(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         subject = rotated(oracle, rotation_service, SINGLE, ROTATION_STRATEGY="auto")
         rotation_service.rotate(subject.arn)
@@ -380,7 +379,7 @@ class TestTwoPasswords:
         assert rotation_service.retry(subject.arn).succeeded
 
     def test_single_user_and_alternating_users_leave_one(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         for strategy in (SINGLE, ALTERNATING):
             subject = rotated(oracle, rotation_service, strategy)
@@ -393,7 +392,7 @@ class TestTwoPasswords:
 class Pair:
     """An application and what the twin has, in the double's catalogue."""
 
-    def __init__(self, target: OracleTarget, service: RotationService, username: str | None = None) -> None:
+    def __init__(self, target: OracleDouble, service: RotationService, username: str | None = None) -> None:
         self.target = target
         application = target.make_application(username)
         self.subject = rotated(target, service, ALTERNATING, application=application)
@@ -410,7 +409,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair(oracle: OracleTarget, rotation_service: RotationService) -> Pair:
+def pair(oracle: OracleDouble, rotation_service: RotationService) -> Pair:
     """A pair that has rotated."""
     return Pair(oracle, rotation_service)
 
@@ -479,7 +478,7 @@ class TestTwin:
         assert all("EXCEPTION WHEN OTHERS THEN NULL" in statement for statement in created if "CREATE" in statement)
 
     def test_before_23_the_twin_gets_a_grant_on_each_object_of_the_schema(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(oracle.database, "version", "19.22.0.0.0")
         application = oracle.make_application()
@@ -505,7 +504,7 @@ class TestTwin:
             assert rotation_service.rotate(subject.arn).error is None
 
     def test_a_long_name_needs_a_version_that_takes_it(
-        self, oracle: OracleTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(
             oracle,
@@ -520,7 +519,7 @@ class TestTwin:
         monkeypatch.setattr(oracle.database, "version", "19.22.0.0.0")
         assert rotation_service.retry(subject.arn).error is None
 
-    def test_a_dba_gets_no_twin(self, oracle: OracleTarget, rotation_service: RotationService) -> None:
+    def test_a_dba_gets_no_twin(self, oracle: OracleDouble, rotation_service: RotationService) -> None:
         subject = rotated(oracle, rotation_service, ALTERNATING)
         oracle.database.users[names.fold(subject.application.username)].roles["DBA"] = False
         failed = rotation_service.rotate(subject.arn)
@@ -528,7 +527,7 @@ class TestTwin:
         assert "is a DBA" in str(failed.error)
 
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         application = oracle.make_application()
         owner = names.fold(application.username)
@@ -545,7 +544,7 @@ class TestTwin:
         assert clone.profile == "APPS"
 
     def test_a_secret_that_awss_template_left_with_its_clone_goes_on(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         pair = Pair(oracle, rotation_service)
         password = oracle._password()
@@ -557,7 +556,7 @@ class TestTwin:
 
     @pytest.mark.parametrize("surplus", ["role", "any", "nothing in common"])
     def test_a_strangers_user_is_refused_and_left_alone(
-        self, oracle: OracleTarget, rotation_service: RotationService, surplus: str
+        self, oracle: OracleDouble, rotation_service: RotationService, surplus: str
     ) -> None:
         application = oracle.make_application()
         owner = names.fold(application.username)
@@ -576,7 +575,7 @@ class TestTwin:
         assert stranger.password == password
 
     def test_the_admin_is_recognised_in_any_spelling(
-        self, oracle: OracleTarget, rotation_service: RotationService
+        self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
         rotator = oracle.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING)
         admin = rotation_service.create_secret("the-admin", oracle.admin_secret(), rotator)
@@ -671,7 +670,7 @@ BEYOND_THE_GRAMMAR = {
 }
 
 
-def test_every_statement_is_oracles(pair: Pair, oracle: OracleTarget) -> None:
+def test_every_statement_is_oracles(pair: Pair, oracle: OracleDouble) -> None:
     """By sqlfluff's grammar, which is not ours."""
     pair.user.roles, pair.user.default_roles = {"READER": True, "WRITER": False}, {"WRITER"}
     pair.user.columns["DATA", "T", "C", "UPDATE"] = True
@@ -697,7 +696,7 @@ def _form(statement: str) -> str:
     return re.sub(r":\d", "'x'", re.sub(r'"[^"]+"', '"X"', statement)).strip()
 
 
-def test_the_driver_is_the_double_at_its_port_only(oracle: OracleTarget) -> None:
+def test_the_driver_is_the_double_at_its_port_only(oracle: OracleDouble) -> None:
     with pytest.raises(oracledb.Error, match="Connection refused"):
         oracledb.connect(user="a", password="b", host="localhost", port=1, service_name="X")
     assert oracle.database.port != 1

@@ -17,7 +17,7 @@ from doubles.tds import TdsServer
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlfluff.core import Linter
-from targets import ALTERNATING, SINGLE, SqlserverTarget, rotated
+from targets import ALTERNATING, SINGLE, SqlserverDouble, rotated
 
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
@@ -45,14 +45,14 @@ from rotators.testing.servers.accounts import Account
 from rotators.testing.servers.certificates import CertificateAuthority
 
 
-def connect(target: SqlserverTarget, change: dict[str, Any] | None = None, **options: Any) -> SqlserverSession:
+def connect(target: SqlserverDouble, change: dict[str, Any] | None = None, **options: Any) -> SqlserverSession:
     value = {**target.admin_secret(), **(change or {})}
     chosen = {"timeout": 2.0, "ca_file": str(target.ca_file), **options}
     return SqlserverEngine().connect(Credentials(value), ConnectOptions(**chosen))
 
 
 def presenting(
-    target: SqlserverTarget, folder: Path, names: tuple[str, ...], common_name: str | None = None
+    target: SqlserverDouble, folder: Path, names: tuple[str, ...], common_name: str | None = None
 ) -> TdsServer:
     """The same server with another certificate of the same CA."""
     account = Account(os.geteuid(), os.getegid())
@@ -83,7 +83,7 @@ class TestOverTheWire:
         ],
     )
     def test_each_way_to_fail_has_its_name(
-        self, sqlserver: SqlserverTarget, change: dict[str, Any], kind: type[Exception], said: str
+        self, sqlserver: SqlserverDouble, change: dict[str, Any], kind: type[Exception], said: str
     ) -> None:
         with pytest.raises(kind, match=said) as failed:
             connect(sqlserver, change)
@@ -98,30 +98,30 @@ class TestOverTheWire:
         ],
     )
     def test_a_login_that_may_not(
-        self, sqlserver: SqlserverTarget, state: str, kind: type[Exception], said: str
+        self, sqlserver: SqlserverDouble, state: str, kind: type[Exception], said: str
     ) -> None:
         application = sqlserver.make_application()
         setattr(sqlserver.catalogue.logins[application.username], state, True)
         with pytest.raises(kind, match=said):
             connect(sqlserver, sqlserver.secret(application))
 
-    def test_a_server_that_stays_silent(self, sqlserver: SqlserverTarget, silent: int) -> None:
+    def test_a_server_that_stays_silent(self, sqlserver: SqlserverDouble, silent: int) -> None:
         with pytest.raises(Unreachable, match="no answer in time"):
             connect(sqlserver, {"port": silent})
 
-    def test_a_connection_that_breaks(self, sqlserver: SqlserverTarget) -> None:
+    def test_a_connection_that_breaks(self, sqlserver: SqlserverDouble) -> None:
         with connect(sqlserver) as session:
             session._connection._tds_socket.sock._transport.shutdown(socket.SHUT_RDWR)
             with pytest.raises(ConnectionLost):
                 session.execute("SELECT 1")
 
-    def test_another_ca_is_refused(self, sqlserver: SqlserverTarget, tmp_path: Path) -> None:
+    def test_another_ca_is_refused(self, sqlserver: SqlserverDouble, tmp_path: Path) -> None:
         other = CertificateAuthority(tmp_path, "another CA")
         with pytest.raises(TlsFailed, match="put the CA that signed"):
             connect(sqlserver, ca_file=str(other.ca_file))
 
     def test_another_name_is_refused_though_the_common_name_is_right(
-        self, sqlserver: SqlserverTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, sqlserver: SqlserverDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The driver itself would take it."""
         asked: list[str] = []
@@ -135,7 +135,7 @@ class TestOverTheWire:
 
     @pytest.mark.parametrize("wanted", ["db.example", "DB.example.", "a.wild.example", "127.0.0.9"])
     def test_a_name_of_ones_own_choice_is_verified(
-        self, sqlserver: SqlserverTarget, tmp_path: Path, wanted: str
+        self, sqlserver: SqlserverDouble, tmp_path: Path, wanted: str
     ) -> None:
         names = ("db.example", "*.wild.example", "127.0.0.9")
         with presenting(sqlserver, tmp_path, names) as wire:
@@ -145,7 +145,7 @@ class TestOverTheWire:
         "wanted", ["b.a.wild.example", "wild.example", ".wild.example", "127.0.0.8", "*.wild.example"]
     )
     def test_what_a_star_and_an_address_do_not_stand_for(
-        self, sqlserver: SqlserverTarget, tmp_path: Path, wanted: str
+        self, sqlserver: SqlserverDouble, tmp_path: Path, wanted: str
     ) -> None:
         with (
             presenting(sqlserver, tmp_path, ("db.example", "*.wild.example", "127.0.0.9")) as wire,
@@ -153,7 +153,7 @@ class TestOverTheWire:
         ):
             connect(sqlserver, {"port": wire.port}, server_name=wanted)
 
-    def test_a_server_without_tls_never_gets_the_password(self, sqlserver: SqlserverTarget) -> None:
+    def test_a_server_without_tls_never_gets_the_password(self, sqlserver: SqlserverDouble) -> None:
         asked: list[str] = []
 
         def note(user: str, *_: str) -> Any:
@@ -163,18 +163,18 @@ class TestOverTheWire:
             connect(sqlserver, {"port": wire.port})
         assert not asked
 
-    def test_without_ca_certificates_nothing_is_sent(self, sqlserver: SqlserverTarget) -> None:
+    def test_without_ca_certificates_nothing_is_sent(self, sqlserver: SqlserverDouble) -> None:
         with pytest.raises(ConfigurationError, match="no CA certificates"):
             connect(sqlserver, ca_file=None)
 
-    def test_plaintext_only_where_it_is_demanded(self, sqlserver: SqlserverTarget) -> None:
+    def test_plaintext_only_where_it_is_demanded(self, sqlserver: SqlserverDouble) -> None:
         with TdsServer(sqlserver.catalogue.log_in, None) as wire:
             connect(sqlserver, {"port": wire.port}, ca_file=None, plaintext=True).close()
 
 
 class TestErrors:
     def test_a_password_that_the_policy_refuses(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         subject = rotated(sqlserver, rotation_service, SINGLE)
         first = subject.value
@@ -190,7 +190,7 @@ class TestErrors:
         assert rotation_service.rotate(subject.arn).succeeded
 
     def test_a_secondary_replica_is_refused(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(sqlserver, rotation_service, SINGLE)
         monkeypatch.setattr(sqlserver.catalogue.databases["app"], "primary", 0)
@@ -201,7 +201,7 @@ class TestErrors:
     @pytest.mark.parametrize("informed", [True, False])
     def test_a_database_that_is_read_only_by_itself_keeps_no_login_from_rotating(
         self,
-        sqlserver: SqlserverTarget,
+        sqlserver: SqlserverDouble,
         rotation_service: RotationService,
         monkeypatch: pytest.MonkeyPatch,
         *,
@@ -216,7 +216,7 @@ class TestErrors:
         assert (rotation_service.rotate(subject.arn).error is None) == informed
 
     def test_the_admin_unlocks_what_wrong_passwords_have_locked(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         pair = Pair(sqlserver, rotation_service)
         twin = sqlserver.catalogue.logins[pair.twin]
@@ -225,14 +225,14 @@ class TestErrors:
         assert not twin.locked
 
     @pytest.mark.parametrize(("kind", "said"), [("U", "Windows account"), ("E", "Entra"), ("C", "certificate")])
-    def test_who_has_no_password_here_is_refused(self, sqlserver: SqlserverTarget, kind: str, said: str) -> None:
+    def test_who_has_no_password_here_is_refused(self, sqlserver: SqlserverDouble, kind: str, said: str) -> None:
         application = sqlserver.make_application()
         sqlserver.catalogue.logins[application.username].kind = kind
         with connect(sqlserver) as session, pytest.raises(UserNotRotatable, match=said):
             session.check_user(application.username)
 
     def test_an_admin_without_the_right_is_told_the_grant(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         weak, application = sqlserver.make_application(), sqlserver.make_application()
         rotator = sqlserver.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING)
@@ -243,7 +243,7 @@ class TestErrors:
         assert f"GRANT ALTER ANY LOGIN TO [{weak.username}]" in str(failed.error)
 
     def test_an_admin_who_does_not_own_a_database_is_told_how(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(sqlserver, rotation_service, ALTERNATING)
         monkeypatch.setattr(sqlserver.catalogue.databases["app"], "members", {})
@@ -252,7 +252,7 @@ class TestErrors:
         assert "USE [app]; ALTER ROLE db_owner ADD MEMBER [admin]" in str(failed.error)
 
     def test_a_sysadmin_gets_no_twin(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subject = rotated(sqlserver, rotation_service, ALTERNATING)
         monkeypatch.setitem(sqlserver.catalogue.members, "sysadmin", {subject.application.username})
@@ -261,7 +261,7 @@ class TestErrors:
         assert "is a sysadmin" in str(failed.error)
 
     def test_a_permission_of_an_unknown_kind_stops_it_before_anything_changes(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         subject = rotated(sqlserver, rotation_service, ALTERNATING)
         permissions = sqlserver.catalogue.databases["app"].permissions
@@ -275,7 +275,7 @@ class TestErrors:
 class Pair:
     """An application and what the twin has, in the double's catalogue."""
 
-    def __init__(self, target: SqlserverTarget, service: RotationService, username: str | None = None) -> None:
+    def __init__(self, target: SqlserverDouble, service: RotationService, username: str | None = None) -> None:
         self.target = target
         application = target.make_application(username)
         self.subject = rotated(target, service, ALTERNATING, application=application)
@@ -299,7 +299,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair(sqlserver: SqlserverTarget, rotation_service: RotationService) -> Pair:
+def pair(sqlserver: SqlserverDouble, rotation_service: RotationService) -> Pair:
     """A pair that has rotated."""
     return Pair(sqlserver, rotation_service)
 
@@ -419,7 +419,7 @@ class TestTwin:
         assert pair.roles(pair.twin, owned) == {"db_owner"}
 
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         application = sqlserver.make_application()
         name = application.username
@@ -440,7 +440,7 @@ class TestTwin:
 
     @pytest.mark.parametrize("how", ["role", "nothing in common"])
     def test_a_strangers_login_is_refused_and_left_alone(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, how: str
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, how: str
     ) -> None:
         application, stranger = sqlserver.make_application(), sqlserver._password()
         name = f"{application.username}_clone"
@@ -461,7 +461,7 @@ class TestTwin:
         database.members["db_owner"].discard(name)
 
     def test_a_user_that_was_restored_without_its_login_is_mapped_again(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
     ) -> None:
         application = sqlserver.make_application()
         database = sqlserver.catalogue.databases["app"]
@@ -472,7 +472,7 @@ class TestTwin:
 
     @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
     def test_contained_users(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, strategy: str
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, strategy: str
     ) -> None:
         application = sqlserver.make_application()
         database = sqlserver.catalogue.databases["app"]
@@ -491,7 +491,7 @@ class TestTwin:
 
     @pytest.mark.parametrize("username", ["a]b[c", "o'reilly", "semi;colon--", "dots.and spaces", "ünï漢"])
     def test_names_of_any_kind(
-        self, sqlserver: SqlserverTarget, rotation_service: RotationService, username: str
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService, username: str
     ) -> None:
         pair = Pair(sqlserver, rotation_service, f"{username}{secrets.token_hex(3)}")
         pair.database.permissions[pair.user, "SELECT", 1, "an]odd.schema", "a]].[table", "a]col"] = "G"
@@ -558,7 +558,7 @@ BEYOND_THE_GRAMMAR = {
 }
 
 
-def test_every_statement_is_transact_sql(pair: Pair, sqlserver: SqlserverTarget) -> None:
+def test_every_statement_is_transact_sql(pair: Pair, sqlserver: SqlserverDouble) -> None:
     """By sqlfluff's grammar, which is not ours."""
     owner = Database(owner=pair.catalogue.logins[pair.user].sid, members={"db_owner": {"admin"}})
     owner.users["admin"] = User(pair.catalogue.logins["admin"].sid)

@@ -7,13 +7,13 @@ from targets.mongo import KIND as MONGO
 from targets.mongo import MongoTarget
 from targets.mysql import MARIADB, MYSQL, MysqlTarget
 from targets.oracle import KIND as ORACLE
-from targets.oracle import OracleTarget
+from targets.oracle import OracleDouble
 from targets.postgres import KIND as POSTGRESQL
 from targets.postgres import PostgresTarget
 from targets.redshift import KIND as REDSHIFT
 from targets.redshift import RedshiftTarget
 from targets.sqlserver import KIND as SQLSERVER
-from targets.sqlserver import SqlserverTarget
+from targets.sqlserver import SqlserverDouble
 
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (POSTGRESQL, MARIADB, MYSQL, MONGO, SQLSERVER, ORACLE, DB2, REDSHIFT)
@@ -29,11 +29,11 @@ __all__ = [
     "Kind",
     "MongoTarget",
     "MysqlTarget",
-    "OracleTarget",
+    "OracleDouble",
     "PostgresTarget",
     "RedshiftTarget",
     "Rotated",
-    "SqlserverTarget",
+    "SqlserverDouble",
     "Target",
     "rotated",
 ]

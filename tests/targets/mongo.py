@@ -12,7 +12,7 @@ from typing import Any
 
 import pymongo
 from pymongo import monitoring
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from rotators.database import DatabaseRotator
 from rotators.engines.mongo import MongoEngine
@@ -21,6 +21,7 @@ from rotators.testing import RotationService
 from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.secantus import SecantusServer, available
 from rotators.versions import SecretVersions
+from targets.addresses import Address, named
 from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
 
 _UNAUTHORIZED = 13
@@ -46,8 +47,51 @@ _refusals = Refusals()
 monitoring.register(_refusals)
 
 
+class NamedServer:
+    """The server that ROTATORS_TEST_MONGO_URL names, as SecantusServer is used: its user may do everything."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.host, self.port = address.host, address.port
+        self.root = Login(address.username, address.password)
+        self.admin = Login(f"admin_{secrets.token_hex(4)}", secrets.token_urlsafe(18))
+        roles = [{"role": "userAdminAnyDatabase", "db": "admin"}]
+        with contextlib.closing(self.client(self.root)) as client:
+            client.admin.command({"createUser": self.admin.username, "pwd": self.admin.password, "roles": roles})
+
+    def client(self, login: Login) -> pymongo.MongoClient[Any]:
+        tls: dict[str, Any] = {"tls": True, "tlsCAFile": self.address.ca_file} if self.address.ca_file else {}
+        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
+            self.host,
+            self.port,
+            username=login.username,
+            password=login.password,
+            directConnection=True,
+            serverSelectionTimeoutMS=10_000,
+            **tls,
+        )
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
+            client.close()
+            raise
+        return client
+
+    def secret(self, username: str, password: str, **extra: Any) -> dict[str, Any]:
+        value = self.address.secret(username, password)
+        del value["dbname"]
+        return value | extra
+
+    def admin_secret(self) -> dict[str, Any]:
+        return self.secret(self.admin.username, self.admin.password)
+
+    def log_text(self) -> str:
+        # It is out of reach.
+        return ""
+
+
 class MongoTarget:
-    """SecantusDB."""
+    """SecantusDB, or a server that somebody named."""
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (OperationFailure,)
@@ -55,16 +99,14 @@ class MongoTarget:
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 
-    def __init__(self, server: SecantusServer) -> None:
+    def __init__(self, server: Any, variables: Mapping[str, str]) -> None:
         self.server = server
+        self._variables = dict(variables)
         self.passwords = {server.admin.password, server.root.password}
-        self.as_root(
-            {
-                "createRole": _OWN_PASSWORD,
-                "privileges": [{"resource": {"db": "admin", "collection": ""}, "actions": ["changeOwnPassword"]}],
-                "roles": [],
-            }
-        )
+        own = {"resource": {"db": "admin", "collection": ""}, "actions": ["changeOwnPassword"]}
+        # On a server of somebody's own an earlier run may have made it.
+        with contextlib.suppress(OperationFailure):
+            self.as_root({"createRole": _OWN_PASSWORD, "privileges": [own], "roles": []})
 
     def make_application(self, username: str | None = None) -> Application:
         name, password = username or fresh_name(), secrets.token_urlsafe(18)
@@ -93,7 +135,7 @@ class MongoTarget:
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
         versions = SecretVersions(service.client, patience=0.5)
-        environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
+        environment = Environment(self._variables | variables)
         return DatabaseRotator(MongoEngine(), versions, environment)
 
     @contextlib.contextmanager
@@ -178,15 +220,18 @@ class _Installed:
 
 
 @contextlib.contextmanager
-def _start(_: Any) -> Iterator[MongoTarget]:
+def _start(found: Any) -> Iterator[MongoTarget]:
+    if isinstance(found, Address):
+        yield MongoTarget(NamedServer(found), found.variables)
+        return
     with SecantusServer() as server:
-        yield MongoTarget(server)
+        yield MongoTarget(server, {"ROTATION_CA_BUNDLE": str(server.ca_file)})
 
 
 KIND = Kind(
     "mongo",
     MongoTarget.strategies,
-    lambda: [("-secantus", _Installed())] if available() else [],
+    lambda: [*([("-secantus", _Installed())] if available() else []), *named("mongo")],
     _start,
     "SecantusDB is not installed: take the extra secantus",
     # The driver keeps a second one to watch the server, at times of its own.

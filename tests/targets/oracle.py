@@ -1,11 +1,16 @@
-"""Oracle, as the suites use it: a double at the border of the driver."""
+"""Oracle, as the suites use it: a double at the border of the driver, or a server that ROTATORS_TEST_ORACLE_URL names.
+
+Both are spoken to in SQL alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import oracledb
@@ -13,18 +18,28 @@ import pytest
 from doubles.oracle import Database, User, failure
 
 from rotators.database import DatabaseRotator
+from rotators.engines import oracle as engine
 from rotators.engines.oracle import OracleEngine
 from rotators.environment import Environment
+from rotators.errors import LoginRefused
 from rotators.testing import RotationService
+from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
+from targets.addresses import Address, named
 from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, fresh_name
 
 _NOBODY_LISTENS = 2
 _LACKING = 942
+# As RDS gives them to its admin, who is no SYS.
+_ADMINS = (
+    "CREATE SESSION", "ALTER USER", "CREATE ANY TRIGGER", "CREATE USER", "GRANT ANY OBJECT PRIVILEGE",
+    "GRANT ANY PRIVILEGE", "GRANT ANY ROLE", "GRANT ANY SCHEMA PRIVILEGE",
+)  # fmt: skip
 
 
 class OracleTarget:
-    """A double of Oracle."""
+    """A database, by its address."""
 
     strategies = frozenset({SINGLE, ALTERNATING, DUAL})
     refusals = (oracledb.DatabaseError,)
@@ -32,36 +47,43 @@ class OracleTarget:
     grants_follow_at_once = False
     kind = "oracle"
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.passwords: set[str] = set()
-        self.admin_password = self._password()
-        privileges = (
-            "CREATE SESSION", "ALTER USER", "CREATE ANY TRIGGER", "CREATE USER", "GRANT ANY OBJECT PRIVILEGE",
-            "GRANT ANY PRIVILEGE", "GRANT ANY ROLE", "GRANT ANY SCHEMA PRIVILEGE",
-        )  # fmt: skip
-        database.users["ADMIN"] = User(
-            self.admin_password, roles={"SELECT_CATALOG_ROLE": False}, system=dict.fromkeys(privileges, True)
-        )
+    def __init__(self, address: Address, admin: str) -> None:
+        self.address = address
+        self.passwords: set[str] = {address.password}
+        self.refused: list[str] = []
+        self.admin, self.admin_password = admin, self._password()
+        for statement in (
+            'CREATE PROFILE "APPS" LIMIT PASSWORD_ROLLOVER_TIME 60',
+            f'CREATE USER "DATA" IDENTIFIED BY "{self._password()}" QUOTA UNLIMITED ON "USERS"',
+        ):
+            # An earlier run may have made them.
+            with contextlib.suppress(oracledb.DatabaseError):
+                self.as_root(statement)
+        name = f'"{self.folded(admin)}"'
+        self.as_root(f'CREATE USER {name} IDENTIFIED BY "{self.admin_password}"')
+        for privilege in (*_ADMINS, '"SELECT_CATALOG_ROLE"'):
+            self.as_root(f"GRANT {privilege} TO {name}")
 
     def _password(self) -> str:
-        made = secrets.token_urlsafe(18)
+        made = f"Aa1-{secrets.token_urlsafe(15)}"
         self.passwords.add(made)
         return made
 
     def make_application(self, username: str | None = None) -> Application:
         name, password = username or fresh_name(), self._password()
-        if '"' in name:
-            raise failure(3001, "unimplemented feature")
         folded = self.folded(name)
-        with self.database.lock:
-            self.database.users[folded] = User(
-                password,
-                profile="APPS",
-                system={"CREATE SESSION": False, "CREATE TABLE": False},
-                objects={("DATA", f"GRANTED_{folded}", "SELECT"): False},
-            )
-            self.database.objects["DATA", f"GRANTED_{folded}"] = "TABLE"
+        user, granted = f'"{folded}"', f'"DATA"."GRANTED_{folded}"'
+        options = 'PROFILE "APPS" DEFAULT TABLESPACE "USERS" TEMPORARY TABLESPACE "TEMP"'
+        for statement in (
+            f'CREATE USER {user} IDENTIFIED BY "{password}" {options}',
+            f'ALTER USER {user} QUOTA UNLIMITED ON "USERS"',
+            f"GRANT CREATE SESSION TO {user}",
+            f"GRANT CREATE TABLE TO {user}",
+            f'CREATE TABLE {user}."OWN" (n NUMBER)',
+            f"CREATE TABLE {granted} (answer NUMBER)",
+            f"GRANT SELECT ON {granted} TO {user}",
+        ):
+            self.as_root(statement)
         return Application(name, password)
 
     @staticmethod
@@ -71,37 +93,33 @@ class OracleTarget:
         return upper.removesuffix("_CLONE")
 
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
-        return self._secret(application.username, application.password) | extra
+        return self.address.secret(application.username, application.password) | extra
 
     def admin_secret(self) -> dict[str, Any]:
-        return self._secret("admin", self.admin_password)
-
-    def _secret(self, username: str, password: str) -> dict[str, Any]:
-        return {
-            "engine": "oracle",
-            "host": "localhost",
-            "port": self.database.port,
-            "username": username,
-            "password": password,
-            "dbname": "ORCLPDB",
-        }
+        return self.address.secret(self.admin, self.admin_password)
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
         versions = SecretVersions(service.client, patience=0.5)
-        bundle = ssl.get_default_verify_paths().cafile or ""
-        return DatabaseRotator(OracleEngine(), versions, Environment({"ROTATION_CA_BUNDLE": bundle, **variables}))
+        return DatabaseRotator(OracleEngine(), versions, Environment(self.address.variables | variables))
 
     @contextlib.contextmanager
     def session(self, secret: Mapping[str, Any]) -> Iterator[Any]:
+        context = ssl.create_default_context(cafile=self.address.ca_file) if self.address.ca_file else None
         connection = oracledb.connect(
             user=secret["username"],
             password=secret["password"],
-            host="localhost",
-            port=self.database.port,
-            service_name="ORCLPDB",
+            host=self.address.host,
+            port=self.address.port,
+            service_name=self.address.database,
+            protocol="tcp" if context is None else "tcps",
+            ssl_context=context,
         )
         with contextlib.closing(connection), connection.cursor() as cursor:
             yield cursor
+
+    def as_root(self, statement: str) -> None:
+        with self.session({"username": self.address.username, "password": self.address.password}) as cursor:
+            cursor.execute(statement)
 
     def log_in(self, secret: Mapping[str, Any]) -> None:
         with self.session(secret):
@@ -111,35 +129,35 @@ class OracleTarget:
         with self.session(secret) as cursor:
             for statement in (
                 f'SELECT answer FROM "DATA"."GRANTED_{self.folded(secret["username"])}"',
-                'CREATE TABLE "OWN" (n NUMBER)',
                 'ALTER TABLE "OWN" MODIFY (n NUMBER(12))',
                 'INSERT INTO "OWN" VALUES (1)',
+                'CREATE TABLE "MADE" (n NUMBER)',
+                'DROP TABLE "MADE"',
             ):
                 cursor.execute(statement)
 
     def set_password(self, username: str, password: str) -> None:
-        if '"' in password:
-            raise failure(988, "missing or invalid password(s)")
         self.passwords.add(password)
         upper = "".join(c.upper() if len(c.upper()) == 1 else c for c in username)
-        with self.database.lock:
-            self.database.users[upper].password = password
-            self.database.users[upper].old = None
+        self.as_root(f'ALTER USER "{upper}" IDENTIFIED BY "{password}"')
+        self.as_root(f'ALTER USER "{upper}" EXPIRE PASSWORD ROLLOVER PERIOD')
 
     def share(self, application: Application) -> None:
-        self.database.objects["DATA", f"SHARED_{self.folded(application.username)}"] = "TABLE"
+        self.as_root(f'CREATE TABLE "DATA"."SHARED_{self.folded(application.username)}" (answer NUMBER)')
 
     def grant_shared(self, application: Application) -> None:
         name = self.folded(application.username)
-        self.database.users[name].objects["DATA", f"SHARED_{name}", "SELECT"] = False
+        self.as_root(f'GRANT SELECT ON "DATA"."SHARED_{name}" TO "{name}"')
 
     def revoke_shared(self, application: Application) -> None:
         name = self.folded(application.username)
-        self.database.users[name].objects.pop(("DATA", f"SHARED_{name}", "SELECT"), None)
+        # Perhaps it was never granted.
+        with contextlib.suppress(oracledb.DatabaseError):
+            self.as_root(f'REVOKE SELECT ON "DATA"."SHARED_{name}" FROM "{name}"')
 
     def limit_connections(self, application: Application, limit: int) -> None:
         # That is the profile's business: a quota is what there is to change.
-        self.database.users[self.folded(application.username)].quotas["USERS"] = limit
+        self.as_root(f'ALTER USER "{self.folded(application.username)}" QUOTA {limit * 1048576} ON "USERS"')
 
     def create_table(self, secret: Mapping[str, Any], number: int) -> None:
         self._run(secret, f'CREATE TABLE "T{number}" (n NUMBER)')
@@ -161,26 +179,71 @@ class OracleTarget:
             cursor.execute(statement)
 
     def log_mark(self) -> int:
-        return len(self.database.refused)
+        return len(self.refused)
 
     def log_since(self, mark: int) -> str:
-        return "".join("refused\n" for _ in self.database.refused[mark:])
+        return "".join("refused\n" for _ in self.refused[mark:])
 
     def log_text(self) -> str:
-        # Oracle keeps no text of a statement that sets a password; the double has no log.
+        # Oracle keeps no text of a statement that sets a password.
         return ""
 
     def failed_logins(self, log: str) -> int:
         return log.count("refused")
 
 
+class OracleDouble(OracleTarget):
+    """The double: its catalogue can be looked into, and at."""
+
+    def __init__(self, database: Database, ca_file: Path) -> None:
+        self.database = database
+        root = secrets.token_urlsafe(15)
+        everything = dict.fromkeys((*_ADMINS, "CREATE PROFILE", "CREATE ANY TABLE"), True)
+        database.users["SYSTEM"] = User(root, roles={"SELECT_CATALOG_ROLE": True}, system=everything)
+        super().__init__(
+            Address("oracle", "localhost", database.port, "system", root, "ORCLPDB", str(ca_file)), "admin"
+        )
+
+    def make_application(self, username: str | None = None) -> Application:
+        if username is not None and '"' in username:
+            raise failure(3001, "unimplemented feature")
+        return super().make_application(username)
+
+    def set_password(self, username: str, password: str) -> None:
+        if '"' in password:
+            raise failure(988, "missing or invalid password(s)")
+        super().set_password(username, password)
+
+
 @contextlib.contextmanager
-def _start(_: Any) -> Iterator[OracleTarget]:
-    database = Database(_NOBODY_LISTENS)
+def _start(server: Any) -> Iterator[OracleTarget]:
     with pytest.MonkeyPatch.context() as patch:
+        if isinstance(server, Address):
+            target = OracleTarget(server, f"admin_{secrets.token_hex(4)}")
+            patch.setattr(engine, "connect", _noting(target))
+            yield target
+            return
+        database = Database(_NOBODY_LISTENS)
         patch.setattr(oracledb, "connect", database.connect(oracledb.connect))
-        yield OracleTarget(database)
-    assert not database.failures, database.failures
+        with temporary_folder(Account(os.geteuid(), os.getegid())) as folder:
+            double = OracleDouble(database, CertificateAuthority(folder).ca_file)
+            patch.setattr(engine, "connect", _noting(double))
+            yield double
+        assert not database.failures, database.failures
+
+
+def _noting(target: OracleTarget) -> Any:
+    """The engine's way to connect, each refused login noted: a server's own log is not always to be had."""
+    connect = engine.connect
+
+    def note(credentials: Any, *arguments: Any) -> Any:
+        try:
+            return connect(credentials, *arguments)
+        except LoginRefused:
+            target.refused.append(credentials.username)
+            raise
+
+    return note
 
 
 class _Double:
@@ -190,7 +253,7 @@ class _Double:
 KIND = Kind(
     "oracle",
     OracleTarget.strategies,
-    lambda: [("-double", _Double())],
+    lambda: [("-double", _Double()), *named("oracle")],
     _start,
     "nothing is missing",
     one_connection=False,

@@ -1,4 +1,5 @@
-"""SQL Server, as the suites use it: the real driver, TLS and login, and behind them a double."""
+"""SQL Server, as the suites use it: the driver, its TLS and its login are real; what is behind them is a double, or a
+server that ROTATORS_TEST_SQLSERVER_URL names. Both are spoken to in SQL alone."""
 
 from __future__ import annotations
 
@@ -10,22 +11,40 @@ from pathlib import Path
 from typing import Any
 
 import pytds
+import pytest
 from doubles.sqlserver import Login, Server, User, fresh_sid
 from doubles.tds import TdsServer
 
 from rotators.database import DatabaseRotator
+from rotators.engines import sqlserver as engine
 from rotators.engines.sqlserver import SqlserverEngine
-from rotators.engines.sqlserver.quoting import name as quoted
 from rotators.environment import Environment
+from rotators.errors import LoginRefused
 from rotators.testing import RotationService
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
+from targets.addresses import Address, named
 from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+
+_DENIED = 229
+# As RDS gives them to its admin, who is no sysadmin: to be passed on.
+_ADMINS = ("ALTER ANY LOGIN", "VIEW SERVER STATE", "ALTER TRACE")
+_LANGUAGES = ("us_english", "Deutsch", "Français", "Dansk", "Español", "Italiano", "Nederlands", "Norsk", "Svenska")
+
+
+def quoted(name: str) -> str:
+    """A name in brackets."""
+    return "[" + name.replace("]", "]]") + "]"
+
+
+def text(value: str) -> str:
+    """A literal."""
+    return "N'" + value.replace("'", "''") + "'"
 
 
 class SqlserverTarget:
-    """A double of SQL Server."""
+    """A server, by its address."""
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (pytds.LoginError, pytds.OperationalError)
@@ -33,52 +52,47 @@ class SqlserverTarget:
     part = slice(None, None, 3)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
-    host = "localhost"
 
-    def __init__(self, catalogue: Server, wire: TdsServer, authority: CertificateAuthority) -> None:
-        self.catalogue = catalogue
+    def __init__(self, address: Address, admin: str) -> None:
+        self.address = address
         self.server = self
-        self.port = wire.port
-        self.wire = wire
-        self.authority = authority
-        self.ca_file: Path = authority.ca_file
+        self.host, self.port = address.host, address.port
         self.passwords: set[str] = set()
-        self.admin_password = self._password()
-        self._admin()
+        self.refused: list[str] = []
+        self.admin, self.admin_password = admin, self._password()
+        database, name = quoted(address.database), quoted(admin)
+        self.as_root("master", f"IF DB_ID({text(address.database)}) IS NULL CREATE DATABASE {database}")
+        self._create_login(admin, self.admin_password)
+        for permission in _ADMINS:
+            self.as_root("master", f"GRANT {permission} TO {name} WITH GRANT OPTION")
+        self.as_root("master", f"ALTER SERVER ROLE [processadmin] ADD MEMBER {name}")
+        self.as_root(
+            address.database, f"CREATE USER {name} FOR LOGIN {name}", f"ALTER ROLE [db_owner] ADD MEMBER {name}"
+        )
 
     def _password(self) -> str:
         made = secrets.token_urlsafe(18)
         self.passwords.add(made)
         return made
 
-    def _admin(self) -> None:
-        """As RDS makes it: no sysadmin, but with the right to make logins and to pass rights on."""
-        sid = fresh_sid("admin")
-        self.catalogue.logins["admin"] = Login(sid, self.admin_password)
-        self.catalogue.members["processadmin"].add("admin")
-        for permission in ("ALTER ANY LOGIN", "VIEW SERVER STATE", "ALTER TRACE"):
-            self.catalogue.permissions["admin", permission, 100, None, None, None] = "W"
-        for name in ("app", "other"):
-            self.catalogue.databases[name].users["admin"] = User(sid)
-            self.catalogue.databases[name].members["db_owner"] = {"admin"}
+    def _create_login(self, name: str, password: str) -> None:
+        options = f"DEFAULT_DATABASE = {quoted(self.address.database)}, CHECK_POLICY = OFF"
+        self.as_root("master", f"CREATE LOGIN {quoted(name)} WITH PASSWORD = {text(password)}, {options}")
 
     def make_application(self, username: str | None = None) -> Application:
         name, password = username or fresh_name(), self._password()
-        login = Login(fresh_sid(name), password)
-        database = self.catalogue.databases["app"]
-        schema = self.schema(name)
-        with self.catalogue.lock:
-            self.catalogue.logins[name] = login
-            self.catalogue.permissions[name, "CONNECT SQL", 100, None, None, None] = "G"
-            database.users[name] = User(login.sid, schema)
-            database.schemas[schema] = name
-            database.schemas[f"{schema}_of_others"] = "dbo"
-            database.objects[f"{schema}_of_others", "granted"] = None
-            database.permissions |= {
-                (name, "CONNECT", 0, None, None, None): "G",
-                (name, "CREATE TABLE", 0, None, None, None): "G",
-                (name, "SELECT", 1, f"{schema}_of_others", "granted", None): "G",
-            }
+        user, own, others = quoted(name), quoted(self.schema(name)), quoted(f"{self.schema(name)}_of_others")
+        self._create_login(name, password)
+        self.as_root(
+            self.address.database,
+            f"CREATE USER {user} FOR LOGIN {user} WITH DEFAULT_SCHEMA = {own}",
+            f"CREATE SCHEMA {own} AUTHORIZATION {user}",
+            f"CREATE TABLE {own}.[own] (n int)",
+            f"CREATE SCHEMA {others}",
+            f"CREATE TABLE {others}.[granted] (answer int)",
+            f"GRANT CREATE TABLE TO {user}",
+            f"GRANT SELECT ON OBJECT::{others}.[granted] TO {user}",
+        )
         return Application(name, password)
 
     @staticmethod
@@ -86,36 +100,25 @@ class SqlserverTarget:
         return f"of_{username.removesuffix('_clone')}"
 
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
-        return self._secret(application.username, application.password) | extra
+        return self.address.secret(application.username, application.password) | extra
 
     def admin_secret(self) -> dict[str, Any]:
-        return self._secret("admin", self.admin_password)
-
-    def _secret(self, username: str, password: str) -> dict[str, Any]:
-        return {
-            "engine": "sqlserver",
-            "host": self.host,
-            "port": self.port,
-            "username": username,
-            "password": password,
-            "dbname": "app",
-        }
+        return self.address.secret(self.admin, self.admin_password)
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
         versions = SecretVersions(service.client, patience=0.5)
-        environment = Environment({"ROTATION_CA_BUNDLE": str(self.ca_file), **variables})
-        return DatabaseRotator(SqlserverEngine(), versions, environment)
+        return DatabaseRotator(SqlserverEngine(), versions, Environment(self.address.variables | variables))
 
     @contextlib.contextmanager
-    def session(self, secret: Mapping[str, Any]) -> Iterator[pytds.Cursor]:
+    def session(self, secret: Mapping[str, Any], database: str | None = None) -> Iterator[pytds.Cursor]:
         with (
             pytds.connect(
                 dsn=self.host,
                 port=self.port,
                 user=secret["username"],
                 password=secret["password"],
-                database="app",
-                cafile=str(self.ca_file),
+                database=database or self.address.database,
+                cafile=self.address.ca_file,
                 autocommit=True,
                 disable_connect_retry=True,
             ) as connection,
@@ -123,43 +126,50 @@ class SqlserverTarget:
         ):
             yield cursor
 
+    def as_root(self, database: str, *statements: str) -> None:
+        root = {"username": self.address.username, "password": self.address.password}
+        with self.session(root, database) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
     def log_in(self, secret: Mapping[str, Any]) -> None:
         with self.session(secret):
             pass
 
     def work(self, secret: Mapping[str, Any]) -> None:
         schema = self.schema(secret["username"])
-        own = f"{quoted(schema)}.[own]"
         with self.session(secret) as cursor:
             for statement in (
                 f"SELECT answer FROM {quoted(schema + '_of_others')}.[granted]",
-                f"CREATE TABLE {own} (n int)",
-                f"ALTER TABLE {own} ALTER COLUMN n bigint",
-                f"INSERT INTO {own} VALUES (1)",
+                f"ALTER TABLE {quoted(schema)}.[own] ALTER COLUMN n bigint",
+                f"INSERT INTO {quoted(schema)}.[own] VALUES (1)",
+                f"CREATE TABLE {quoted(schema)}.[made] (n int)",
+                f"DROP TABLE {quoted(schema)}.[made]",
             ):
                 cursor.execute(statement)
 
     def set_password(self, username: str, password: str) -> None:
         self.passwords.add(password)
-        with self.catalogue.lock:
-            self.catalogue.logins[username].password = password
+        self.as_root("master", f"ALTER LOGIN {quoted(username)} WITH PASSWORD = {text(password)}")
+
+    def _shared(self, application: Application) -> str:
+        return f"{quoted(self.schema(application.username) + '_of_others')}.[shared]"
 
     def share(self, application: Application) -> None:
-        self.catalogue.databases["app"].objects[f"{self.schema(application.username)}_of_others", "shared"] = None
+        self.as_root(self.address.database, f"CREATE TABLE {self._shared(application)} (answer int)")
 
     def grant_shared(self, application: Application) -> None:
-        self.catalogue.databases["app"].permissions[self._shared(application)] = "G"
+        user = quoted(application.username)
+        self.as_root(self.address.database, f"GRANT SELECT ON OBJECT::{self._shared(application)} TO {user}")
 
     def revoke_shared(self, application: Application) -> None:
-        self.catalogue.databases["app"].permissions.pop(self._shared(application), None)
-
-    def _shared(self, application: Application) -> Any:
-        schema = f"{self.schema(application.username)}_of_others"
-        return application.username, "SELECT", 1, schema, "shared", None
+        user = quoted(application.username)
+        self.as_root(self.address.database, f"REVOKE SELECT ON OBJECT::{self._shared(application)} FROM {user} CASCADE")
 
     def limit_connections(self, application: Application, limit: int) -> None:
         # A login has no such limit here: its language is what there is to change.
-        self.catalogue.logins[application.username].language = f"language {limit}"
+        language = quoted(_LANGUAGES[limit % len(_LANGUAGES)])
+        self.as_root("master", f"ALTER LOGIN {quoted(application.username)} WITH DEFAULT_LANGUAGE = {language}")
 
     def create_table(self, secret: Mapping[str, Any], number: int) -> None:
         self._run(secret, f"CREATE TABLE {quoted(self.schema(secret['username']))}.[t{number}] (n int)")
@@ -171,7 +181,7 @@ class SqlserverTarget:
         try:
             self._run(secret, f"SELECT answer FROM {quoted(self.schema(secret['username']) + '_of_others')}.[shared]")
         except pytds.DatabaseError as error:
-            if error.msg_no != 229:
+            if error.msg_no != _DENIED:
                 raise
             return False
         return True
@@ -181,32 +191,86 @@ class SqlserverTarget:
             cursor.execute(statement)
 
     def log_mark(self) -> int:
-        return len(self.catalogue.refused)
+        return len(self.refused)
 
     def log_since(self, mark: int) -> str:
-        return "".join("refused\n" for _ in self.catalogue.refused[mark:])
+        return "".join("refused\n" for _ in self.refused[mark:])
 
     def log_text(self) -> str:
-        # The real server keeps passwords out of its traces itself; the double has no log.
+        # The server keeps passwords out of its traces itself.
         return ""
 
     def failed_logins(self, log: str) -> int:
         return log.count("refused")
 
 
+class SqlserverDouble(SqlserverTarget):
+    """The double: its catalogue can be looked into, and at."""
+
+    def __init__(self, catalogue: Server, wire: TdsServer, authority: CertificateAuthority) -> None:
+        self.catalogue = catalogue
+        self.authority = authority
+        self.ca_file: Path = authority.ca_file
+        root = catalogue.logins["sa"]
+        super().__init__(
+            Address("sqlserver", "localhost", wire.port, "sa", root.password, "app", str(self.ca_file)), "admin"
+        )
+        self.passwords.add(root.password)
+        # A second database of the admin's.
+        other = catalogue.databases["other"]
+        other.users["admin"] = User(catalogue.logins["admin"].sid)
+        other.members["db_owner"] = {"admin"}
+
+    def make_application(self, username: str | None = None) -> Application:
+        application = super().make_application(username)
+        # The strictest that there is.
+        self.catalogue.logins[application.username].policy = True
+        return application
+
+    def set_password(self, username: str, password: str) -> None:
+        login = self.catalogue.logins[username]
+        strict, login.policy = login.policy, False
+        super().set_password(username, password)
+        login.policy = strict
+
+
 @contextlib.contextmanager
-def start(_: Any = None) -> Iterator[SqlserverTarget]:
-    """A double, listening."""
-    account = Account(os.geteuid(), os.getegid())
-    catalogue = Server()
-    with temporary_folder(account) as folder:
-        authority = CertificateAuthority(folder)
-        issued = authority.issue(("localhost", "127.0.0.1"), folder=folder, account=account)
-        pem = folder / "both.pem"
-        pem.write_bytes(issued.certificate_file.read_bytes() + issued.key_file.read_bytes())
-        with TdsServer(catalogue.log_in, pem) as wire:
-            yield SqlserverTarget(catalogue, wire, authority)
-    assert not catalogue.failures, catalogue.failures
+def start(server: Any = None) -> Iterator[SqlserverTarget]:
+    """A double, listening; or the server that somebody named."""
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(server, Address):
+            target = SqlserverTarget(server, f"admin_{secrets.token_hex(4)}")
+            patch.setattr(engine, "connect", _noting(target))
+            yield target
+            return
+        account = Account(os.geteuid(), os.getegid())
+        catalogue = Server()
+        catalogue.logins["sa"] = Login(fresh_sid("sa"), secrets.token_urlsafe(18), database="master")
+        catalogue.members["sysadmin"].add("sa")
+        with temporary_folder(account) as folder:
+            authority = CertificateAuthority(folder)
+            issued = authority.issue(("localhost", "127.0.0.1"), folder=folder, account=account)
+            pem = folder / "both.pem"
+            pem.write_bytes(issued.certificate_file.read_bytes() + issued.key_file.read_bytes())
+            with TdsServer(catalogue.log_in, pem) as wire:
+                double = SqlserverDouble(catalogue, wire, authority)
+                patch.setattr(engine, "connect", _noting(double))
+                yield double
+        assert not catalogue.failures, catalogue.failures
+
+
+def _noting(target: SqlserverTarget) -> Any:
+    """The engine's way to connect, each refused login noted: a server's own log is not always to be had."""
+    connect = engine.connect
+
+    def note(credentials: Any, *arguments: Any) -> Any:
+        try:
+            return connect(credentials, *arguments)
+        except LoginRefused:
+            target.refused.append(credentials.username)
+            raise
+
+    return note
 
 
 class _Double:
@@ -216,7 +280,7 @@ class _Double:
 KIND = Kind(
     "sqlserver",
     SqlserverTarget.strategies,
-    lambda: [("-double", _Double())],
+    lambda: [("-double", _Double()), *named("sqlserver")],
     start,
     "nothing is missing",
 )
