@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, order=True)
@@ -23,13 +25,13 @@ class Right:
     passed_on: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> _Key:
         """All but the option."""
         return self.kind, self.what, self.on
 
 
 def changes(wanted: set[Right], present: set[Right], unit: Callable[[Right], Hashable]) -> Iterator[tuple[bool, Right]]:
-    """What to revoke, then what to grant.
+    """What to grant, then what to revoke, then what to grant again: nobody is without a right that stays, if it can be.
 
     An option can't be revoked alone: then the right goes and comes back. Nor can a column's right where REVOKE takes
     the whole table's: those that stay are granted again.
@@ -44,12 +46,22 @@ def changes(wanted: set[Right], present: set[Right], unit: Callable[[Right], Has
     """
     # Sorted, so that of two of a kind the one with its option stays.
     to, has = {right.key: right for right in sorted(wanted)}, {right.key: right for right in sorted(present)}
-    gone = [key for key, right in has.items() if key not in to or (right.passed_on and not to[key].passed_on)]
-    for key in sorted(gone):
+    gone = [key for key, right in sorted(has.items()) if key not in to or (right.passed_on and not to[key].passed_on)]
+    taken = {unit(has[key]) for key in gone}
+    for right in _missing(to, has):
+        if unit(right) not in taken:
+            has[right.key] = right
+            yield True, right
+    for key in gone:
         if key in has:
             yield False, has[key]
-            taken = unit(has[key])
-            has = {other: right for other, right in has.items() if unit(right) != taken}
-    for key in sorted(to):
-        if key not in has or (to[key].passed_on and not has[key].passed_on):
-            yield True, to[key]
+            with_it = unit(has[key])
+            has = {other: right for other, right in has.items() if unit(right) != with_it}
+    for right in _missing(to, has):
+        yield True, right
+
+
+def _missing(to: Mapping[_Key, Right], has: Mapping[_Key, Right]) -> list[Right]:
+    return [
+        right for key, right in sorted(to.items()) if key not in has or (right.passed_on and not has[key].passed_on)
+    ]

@@ -372,7 +372,7 @@ BEYOND_THE_GRAMMAR = {
     rf"(?:GRANT|REVOKE) {what} {_WHOM}": f"{_MANUAL}grant-{page}"
     for what, page in {
         r"[A-Z_]+ ON DATABASE": "database-authorities",
-        r'CONTROL ON TABLE "X"\."X"': "table-view-nickname-privileges",
+        r'(?:CONTROL|ALTER|INDEX) ON TABLE "X"\."X"': "table-view-nickname-privileges",
         r'CONTROL ON INDEX "X"\."X"': "index-privileges",
         r'\w+ ON PACKAGE "X"\."X"': "package-privileges",
         r'\w+ ON SCHEMA "X"': "schema-privileges-schema-authorities",

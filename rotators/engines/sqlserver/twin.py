@@ -282,14 +282,12 @@ def _present(session: SqlserverSession, theirs: User) -> tuple[set[str], set[Rig
 
 
 def statements(wanted: set[Right], present: set[Right], grantee: str) -> Iterator[str]:
-    """What brings a grantee from what it has to what it should have; each right in one statement, without a gap.
+    """What brings a grantee from what it has to what it should have; each right in one statement, what is gone last.
 
     https://learn.microsoft.com/sql/t-sql/statements/permissions-grant-deny-revoke-azure-sql-data-warehouse-parallel-data-warehouse
     """
     has, to = {right.key: right.state for right in present}, {right.key: right.state for right in wanted}
     quoted = name(grantee)
-    for permission, on in sorted(has.keys() - to.keys()):
-        yield " ".join(filter(None, ("REVOKE", permission, on, "FROM", quoted, "CASCADE")))
     for (permission, on), state in sorted(to.items()):
         before = has.get((permission, on))
         if before == state:
@@ -301,6 +299,8 @@ def statements(wanted: set[Right], present: set[Right], grantee: str) -> Iterato
             yield f"REVOKE GRANT OPTION FOR {what} FROM {quoted} CASCADE"
         else:
             yield f"GRANT {what} TO {quoted}" + (" WITH GRANT OPTION" if state == "W" else "")
+    for permission, on in sorted(has.keys() - to.keys()):
+        yield " ".join(filter(None, ("REVOKE", permission, on, "FROM", quoted, "CASCADE")))
 
 
 def _attributes(login: Login) -> tuple[object, ...]:
