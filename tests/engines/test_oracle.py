@@ -584,6 +584,15 @@ class TestTwin:
         failed = rotation_service.rotate(arn)
         assert isinstance(failed.error, PairRefused)
 
+    def test_what_a_clone_of_awss_template_made_in_its_own_schema_is_told_and_is_no_harm(
+        self, pair: Pair, log: Any
+    ) -> None:
+        pair.database.objects[pair.twin_name, "LEFT"] = "TABLE"
+        pair.user.objects[pair.twin_name, "LEFT", "SELECT"] = False
+        pair.rotate()
+        assert "the twin owns objects" in log.getvalue()
+        assert (pair.twin_name, "LEFT", "SELECT") not in pair.twin.objects
+
     def test_twenty_grants_are_as_many_statements(self, pair: Pair) -> None:
         for number in range(20):
             pair.user.objects["DATA", f"T{number}", "SELECT"] = False

@@ -266,9 +266,10 @@ class TestErrors:
         subject = rotated(sqlserver, rotation_service, ALTERNATING)
         permissions = sqlserver.catalogue.databases["app"].permissions
         permissions[subject.application.username, "RECEIVE", 999, None, "queue", None] = "G"
-        # Seen when the pair is compared, which needs a twin.
         failed = rotation_service.rotate(subject.arn)
         assert isinstance(failed.error, ServiceFailed)
+        assert failed.failed_step == "createSecret"
+        assert f"{subject.application.username}_clone" not in sqlserver.catalogue.logins
         assert "RECEIVE, class 999" in str(failed.error)
 
 
@@ -417,6 +418,10 @@ class TestTwin:
         monkeypatch.setitem(pair.catalogue.databases, "owned", owned)
         pair.rotate()
         assert pair.roles(pair.twin, owned) == {"db_owner"}
+        owned.owner = pair.catalogue.logins[pair.twin].sid
+        owned.users = {pair.user: User(pair.catalogue.logins[pair.user].sid), "admin": owned.users["admin"]}
+        pair.rotate()
+        assert pair.roles(pair.user, owned) == {"db_owner"}
 
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
         self, sqlserver: SqlserverDouble, rotation_service: RotationService

@@ -150,6 +150,11 @@ def has_trigger(session: OracleSession, name: str) -> bool:
     return bool(session.execute(_TRIGGER, [name])[0][0])
 
 
+def count_owned(session: OracleSession, owner: str) -> int:
+    """How many objects a user owns."""
+    return len(session.execute(_OWNED, [owner]))
+
+
 def privileges(session: OracleSession) -> set[str]:
     """The system privileges of whoever is logged in, by whatever role."""
     return {str(privilege) for (privilege,) in session.execute(_PRIVILEGES)}

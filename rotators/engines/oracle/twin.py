@@ -18,6 +18,7 @@ from rotators.engines.oracle.catalog import User
 from rotators.engines.oracle.names import is_clone, quoted, text
 from rotators.engines.rights import Right, changes
 from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
+from rotators.logs import logger
 
 if TYPE_CHECKING:
     from rotators.engines.oracle.session import OracleSession
@@ -77,7 +78,12 @@ def level(session: OracleSession, user: str, twin: str) -> None:
     """
     original, derived = _pair(session, user, twin)
     _level_user(session, original, derived)
-    wanted = catalog.rights(session, original.name) | catalog.owned(session, original.name)
+    its = f"{quoted(derived)}."
+    # Nobody can be granted anything on what is its own.
+    wanted = {right for right in catalog.rights(session, original.name) if not right.on.startswith(its)}
+    wanted |= catalog.owned(session, original.name)
+    if count := catalog.count_owned(session, derived):
+        logger.warning("the twin owns objects, which neither finds without their schema", twin=derived, objects=count)
     present = catalog.rights(session, derived)
     rds = catalog.is_rds(session)
     for statement, values in statements(wanted, present, derived, rds=rds):

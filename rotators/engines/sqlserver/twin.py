@@ -62,8 +62,9 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
             if orphan is not None:
                 [(owner,)] = session.execute(f"SELECT SUSER_SNAME({binary(orphan.sid)})")
                 strange |= owner is not None
-            if theirs is not None:
-                wanted = _wanted(session, mine, catalog.owned(session, theirs.name))
+            # Read in any case: what can't be passed on is found here.
+            wanted = _wanted(session, mine, set() if theirs is None else catalog.owned(session, theirs.name))
+            if theirs is not None and theirs.name != _DBO:
                 strange |= _is_strange(wanted, _present(session, theirs))
     if strange and twin == derived and not acquainted():
         raise PairRefused(
@@ -216,15 +217,24 @@ def _level_user(session: SqlserverSession, original: Login, derived: str) -> Non
     mine, theirs, orphan = _users(session, original, derived)
     if mine is None and theirs is None:
         return
-    schema = None if mine is None else mine.default_schema
+    if theirs is not None and theirs.name == _DBO:
+        # The derived one owns the database: the original becomes its equal.
+        if mine is not None and "db_owner" not in catalog.roles(session, mine.name):
+            session.execute(f"ALTER ROLE [db_owner] ADD MEMBER {name(mine.name)}")
+        return
+    schema = mine.default_schema if mine else None
     if theirs is None and orphan is not None:
         theirs = orphan
         session.execute(f"ALTER USER {name(derived)} WITH LOGIN = {name(derived)}")
     if theirs is None:
         theirs = User(derived, b"", schema)
         _create_user(session, original, theirs)
-    elif mine is not None and theirs.default_schema != schema and schema is not None:
+    elif schema is not None and theirs.default_schema != schema:
         session.execute(f"ALTER USER {name(theirs.name)} WITH DEFAULT_SCHEMA = {name(schema)}")
+    _level_rights(session, mine, theirs)
+
+
+def _level_rights(session: SqlserverSession, mine: User | None, theirs: User) -> None:
     its = catalog.owned(session, theirs.name)
     wanted_roles, wanted = (set(), set()) if mine is None else _wanted(session, mine, its)
     present_roles, present = _present(session, theirs)
@@ -284,7 +294,7 @@ def _present(session: SqlserverSession, theirs: User) -> tuple[set[str], set[Rig
 def statements(wanted: set[Right], present: set[Right], grantee: str) -> Iterator[str]:
     """What brings a grantee from what it has to what it should have; each right in one statement, what is gone last.
 
-    https://learn.microsoft.com/sql/t-sql/statements/permissions-grant-deny-revoke-azure-sql-data-warehouse-parallel-data-warehouse
+    https://learn.microsoft.com/sql/t-sql/statements/grant-transact-sql
     """
     has, to = {right.key: right.state for right in present}, {right.key: right.state for right in wanted}
     quoted = name(grantee)
