@@ -11,7 +11,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.config.engines import LONGEST_PASSWORD, PORTS
+from infra.config.engines import LONGEST_PASSWORD, PORTS, PUBLIC_CA
 from infra.config.functions import Group, groups
 from infra.config.model import Rotations, Secret
 from infra.config.schedule import rules
@@ -88,7 +88,7 @@ class RotationStack(Stack):
             scope,
             "Rotation",
             archive=bundles.function(group.engine),
-            layers=[self._base, self._driver(group.engine, options.target), *self._trust],
+            layers=[self._base, self._driver(group.engine, options.target), *self._trusted_by(group.engine)],
             options=options,
             environment=_environment(group),
             description=f"Rotates {group.engine} secrets: {group.name}",
@@ -213,6 +213,11 @@ class RotationStack(Stack):
         if self._certificates is None:
             return []
         return [TrustLayer(self, "TrustLayer", bundles=self._bundles_for(Platform()), certificates=self._certificates)]
+
+    def _trusted_by(self, engine: str) -> list[lambda_.ILayerVersion]:
+        bundle = self._rotations.ca_bundle
+        of_ones_own = bundle is not None and bundle.file is not None
+        return self._trust if of_ones_own or engine not in PUBLIC_CA else []
 
     def _driver(self, engine: str, target: Platform) -> DriverLayer:
         key = (DRIVERS[engine], target)

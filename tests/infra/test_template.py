@@ -17,6 +17,7 @@ from rotators.credentials import SecretValue
 from rotators.errors import Unreachable
 from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordPolicy
 from rotators.rotator import Rotation, Rotator
+from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 
 pytestmark = pytest.mark.slow
@@ -336,6 +337,18 @@ class TestFunctions:
             if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
         )
         assert len(function["Layers"]) == 3
+
+    @pytest.mark.parametrize(("pinned", "layers"), [("{sha256: " + "a" * 64 + "}", 2), ("{file: mine.pem}", 3)])
+    def test_rdss_cas_are_not_those_of_redshift(self, tmp_path: Path, pinned: str, layers: int) -> None:
+        CertificateAuthority(tmp_path, "mine")
+        text = f"ca_bundle: {pinned}\nsecrets: [{{name: app, engine: redshift, every: 30 days}}]"
+        template = synth(tmp_path, text, certificates="-----BEGIN CERTIFICATE-----")
+        function = next(
+            one
+            for one in of_type(template, "AWS::Lambda::Function")
+            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
+        )
+        assert len(function["Layers"]) == layers
 
 
 class TestNetwork:
