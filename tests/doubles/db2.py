@@ -132,8 +132,9 @@ class Server:
         assert options[self.SQL_ATTR_QUERY_TIMEOUT] > 0
         return Prepared(session, text)
 
-    def execute(self, prepared: Prepared, values: tuple[Any, ...]) -> bool:
+    def execute(self, prepared: Prepared, values: tuple[Any, ...] = ()) -> bool:
         """Run it."""
+        assert len(values) == prepared.text.count("?")
         prepared.rows = prepared.session.run(prepared.text, values)
         return True
 

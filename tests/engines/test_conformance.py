@@ -366,6 +366,22 @@ class TestTheAdminsSecret:
         assert "is the secret of the admin" in str(failed.error)
         target.log_in(target.admin_secret())
 
+    @pytest.mark.parametrize("strategy", [ALTERNATING])
+    def test_a_name_like_a_twins_is_no_way_to_another_users_password(
+        self, target: Any, rotation_service: RotationService, strategy: str
+    ) -> None:
+        """Whoever holds the secret of ``app_clone`` is not given ``app``, nor what it may do."""
+        victim = target.make_application()
+        bare = target.make_bare(f"{victim.username}_clone")
+        subject = rotated(target, rotation_service, strategy, application=bare)
+        failed = subject.service.rotate(subject.arn)
+        assert isinstance(failed.error, PairRefused)
+        assert failed.failed_step == "createSecret"
+        target.work(target.secret(victim))
+        target.log_in(target.secret(bare))
+        with pytest.raises(Exception):  # noqa: B017, PT011  # each engine's own: it still may not
+            target.work(target.secret(bare))
+
     def test_no_admin_secret_at_all_is_one_sentence_before_anything_is_written(
         self, target: Any, rotation_service: RotationService
     ) -> None:

@@ -554,7 +554,7 @@ class TestTwin:
         assert rotation_service.rotate(arn).error is None
         assert rotation_service.value(arn)["username"] == pair.twin_name.removesuffix("_CLONE")
 
-    @pytest.mark.parametrize("surplus", ["role", "any", "nothing in common"])
+    @pytest.mark.parametrize("surplus", ["role", "any", "nothing in common", "a schema"])
     def test_a_strangers_user_is_refused_and_left_alone(
         self, oracle: OracleDouble, rotation_service: RotationService, surplus: str
     ) -> None:
@@ -565,6 +565,8 @@ class TestTwin:
             stranger.roles["DBA"] = False
         elif surplus == "any":
             stranger.system["SELECT ANY TABLE"] = False
+        elif surplus == "a schema":
+            oracle.database.objects[f"{owner}_CLONE", "SALARIES"] = "TABLE"
         else:
             stranger.objects["DATA", "SALARIES", "SELECT"] = False
         oracle.database.users[f"{owner}_CLONE"] = stranger

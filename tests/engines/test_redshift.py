@@ -326,6 +326,24 @@ class TestTwin:
         assert failed.failed_step == "createSecret"
         redshift.log_in({"username": f"{application.username}_clone", "password": stranger.password})
 
+    def test_a_strangers_user_of_another_database_is_refused_too(
+        self, redshift: RedshiftTarget, rotation_service: RotationService
+    ) -> None:
+        application = redshift.make_application()
+        clone = sql.Identifier(f"{application.username}_clone")
+        redshift.as_superuser(sql.SQL("CREATE ROLE {} LOGIN").format(clone))
+        redshift.as_superuser(f'CREATE DATABASE "{OTHER}"')
+        try:
+            with contextlib.closing(redshift.server.superuser(OTHER)) as connection:
+                shim.install(connection)
+            redshift.as_superuser(sql.SQL("CREATE SCHEMA s; GRANT USAGE ON SCHEMA s TO {}").format(clone), OTHER)
+            subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
+            failed = rotation_service.rotate(subject.arn)
+            assert isinstance(failed.error, PairRefused)
+            assert failed.failed_step == "createSecret"
+        finally:
+            redshift.as_superuser(f'DROP DATABASE "{OTHER}"')
+
     @pytest.mark.parametrize("username", ['quo"te', "per%s{}cent", "semi;colon--", "Mixed Case", "ünï漢"])
     def test_names_of_any_kind(
         self, redshift: RedshiftTarget, rotation_service: RotationService, username: str

@@ -443,7 +443,7 @@ class TestTwin:
         assert (f"{name}_clone", "SELECT", 1, "dbo", "gone since", None) not in database.permissions
         assert database.users[f"{name}_clone"].schema == sqlserver.schema(name)
 
-    @pytest.mark.parametrize("how", ["role", "nothing in common"])
+    @pytest.mark.parametrize("how", ["role", "nothing in common", "nothing at all", "another database"])
     def test_a_strangers_login_is_refused_and_left_alone(
         self, sqlserver: SqlserverDouble, rotation_service: RotationService, how: str
     ) -> None:
@@ -456,14 +456,30 @@ class TestTwin:
         database.users[name] = User(login.sid)
         if how == "role":
             database.members.setdefault("db_owner", set()).add(name)
-        else:
+        elif how == "nothing in common":
             database.permissions[name, "SELECT", 1, "dbo", "salaries", None] = "G"
+        elif how == "another database":
+            granted = ("SELECT", 1, f"{sqlserver.schema(application.username)}_of_others", "granted", None)
+            database.permissions[(name, *granted)] = "G"
+            sqlserver.catalogue.databases["other"].users[name] = User(login.sid)
         subject = rotated(sqlserver, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
         assert isinstance(failed.error, PairRefused)
         assert failed.failed_step == "createSecret"
         assert login.password == stranger
         database.members["db_owner"].discard(name)
+
+    def test_a_login_that_an_attempt_of_ours_left_behind_is_known_by_its_sid(
+        self, sqlserver: SqlserverDouble, rotation_service: RotationService
+    ) -> None:
+        application = sqlserver.make_application()
+        name = f"{application.username}_clone"
+        left = Login(sid_of(sqlserver.catalogue.logins[application.username].sid, name), sqlserver._password())
+        sqlserver.catalogue.logins[name] = left
+        sqlserver.catalogue.permissions[name, "CONNECT SQL", 100, None, None, None] = "G"
+        subject = rotated(sqlserver, rotation_service, ALTERNATING, application=application)
+        assert rotation_service.rotate(subject.arn).error is None
+        sqlserver.work(subject.value)
 
     def test_a_user_that_was_restored_without_its_login_is_mapped_again(
         self, sqlserver: SqlserverDouble, rotation_service: RotationService

@@ -41,6 +41,9 @@ class Target(Protocol):
     def make_application(self) -> Application:
         """A new user made by the admin, with a table of its own and one that it may read."""
 
+    def make_bare(self, username: str) -> Application:
+        """A new user who may log in, and nothing more."""
+
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
         """The JSON of its secret."""
 

@@ -64,6 +64,12 @@ class Db2Target:
             }
         return Application(name, password)
 
+    def make_bare(self, username: str) -> Application:
+        password = self._password()
+        self.catalogue.users[username.lower()] = User(password)
+        self.catalogue.databases["APP"].rights[username.upper()] = {("CONNECT", "DATABASE"): ("Y", "ADMIN")}
+        return Application(username, password)
+
     @staticmethod
     def schema(username: str) -> str:
         return f"OF_{username.upper().removesuffix('_CLONE')}"

@@ -121,6 +121,12 @@ class MongoTarget:
             root[self.database(name, "granted")].answers.insert_one({"answer": 42})
         return Application(name, password)
 
+    def make_bare(self, username: str) -> Application:
+        password = secrets.token_urlsafe(18)
+        self.passwords.add(password)
+        self.as_admin({"createUser": username, "pwd": password, "roles": []})
+        return Application(username, password)
+
     @staticmethod
     def database(username: str, what: str) -> str:
         # A database's name may hold far less than a user's.

@@ -50,6 +50,12 @@ class MysqlTarget:
             self.as_admin(statement)
         return Application(name, password)
 
+    def make_bare(self, username: str) -> Application:
+        password = secrets.token_urlsafe(18)
+        self.passwords.add(password)
+        self.as_admin(f"CREATE USER {self.text(username)}@'%' {self._identified(password)}")
+        return Application(username, password)
+
     def _identified(self, password: str) -> str:
         if self.kind == "mariadb":
             # As a hash: MariaDB would log the password, and the log is scanned.

@@ -86,6 +86,12 @@ class OracleTarget:
             self.as_root(statement)
         return Application(name, password)
 
+    def make_bare(self, username: str) -> Application:
+        password, user = self._password(), f'"{username.upper()}"'
+        self.as_root(f'CREATE USER {user} IDENTIFIED BY "{password}"')
+        self.as_root(f"GRANT CREATE SESSION TO {user}")
+        return Application(username, password)
+
     @staticmethod
     def folded(username: str) -> str:
         """The original's name in the catalogue, of either of the pair."""

@@ -45,6 +45,11 @@ class PostgresTarget:
             self.as_superuser(sql.SQL(statement).format(**names))
         return Application(name, login.password)
 
+    def make_bare(self, username: str) -> Application:
+        login = self.server.create_app_user(username)
+        self.passwords.add(login.password)
+        return Application(username, login.password)
+
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
         return self.server.secret(application.username, application.password, **extra)
 

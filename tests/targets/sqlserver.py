@@ -95,6 +95,12 @@ class SqlserverTarget:
         )
         return Application(name, password)
 
+    def make_bare(self, username: str) -> Application:
+        password, user = self._password(), quoted(username)
+        self._create_login(username, password)
+        self.as_root(self.address.database, f"CREATE USER {user} FOR LOGIN {user}")
+        return Application(username, password)
+
     @staticmethod
     def schema(username: str) -> str:
         return f"of_{username.removesuffix('_clone')}"

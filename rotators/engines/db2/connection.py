@@ -75,7 +75,7 @@ class Connection:
         """
         options = {self._driver.SQL_ATTR_QUERY_TIMEOUT: timeout}
         prepared = self._driver.prepare(self._handle, statement, options)
-        self._driver.execute(prepared, values)
+        self._driver.execute(prepared, *([values] if values else []))
         rows: list[tuple[Any, ...]] = []
         if self._driver.num_fields(prepared):
             while row := self._driver.fetch_tuple(prepared):

@@ -46,16 +46,12 @@ def check(session: Db2Session, user: str, twin: str, acquainted: Callable[[], bo
             f"'{user}' at {session.host} is an administrator ({', '.join(sorted(powers))})",
             "alternating users are for applications: rotate this one as a single user",
         )
-    original, derived = _pair(session, user, twin)
-    mine, theirs = catalog.grants(session, original), catalog.grants(session, derived)
+    mine, theirs = catalog.grants(session, user), catalog.grants(session, twin)
     powers = catalog.authorities(session, twin) & catalog.ADMINISTRATIVE
-    surplus = catalog.groups(session, derived) - catalog.groups(session, original)
-    if twin == derived and (powers or surplus or _is_strange(mine.all, set(theirs.explicit))) and not acquainted():
-        raise PairRefused(
-            f"the user '{twin}' at {session.host} may do what '{user}' may not, and this secret did not hold it "
-            "before: it is somebody else's user",
-            "rename it, or, if the two are kept by hand, set ROTATION_TWIN=adopt",
-        )
+    has, may_have = catalog.groups(session, twin), catalog.groups(session, user)
+    strange = bool(powers or has - may_have) or not _is_related(mine.all, theirs.all)
+    if strange and (has or catalog.is_known(session, twin)) and not acquainted():
+        raise _somebody_elses(session, twin)
 
 
 def level(session: Db2Session, user: str, twin: str) -> None:
@@ -68,13 +64,13 @@ def level(session: Db2Session, user: str, twin: str) -> None:
     original, derived = _pair(session, user, twin)
     wanted, present = catalog.groups(session, original), catalog.groups(session, derived)
     if not catalog.is_known(session, derived) and not present:
-        # Nobody knows this password: the real one comes last. One of that name may be there without a right to log in.
+        # Nobody knows this password: the real one comes last.
         password = f"Aa1-{secrets.token_urlsafe(24)}"
         try:
-            tasks.add_user(session, derived, password, _list(wanted), lambda: True)
+            tasks.add_user(session, derived, password, ",".join(_names(wanted)), lambda: True)
         except PasswordRefused:
-            tasks.change_password(session, derived, password, lambda: True)
-            tasks.set_groups(session, derived, add=_names(wanted), remove=[])
+            # There is one of that name on the host, whose rights are in another database, perhaps.
+            raise _somebody_elses(session, derived) from None
     else:
         tasks.set_groups(session, derived, add=_names(wanted - present), remove=_names(present - wanted))
     mine, theirs = catalog.grants(session, original), catalog.grants(session, derived)
@@ -124,17 +120,24 @@ def _pair(session: Db2Session, user: str, twin: str) -> tuple[str, str]:
     return (twin, user) if there and user.endswith(CLONE_SUFFIX) else (user, twin)
 
 
-def _is_strange(wanted: set[Right], present: set[Right]) -> bool:
-    """Whether a user of the twin's name looks like anybody else's: it has more, and nothing in common."""
-    shown = {right.key for right in present} - {("database", "CONNECT", "DATABASE")}
-    held = {right.key for right in wanted}
-    return bool(shown - held) and not shown & held
+def _is_related(wanted: set[Right], present: set[Right]) -> bool:
+    """Whether a user of the twin's name has something in common with the original.
+
+    What it has in other databases can't be seen from here, so that to have nothing too many is not enough.
+    """
+    connect = ("database", "CONNECT", "DATABASE")
+    return bool({right.key for right in present} & {right.key for right in wanted} - {connect})
+
+
+def _somebody_elses(session: Db2Session, twin: str) -> PairRefused:
+    return PairRefused(
+        f"the user '{twin}' at {session.host} is there, has nothing in common with its namesake, or has more than it, "
+        "and this secret did not hold it before: it is somebody else's",
+        "rename it, or, if the two are kept by hand, set ROTATION_TWIN=adopt; if it is a twin that an attempt left "
+        "behind without any right, remove it",
+    )
 
 
 def _names(groups: set[str]) -> list[str]:
     # The host's own spelling is in lower case.
     return sorted(group.lower() for group in groups)
-
-
-def _list(groups: set[str]) -> str:
-    return ",".join(_names(groups))

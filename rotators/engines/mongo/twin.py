@@ -26,7 +26,7 @@ def check(session: MongoSession, user: str, twin: str, acquainted: Callable[[], 
         UserNotRotatable: the user is not there.
     """
     mine, other = _both(session, user, twin)
-    if other is not None and other.is_stranger_to(mine) and twin.endswith(CLONE_SUFFIX) and not acquainted():
+    if other is not None and other.is_stranger_to(mine) and not acquainted():
         raise PairRefused(
             f"the user '{twin}' at {session.where} may do what '{user}' may not, and this secret did not hold it "
             "before: it is somebody else's user",

@@ -38,7 +38,9 @@ def check(session: _Session, user: str, twin: str, acquainted: Callable[[], bool
             present = _rights(session, derived, host)
         else:
             present = set()
-        if twin == derived and _is_stranger(wanted, present) and not acquainted():
+        # Whose password is to be set may have no more than the user whose secret this is, whichever is the original.
+        strange = _is_stranger(wanted, present) if twin == derived else _is_stranger(present, wanted)
+        if strange and not acquainted():
             raise PairRefused(
                 f"{session.account(twin, host)} at {session.host} may do what '{user}' may not, and this secret "
                 "did not hold it before: it is somebody else's user",

@@ -59,12 +59,16 @@ def check(session: OracleSession, user: str, twin: str, acquainted: Callable[[],
             f"'{original.name}' at {session.host} is a DBA",
             "alternating users are for applications: rotate this one as a single user",
         )
-    if twin == derived and catalog.find(session, twin) is not None:
-        theirs = catalog.rights(session, twin)
-        if _is_strange(mine | catalog.owned(session, user), theirs) and not acquainted():
+    if catalog.find(session, twin) is not None:
+        has, theirs = catalog.rights(session, user), catalog.rights(session, twin)
+        # The derived one owns nothing. What the original owns, the derived one has its grants on.
+        owner = catalog.count_owned(session, twin) > 0 and (twin == derived or not _works_for(has, twin))
+        if twin == derived:
+            has |= catalog.owned(session, user)
+        if (owner or _is_strange(has, theirs)) and not acquainted():
             raise PairRefused(
-                f"the user '{twin}' at {session.host} may do what '{user}' may not, and this secret did not hold it "
-                "before: it is somebody else's",
+                f"the user '{twin}' at {session.host} may do what '{user}' may not, or owns something, and this secret "
+                "did not hold it before: it is somebody else's",
                 "rename it, or, if the two are kept by hand, set ROTATION_TWIN=adopt",
             )
 
@@ -193,6 +197,11 @@ def _is_strange(wanted: set[Right], present: set[Right]) -> bool:
     surplus = plain(present) - plain(wanted)
     powerful = any(what in _POWERFUL or (not on and " ANY " in what) for what, on in surplus)
     return powerful or (bool(surplus) and not plain(present) & plain(wanted))
+
+
+def _works_for(rights: set[Right], owner: str) -> bool:
+    """Whether one has rights on what another owns."""
+    return any(right.on.startswith(f"{quoted(owner)}.") or right.on == f"SCHEMA {quoted(owner)}" for right in rights)
 
 
 def statements(

@@ -55,12 +55,16 @@ def check(session: RedshiftSession, user: str, twin: str, acquainted: Callable[[
         PairRefused: it exists, may do what the user may not, and never was this secret's: somebody else's.
         UserNotRotatable: one of the two is a superuser or has no password.
     """
-    original, derived = _pair(session, user, twin)
-    if twin != derived or catalog.find(session, derived) is None or acquainted():
+    _pair(session, user, twin)
+    if catalog.find(session, twin) is None:
         return
-    wanted, present = _shared(session, original), _shared(session, derived)
+    wanted, present = _everything(session, user), _everything(session, twin)
+    for dbname in other_databases(session):
+        with session.elsewhere(dbname) as other:
+            wanted |= {(dbname, one) for one in _here(other, user)}
+            present |= {(dbname, one) for one in _here(other, twin)}
     surplus = present - wanted
-    if surplus and not present & wanted:
+    if surplus and not present & wanted and not acquainted():
         raise PairRefused(
             f"the user '{twin}' at {session.host} may do what '{user}' may not, and this secret did not hold it "
             "before: it is somebody else's user",
@@ -125,13 +129,15 @@ def _pair(session: RedshiftSession, user: str, twin: str) -> tuple[str, str]:
     return (twin, user) if there is not None and user.endswith(CLONE_SUFFIX) else (user, twin)
 
 
-def _shared(session: RedshiftSession, user: str) -> set[object]:
-    return {
-        *catalog.groups(session, user),
-        *(right.key for right in catalog.roles(session, user)),
-        *(right.key for right in catalog.rights(session, user)),
-        *(right.key for right in catalog.owned(session, user)[1]),
-    }
+def _everything(session: RedshiftSession, user: str) -> set[object]:
+    """What a user has in the whole cluster, and in the present database."""
+    roles = {right.key for right in catalog.roles(session, user)}
+    return {*catalog.groups(session, user), *roles, *_here(session, user)}
+
+
+def _here(session: RedshiftSession, user: str) -> set[object]:
+    rights = catalog.rights(session, user) | catalog.owned(session, user)[1]
+    return {right.key for right in rights}
 
 
 def _attributes(mine: User, theirs: User) -> Iterator[sql.Composable]:

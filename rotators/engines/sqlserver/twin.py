@@ -23,6 +23,9 @@ from rotators.logs import logger
 if TYPE_CHECKING:
     from rotators.engines.sqlserver.session import SqlserverSession
 
+# Roles, and rights.
+_Has = tuple[set[str], set[Right]]
+
 _DBO = "dbo"
 # Where RDS's admin is no owner: there roles are all that it can give.
 _SYSTEM = {"master", "msdb", "rdsadmin"}
@@ -39,11 +42,16 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
         UserNotRotatable: one of the two has no password of the server's, is disabled, or is a sysadmin.
     """
     original, derived = _pair(session, user, twin)
-    strange = False
+    found = catalog.find(session, derived)
+    strange = related = False
+
+    def too_much(originals: _Has, deriveds: _Has) -> bool:
+        return _is_strange(originals, deriveds) if twin == derived else _is_strange(deriveds, originals)
+
     require_admin(session, contained=original.contained)
     if not original.contained:
         wanted, present = _of_server(session, original.name), _of_server(session, derived)
-        if catalog.find(session, derived) is None:
+        if found is None:
             # CREATE LOGIN gives it.
             present = set(), _CONNECT
         if "sysadmin" in wanted[0] or any(right.permission == "CONTROL SERVER" for right in wanted[1]):
@@ -51,12 +59,14 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
                 f"'{original.name}' at {session.host} is a sysadmin",
                 "alternating users are for applications: rotate this one as a single user",
             )
-        strange = _is_strange(wanted, present)
+        strange, related = too_much(wanted, present), _is_related(wanted, present)
         _require_server_rights(session, wanted[0] - present[0], wanted[1] - present[1])
     for database in _databases(session, original):
         with session.use(database):
             mine, theirs, orphan = _users(session, original, derived)
             if mine is None:
+                # What the user has no part in is not its twin's either.
+                strange |= theirs is not None and twin == derived
                 continue
             _require_owner(session, database)
             if orphan is not None:
@@ -64,12 +74,17 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
                 strange |= owner is not None
             # Read in any case: what can't be passed on is found here.
             wanted = _wanted(session, mine, set() if theirs is None else catalog.owned(session, theirs.name))
-            if theirs is not None and theirs.name != _DBO:
-                strange |= _is_strange(wanted, _present(session, theirs))
-    if strange and twin == derived and not acquainted():
+            if theirs is None or theirs.name != _DBO:
+                present = (set(), set()) if theirs is None else _present(session, theirs)
+                strange |= (theirs is not None or twin != derived) and too_much(wanted, present)
+                related |= _is_related(wanted, present)
+    # A login of that SID was made by us. Of another, some databases can't be looked into: one that shares nothing with
+    # the user may have its rights there.
+    ours = found is None or found.sid == sid_of(original.sid, derived)
+    if not ours and (strange or not related) and not acquainted():
         raise PairRefused(
-            f"the login '{twin}' at {session.host} may do what '{user}' may not, and this secret did not hold it "
-            "before: it is somebody else's",
+            f"the login '{twin}' at {session.host} may do what '{user}' may not, or shares nothing with it, and this "
+            "secret did not hold it before: it is somebody else's",
             "rename it, or, if the two are kept by hand, set ROTATION_TWIN=adopt",
         )
 
@@ -125,19 +140,26 @@ def _pair(session: SqlserverSession, user: str, twin: str) -> tuple[Login, str]:
     return mine, twin
 
 
-def _of_server(session: SqlserverSession, login: str) -> tuple[set[str], set[Right]]:
+def _of_server(session: SqlserverSession, login: str) -> _Has:
     return catalog.server_roles(session, login), catalog.server_rights(session, login)
 
 
-def _is_strange(wanted: tuple[set[str], set[Right]], present: tuple[set[str], set[Right]]) -> bool:
+def _is_strange(wanted: _Has, present: _Has) -> bool:
     """Whether a login of the twin's name looks like anybody else's.
 
     A twin has rights too many where they were revoked from its original since. But then it shares the others with
     it, and none of the surplus is power over everything.
+
+    Args:
+        wanted: what the user has whose secret is current.
+        present: what the one has whose password would be set.
     """
     roles, rights = present[0] - wanted[0], present[1] - wanted[1] - _CONNECT
-    shared = (present[0] & wanted[0]) or (present[1] & wanted[1]) - _CONNECT
-    return bool(roles & _POWERFUL) or (bool(roles or rights) and not shared)
+    return bool(roles & _POWERFUL) or (bool(roles or rights) and not _is_related(wanted, present))
+
+
+def _is_related(wanted: _Has, present: _Has) -> bool:
+    return bool(present[0] & wanted[0]) or bool((present[1] & wanted[1]) - _CONNECT)
 
 
 def _require_server_rights(session: SqlserverSession, roles: set[str], rights: set[Right]) -> None:
@@ -276,7 +298,7 @@ def _create_user(session: SqlserverSession, original: Login, user: User) -> None
     )
 
 
-def _wanted(session: SqlserverSession, mine: User, its: set[str]) -> tuple[set[str], set[Right]]:
+def _wanted(session: SqlserverSession, mine: User, its: set[str]) -> _Has:
     if mine.name == _DBO:
         # There is one owner of a database. Its equal is a member of this role.
         return {"db_owner"}, {Right("CONNECT", "")}
@@ -287,7 +309,7 @@ def _wanted(session: SqlserverSession, mine: User, its: set[str]) -> tuple[set[s
     return catalog.roles(session, mine.name), {right for right in rights if right.on not in its}
 
 
-def _present(session: SqlserverSession, theirs: User) -> tuple[set[str], set[Right]]:
+def _present(session: SqlserverSession, theirs: User) -> _Has:
     return catalog.roles(session, theirs.name), catalog.rights(session, theirs.name)
 
 
