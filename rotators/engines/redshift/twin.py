@@ -59,6 +59,8 @@ def check(session: RedshiftSession, user: str, twin: str, acquainted: Callable[[
     if catalog.find(session, twin) is None:
         return
     wanted, present = _everything(session, user), _everything(session, twin)
+    if present & wanted:
+        return
     for dbname in other_databases(session):
         with session.elsewhere(dbname) as other:
             wanted |= {(dbname, one) for one in _here(other, user)}
