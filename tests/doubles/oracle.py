@@ -249,7 +249,7 @@ class Session(Statements):
     def _own_status(self) -> Any:
         return [(self.me.shown_status,)]
 
-    @statement(r"SELECT LIMIT FROM USER_PASSWORD_LIMITS WHERE RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'")
+    @statement(r"SELECT l\.LIMIT FROM USER_PASSWORD_LIMITS l WHERE l\.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'")
     def _own_limit(self) -> Any:
         limit = self.database.profiles[self.me.profile].rollover
         return [(self.database.profiles["DEFAULT"].rollover if limit == "DEFAULT" else limit,)]

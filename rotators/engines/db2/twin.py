@@ -48,9 +48,8 @@ def check(session: Db2Session, user: str, twin: str, acquainted: Callable[[], bo
         )
     mine, theirs = catalog.grants(session, user), catalog.grants(session, twin)
     powers = catalog.authorities(session, twin) & catalog.ADMINISTRATIVE
-    has, may_have = catalog.groups(session, twin), catalog.groups(session, user)
-    strange = bool(powers or has - may_have) or not _is_related(mine.all, theirs.all)
-    if strange and (has or catalog.is_known(session, twin)) and not acquainted():
+    there = catalog.is_known(session, twin) or catalog.groups(session, twin)
+    if there and (powers or not _is_related(mine.all, theirs.all)) and not acquainted():
         raise _somebody_elses(session, twin)
 
 
