@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -75,6 +76,8 @@ def test_the_engine_of_the_how_to_passes_the_conformance_suite(tmp_path: Path) -
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        # The outer run writes the table.
+        env={key: value for key, value in os.environ.items() if key != "CONFORMANCE_TABLE"},
     )
     assert ran.returncode == 0, ran.stdout[-3000:]
     passed = re.search(r"(\d+) passed", ran.stdout)
