@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
+from rotators.errors import PairRefused
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -212,6 +214,27 @@ class Engine(Protocol):
 
 
 CLONE_SUFFIX = "_clone"
+
+
+def require_length(username: str, twin: str, length: int, longest: int, takes: str) -> None:
+    """Make sure that the twin's name is one that the server keeps whole.
+
+    Args:
+        username: the user whose twin it is.
+        twin: its name.
+        length: of it, as the server counts.
+        longest: the most that the server takes.
+        takes: what it takes, for the message: ``PostgreSQL keeps names of 1 to 63 bytes``.
+
+    Raises:
+        PairRefused: it is empty, or too long.
+    """
+    if not 1 <= length <= longest:
+        unit = "bytes" if takes.endswith("bytes") else "characters"
+        raise PairRefused(
+            f"the other user of '{username}' would be '{twin}', a name of {length} {unit}",
+            f"{takes}: give the secret's user a shorter name",
+        )
 
 
 def alternate(username: str) -> str:

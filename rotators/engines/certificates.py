@@ -5,26 +5,29 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rotators.engines.base import ConnectOptions
 
 
 def names_offered(
-    address: tuple[str, int], ca_file: str, timeout: float, start_tls: Callable[[socket.socket], None]
+    address: tuple[str, int], options: ConnectOptions, start_tls: Callable[[socket.socket], None]
 ) -> list[str]:
     """Ask a server for its certificate and read the names it is made for.
 
     Args:
         address: host and port.
-        ca_file: the CA certificates to trust; the certificate itself must be valid, only its name may differ.
-        timeout: seconds for each read.
+        options: how it is connected to; the certificate itself must be valid, only its name may differ.
         start_tls: brings the connection to the point where the TLS handshake begins.
 
     Returns:
         DNS names and addresses as the certificate spells them; empty where it could not be read.
     """
-    context = ssl.create_default_context(cafile=ca_file)
+    context = ssl.create_default_context(cafile=options.ca_file)
     context.check_hostname = False
     try:
-        with socket.create_connection(address, timeout) as plain:
+        with socket.create_connection(address, options.timeout) as plain:
             start_tls(plain)
             with context.wrap_socket(plain) as secure:
                 certificate = secure.getpeercert() or {}

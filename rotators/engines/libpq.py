@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import psycopg2
 from psycopg2 import sql
 
+from rotators.engines.sessions import Closing, test_query_of
 from rotators.errors import (
     ConnectionLost,
     PasswordRefused,
@@ -20,8 +21,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from psycopg2.extensions import connection as Connection  # noqa: N812
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -34,7 +33,7 @@ _LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
 _POLICY = {"22023", "28000", "28P01"}
 
 
-class LibpqSession:
+class LibpqSession(Closing):
     """One login; satisfies ``Staged``.
 
     Args:
@@ -72,10 +71,9 @@ class LibpqSession:
         # The application's own search_path, so that the query finds what the application finds.
         self.execute(sql.SQL("BEGIN"))
         try:
-            self.execute(sql.SQL("RESET search_path"))
-            self.execute(sql.SQL(test_query))  # the operator's own text
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
+            with test_query_of(self.user):
+                self.execute(sql.SQL("RESET search_path"))
+                self.execute(sql.SQL(test_query))  # the operator's own text
         finally:
             self._roll_back()
 
@@ -88,14 +86,6 @@ class LibpqSession:
     def close(self) -> None:
         """End the session."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

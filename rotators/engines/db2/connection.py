@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 import re
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.errors import (
     ConfigurationError,
@@ -151,20 +151,12 @@ def _string(credentials: Credentials, host: str, port: int, options: ConnectOpti
 
 
 def _ca_file(host: str, port: int, options: ConnectOptions) -> str:
-    if options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify Db2 at {host}:{port} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
-    if options.server_name not in {None, host}:
-        raise ConfigurationError(
-            f"the certificate of {host}:{port} is to be verified for '{options.server_name}', and Db2's driver "
-            "verifies the host's own name only",
-            "put a name that the certificate has as 'host' into the secret, and take tlsServerName away",
-        )
-    if ";" in options.ca_file:
-        raise ConfigurationError(f"ROTATION_CA_BUNDLE is {options.ca_file}", "name a file without a semicolon")
-    return options.ca_file
+    network.require_ca(options, f"Db2 at {host}:{port}")
+    network.require_own_name(options, host, port, "Db2's")
+    ca_file = options.ca_file or ""
+    if ";" in ca_file:
+        raise ConfigurationError(f"ROTATION_CA_BUNDLE is {ca_file}", "name a file without a semicolon")
+    return ca_file
 
 
 def _explain(error: Exception, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
@@ -174,11 +166,9 @@ def _explain(error: Exception, target: str, address: tuple[str, int], options: C
         number = reason[1] if reason else ""
         kind, advice = _LOGIN_REASONS.get(number, (LoginRefused, "check the password"))
         return kind(f"{target}: {words}", advice)
-    if code == _TLS and options.ca_file is not None:
-        names = names_offered(address, options.ca_file, options.timeout, lambda _: None)
-        return TlsFailed(
-            f"{target}: the certificate is not for '{address[0]}', but for {', '.join(names) or 'other names'}",
-            "put one of these names as 'host' into the secret",
+    if code == _TLS:
+        return network.another_name(
+            target, address[0], names_offered(address, options, lambda _: None), network.OWN_NAME
         )
     if code == _COMMUNICATION:
         return _of_communication(str(error), target, address, options)
@@ -186,32 +176,18 @@ def _explain(error: Exception, target: str, address: tuple[str, int], options: C
     return kind(f"{target}: {words}", advice)
 
 
-def _of_communication(text: str, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:  # noqa: PLR0911  # as above
+def _of_communication(text: str, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
     """The driver gives one message for all: the way is gone again, as far as it goes."""
     found = _OF_TLS.search(text)
-    try:
-        with socket.create_connection(address, options.timeout) as plain:
-            if not options.plaintext:
-                context = ssl.create_default_context(cafile=options.ca_file)
-                context.wrap_socket(plain, server_hostname=address[0]).close()
-    except ssl.SSLCertVerificationError as error:
-        return TlsFailed(
-            f"{target}: certificate verify failed: {error.verify_message}",
-            "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for RDS: AWS's global bundle)",
+    cause = network.go(address, options)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return network.certificate_refused(
+            cause, target, address[0], lambda: names_offered(address, options, lambda _: None), advice=network.OWN_NAME
         )
-    except ssl.SSLError:
+    if isinstance(cause, ssl.SSLError):
         return TlsFailed(f"{target}: TLS failed", "name the port of TLS (for RDS: ssl_svcename), and switch it on")
-    except socket.gaierror:
-        return Unreachable(
-            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
-        )
-    except ConnectionRefusedError:
-        return Unreachable(f"{target}: Connection refused", "check host and port in the secret, and that it runs")
-    except OSError:
-        return Unreachable(
-            f"{target}: no answer in time",
-            "let the function's security group into the database's, and attach the function to subnets that reach it",
-        )
+    if cause is not None:
+        return network.unreachable(cause, target) or network.no_answer(target)
     if "Timeout" in text:
         return Unreachable(f"{target}: no answer in time", "see what keeps the server busy")
     detail = f" (TLS, {found[1]})" if found else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rotators.engines.db2 import catalog, tasks
 from rotators.engines.db2 import twin as twins
 from rotators.engines.db2.connection import code_of, said
+from rotators.engines.sessions import Closing, test_query_of
 from rotators.errors import (
     ConnectionLost,
     PermissionRefused,
@@ -19,8 +20,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
     from rotators.engines.db2.connection import Connection
@@ -31,7 +30,7 @@ _LOST = {"SQL30081N", "SQL1224N", "SQL0900N", "SQL1013N", "SQL30108N"}
 _LOCKED = {"SQL0911N", "SQL0913N", "SQL0952N"}
 
 
-class Db2Session:
+class Db2Session(Closing):
     """A login; satisfies ``OtherPassword`` and ``TwinMaker``. No user of Db2 changes its own password.
 
     Args:
@@ -66,9 +65,8 @@ class Db2Session:
             return
         self._connection.in_transaction(begin=True)
         try:
-            self.execute(test_query)
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
+            with test_query_of(self.user):
+                self.execute(test_query)
         finally:
             with contextlib.suppress(Exception):
                 self._connection.in_transaction(begin=False)
@@ -102,14 +100,6 @@ class Db2Session:
         """End the session."""
         with contextlib.suppress(Exception):
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def execute(self, statement: str, values: tuple[Any, ...] = (), advice: str = "") -> list[tuple[Any, ...]]:
         """Run one statement, whose names are quoted already.

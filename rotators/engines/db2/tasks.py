@@ -38,19 +38,19 @@ def change_password(session: Db2Session, user: str, password: str, logs_in: Call
     _run(session, "CHANGE_PASSWORD", (user, password), logs_in)
 
 
-def add_user(session: Db2Session, user: str, password: str, groups: str, logs_in: Callable[[], bool]) -> None:
-    """Make a user with a password and groups, parted by commas; see :func:`change_password`."""
-    _run(session, "ADD_USER", (user, password, groups), logs_in)
+def add_user(session: Db2Session, user: str, password: str, groups: list[str]) -> None:
+    """Make a user with a password, in these groups; see :func:`change_password`."""
+    _run(session, "ADD_USER", (user, password, ",".join(groups)))
 
 
 def set_groups(session: Db2Session, user: str, *, add: list[str], remove: list[str]) -> None:
     """Add a user to groups and take it out of others; see :func:`change_password`."""
     for task, groups in (("ADD_GROUPS", add), ("REMOVE_GROUPS", remove)):
         if groups:
-            _run(session, task, (user, ",".join(groups)), lambda: True)
+            _run(session, task, (user, ",".join(groups)))
 
 
-def _run(session: Db2Session, task: str, values: tuple[str, ...], is_done: Callable[[], bool]) -> None:
+def _run(session: Db2Session, task: str, values: tuple[str, ...], is_done: Callable[[], bool] = lambda: True) -> None:
     deadline = time.monotonic() + max(_RESERVE, session.time_left - _RESERVE)
     with session.elsewhere(DATABASE) as rds:
         [(last,)] = rds.execute(_LAST)

@@ -66,7 +66,7 @@ def level(session: Db2Session, user: str, twin: str) -> None:
         # Nobody knows this password: the real one comes last.
         password = f"Aa1-{secrets.token_urlsafe(24)}"
         try:
-            tasks.add_user(session, derived, password, ",".join(_names(wanted)), lambda: True)
+            tasks.add_user(session, derived, password, _names(wanted))
         except PasswordRefused:
             # There is one of that name on the host, whose rights are in another database, perhaps.
             raise _somebody_elses(session, derived) from None

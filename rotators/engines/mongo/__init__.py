@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate
+from rotators.engines.base import alternate, require_length
 from rotators.engines.mongo.connection import connect
 from rotators.engines.mongo.session import MongoSession
-from rotators.errors import PairRefused
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -36,11 +35,9 @@ class MongoEngine:
             PairRefused: its name would be empty, or longer than DocumentDB takes.
         """
         twin = alternate(username)
-        if not 1 <= len(twin) <= self.longest_name:
-            raise PairRefused(
-                f"the other user of '{username}' would be '{twin}', a name of {len(twin)} characters",
-                f"the server takes names of 1 to {self.longest_name}: give the secret's user a shorter name",
-            )
+        require_length(
+            username, twin, len(twin), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
+        )
         return twin
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MongoSession:

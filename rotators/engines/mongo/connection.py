@@ -6,8 +6,6 @@ https://docs.aws.amazon.com/documentdb/latest/developerguide/connect_programmati
 
 from __future__ import annotations
 
-import errno
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,15 @@ from pymongo.errors import (
 )
 from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
+from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.errors import (
-    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
     ServiceError,
     ServiceFailed,
     TlsFailed,
-    Unreachable,
     UserNotRotatable,
 )
 
@@ -35,18 +32,12 @@ if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
 
 _EXTERNAL = "$external"
-_NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 # https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 UNAUTHORIZED, AUTHENTICATION_FAILED, AUTHENTICATION_UNSUPPORTED = 13, 18, 334
 _MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
     AUTHENTICATION_FAILED: (LoginRefused, "check the password, and 'authenticationDatabase'"),
     AUTHENTICATION_UNSUPPORTED: (LoginRefused, "check the password, and how the user logs in"),
     UNAUTHORIZED: (PermissionRefused, "grant the user a role"),
-}
-_BY_ERRNO = {
-    errno.ECONNREFUSED: "check host and port in the secret, and that the server runs",
-    errno.ENETUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-    errno.EHOSTUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
 }
 
 
@@ -61,7 +52,8 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     target = f"the server at {host}:{port}, user '{credentials.username}'"
     if credentials.text("authenticationDatabase") == _EXTERNAL:
         raise UserNotRotatable(f"{target} logs in by a certificate or by IAM", "it has no password to rotate")
-    _require(options, host, port)
+    network.require_ca(options, f"the server at {host}:{port}")
+    network.require_own_name(options, host, port, "MongoDB's")
     milliseconds = max(1000, round(options.timeout * 1000))
     tls: dict[str, Any] = {"tls": False} if options.plaintext else {"tls": True, "tlsCAFile": options.ca_file}
     try:
@@ -91,37 +83,9 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         cause: Exception = error
         if isinstance(error, ServerSelectionTimeoutError):
             # The driver tells what it met as a text only: meet it again.
-            cause = _meet((host, port), options) or error
+            cause = network.go((host, port), options) or error
         raise _explain(cause, target, (host, port), options) from None
     return client
-
-
-def _require(options: ConnectOptions, host: str, port: int) -> None:
-    if options.plaintext:
-        return
-    if options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify the server at {host}:{port} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
-    if options.server_name not in {None, host}:
-        raise ConfigurationError(
-            f"the certificate of {host}:{port} is to be verified for '{options.server_name}', and MongoDB's driver "
-            "verifies the host's own name only",
-            "put a name that the certificate has as 'host' into the secret, and take tlsServerName away",
-        )
-
-
-def _meet(address: tuple[str, int], options: ConnectOptions) -> Exception | None:
-    """Connect without the driver, as far as TLS; what stands against it, if anything does."""
-    try:
-        with socket.create_connection(address, options.timeout) as plain:
-            if not options.plaintext:
-                context = ssl.create_default_context(cafile=options.ca_file)
-                context.wrap_socket(plain, server_hostname=address[0]).close()
-    except (OSError, UnicodeError) as error:
-        return error
-    return None
 
 
 def _explain(error: Exception, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
@@ -131,17 +95,10 @@ def _explain(error: Exception, target: str, address: tuple[str, int], options: C
     if isinstance(cause, OperationFailure):
         kind, advice = _MEANINGS.get(cause.code or 0, (ServiceFailed, "the server's log tells more"))
         return kind(f"{target}: {said_by(cause)} [{cause.code}]", advice)
-    if isinstance(cause, socket.gaierror | UnicodeError):
-        return Unreachable(
-            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
-        )
-    if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
-        return Unreachable(f"{target}: {cause.strerror}", _BY_ERRNO[cause.errno])
-    if isinstance(cause, TimeoutError | NetworkTimeout) or isinstance(error, ServerSelectionTimeoutError):
-        return Unreachable(
-            f"{target}: no answer in time",
-            "let the function's security group into the database's, and attach the function to subnets that reach it",
-        )
+    if (on_the_way := network.unreachable(cause, target)) is not None:
+        return on_the_way
+    if isinstance(cause, NetworkTimeout) or isinstance(error, ServerSelectionTimeoutError):
+        return network.no_answer(target)
     return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
 
 
@@ -150,15 +107,13 @@ def _of_tls(error: ssl.SSLError, target: str, address: tuple[str, int], options:
         return TlsFailed(
             f"{target}: TLS failed: {error.reason or 'the server speaks none'}", "switch TLS on in the server"
         )
-    if error.verify_code in _NAME_MISMATCH and options.ca_file is not None:
-        names = names_offered(address, options.ca_file, options.timeout, lambda _: None)
-        return TlsFailed(
-            f"{target}: the certificate is not for '{address[0]}', but for {', '.join(names) or 'other names'}",
-            "put one of these names as 'host' into the secret",
-        )
-    return TlsFailed(
-        f"{target}: certificate verify failed: {error.verify_message}",
-        "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for DocumentDB: AWS's global bundle)",
+    return network.certificate_refused(
+        error,
+        target,
+        address[0],
+        lambda: names_offered(address, options, lambda _: None),
+        advice=network.OWN_NAME,
+        bundle="for DocumentDB: AWS's global bundle",
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Set
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from rotators.engines.mongo import twin as twins
 from rotators.engines.mongo.connection import UNAUTHORIZED, said_by
 from rotators.engines.mongo.users import User
+from rotators.engines.sessions import Closing
 from rotators.errors import (
     ConnectionLost,
     PasswordRefused,
@@ -27,8 +28,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from pymongo import MongoClient
 
     from rotators.credentials import Credentials
@@ -48,7 +47,7 @@ _OWN_ADVICE = (
 )
 
 
-class MongoSession:
+class MongoSession(Closing):
     """A login.
 
     Args:
@@ -174,14 +173,6 @@ class MongoSession:
         """End the session."""
         with contextlib.suppress(Exception):
             self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _require(self, user: str) -> User:
         found = self.find(user)

@@ -5,7 +5,6 @@ https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html, https
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 import struct
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pymysql
 from pymysql.constants import CLIENT, CR, ER
 
+from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.errors import (
-    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
     ServiceError,
     ServiceFailed,
     TlsFailed,
-    Unreachable,
     UserNotRotatable,
 )
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-_NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 # Never answered: the first two send the password as it is, the third needs a package that PyMySQL does not bring.
 _NOT_SPOKEN = (b"mysql_clear_password", b"dialog", b"client_ed25519")
 _UTF8MB4 = 45
@@ -55,11 +52,6 @@ _MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
     CR.CR_AUTH_PLUGIN_CANNOT_LOAD: (UserNotRotatable, "the user logs in by a plugin that has no password we can set"),
     CR.CR_SERVER_GONE_ERROR: (ConnectionLost, "the rotation will be repeated"),
     CR.CR_SERVER_LOST: (ConnectionLost, "the rotation will be repeated"),
-}
-_BY_ERRNO = {
-    errno.ECONNREFUSED: "check host and port in the secret, and that the server runs",
-    errno.ENETUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-    errno.EHOSTUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
 }
 
 
@@ -98,11 +90,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     """
     host, port = credentials.host, credentials.port(default_port)
     name = options.server_name or host
-    if not options.plaintext and options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify the server at {host}:{port} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
+    network.require_ca(options, f"the server at {host}:{port}")
     try:
         connection: Connection[Any] = pymysql.connect(
             host=host.strip("[]"),
@@ -135,35 +123,17 @@ def _context(ca_file: str | None, name: str) -> _NamedContext:
     return context
 
 
-def _explain(  # noqa: PLR0911  # one way out for each way in which it fails
+def _explain(  # one way out for each way in which it fails
     error: Exception, credentials: Credentials, address: tuple[str, int], name: str, options: ConnectOptions
 ) -> ServiceError:
     target = f"the server at {address[0]}:{address[1]}, user '{credentials.username}'"
     cause = getattr(error, "original_exception", error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        if cause.verify_code in _NAME_MISMATCH and options.ca_file is not None:
-            names = names_offered(address, options.ca_file, options.timeout, _start_tls)
-            return TlsFailed(
-                f"{target}: the certificate is not for '{name}', but for {', '.join(names) or 'other names'}",
-                "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME",
-            )
-        return TlsFailed(
-            f"{target}: certificate verify failed: {cause.verify_message}",
-            "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for RDS: AWS's global bundle)",
-        )
+        return network.certificate_refused(cause, target, name, lambda: names_offered(address, options, _start_tls))
     if isinstance(cause, ssl.SSLError):
         return TlsFailed(f"{target}: TLS failed: {cause.reason}", "see which TLS versions the server offers")
-    if isinstance(cause, socket.gaierror | UnicodeError):
-        return Unreachable(
-            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
-        )
-    if isinstance(cause, TimeoutError):
-        return Unreachable(
-            f"{target}: no answer in time",
-            "let the function's security group into the database's, and attach the function to subnets that reach it",
-        )
-    if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
-        return Unreachable(f"{target}: {cause.strerror}", _BY_ERRNO[cause.errno])
+    if (on_the_way := network.unreachable(cause, target)) is not None:
+        return on_the_way
     code, said = (*error.args, "", "")[:2] if error.args and isinstance(error.args[0], int) else (0, "")
     if code in _MEANINGS:
         kind, advice = _MEANINGS[code]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pymysql
 from pymysql.constants import CR, ER
@@ -13,6 +13,7 @@ from pymysql.constants import CR, ER
 from rotators.engines.mysql import twin as twins
 from rotators.engines.mysql.accounts import Account, account, native_hash
 from rotators.engines.mysql.grants import rights
+from rotators.engines.sessions import Closing, test_query_of
 from rotators.errors import (
     ConnectionLost,
     PasswordRefused,
@@ -24,8 +25,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from pymysql.connections import Connection
 
 _LOST = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927, 4031}
@@ -49,7 +48,7 @@ _ALL_ON_DATABASE = frozenset(
 )  # fmt: skip
 
 
-class _Session:
+class _Session(Closing):
     """What MySQL and MariaDB have in common.
 
     Args:
@@ -82,11 +81,9 @@ class _Session:
         if test_query is None:
             return
         self.execute("START TRANSACTION READ ONLY")
-        try:
+        with test_query_of(self.user):
             self.execute(test_query)
             self.execute("ROLLBACK")
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
 
     def check_rotatable(self) -> None:
         """Refuse replicas, and users who log in without a password of the server's."""
@@ -119,14 +116,6 @@ class _Session:
             except pymysql.Error:
                 # The server was gone already.
                 return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
         """Run one statement, whose texts and names are quoted already.

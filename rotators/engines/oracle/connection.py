@@ -6,7 +6,6 @@ https://docs.oracle.com/en/error-help/db/
 
 from __future__ import annotations
 
-import errno
 import re
 import socket
 import ssl
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import oracledb
 
+from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.engines.oracle import names
 from rotators.errors import (
-    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
@@ -32,11 +31,10 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-_NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 # It becomes part of a connect descriptor, which has brackets of its own.
 _SERVICE = re.compile(r"[\w.$#-]+", re.ASCII)
 _NO_SUCH_SERVICE = {"DPY-6001", "ORA-12514"}
-_LOST = {"DPY-4011", "DPY-1001", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-01012", "ORA-00028", "ORA-12537"}
+LOST = {"DPY-4011", "DPY-1001", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-01012", "ORA-00028", "ORA-12537"}
 _RESET = "have the admin set it: name an admin secret and set ALLOW_ADMIN_RESET=true"
 _MEANINGS: dict[str, tuple[type[ServiceError], str]] = {
     "ORA-01017": (LoginRefused, "check the password; a user whose name is not all in upper case is written in quotes"),
@@ -53,11 +51,7 @@ _MEANINGS: dict[str, tuple[type[ServiceError], str]] = {
     "DPY-3001": (ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS"),
     "ORA-12660": (ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS"),
 }
-_BY_ERRNO = {
-    errno.ECONNREFUSED: "check host and port in the secret (TCPS has one of its own), and that the listener runs",
-    errno.ENETUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-    errno.EHOSTUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-}
+_REFUSED = "check host and port in the secret (TCPS has one of its own), and that the listener runs"
 
 
 class _Context(ssl.SSLContext):
@@ -86,11 +80,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
     target = f"Oracle at {host}:{port}, user '{credentials.username}'"
-    if not options.plaintext and options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify {target} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
+    network.require_ca(options, target)
     service = credentials.dbname or ""
     if not _SERVICE.fullmatch(service):
         raise ServiceFailed(f"{target}: there is no service '{service}'", "put its service name or SID as 'dbname'")
@@ -131,38 +121,22 @@ def _context(options: ConnectOptions, name: str) -> _Context:
     return context
 
 
-def _explain(  # noqa: PLR0911  # one way out for each way in which it fails
+def _explain(  # one way out for each way in which it fails
     error: Exception, target: str, address: tuple[str, int], name: str, options: ConnectOptions
 ) -> ServiceError:
     cause = error
     while isinstance(cause, oracledb.Error) and code_of(cause) == "DPY-6005" and cause.__cause__ is not None:
         cause = cause.__cause__  # type: ignore[assignment]
     if isinstance(cause, ssl.SSLCertVerificationError):
-        if cause.verify_code in _NAME_MISMATCH and options.ca_file is not None:
-            offered = names_offered(address, options.ca_file, options.timeout, lambda _: None)
-            return TlsFailed(
-                f"{target}: the certificate is not for '{name}', but for {', '.join(offered) or 'other names'}",
-                "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME",
-            )
-        return TlsFailed(
-            f"{target}: certificate verify failed: {cause.verify_message}",
-            "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for RDS: AWS's global bundle)",
-        )
+        return network.certificate_refused(cause, target, name, lambda: names_offered(address, options, lambda _: None))
     if isinstance(cause, ssl.SSLError):
         return TlsFailed(f"{target}: TLS failed: {cause.reason}", "name the port of TCPS, and switch it on there")
-    if isinstance(cause, socket.gaierror | UnicodeError):
-        return Unreachable(
-            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
-        )
+    if (on_the_way := network.unreachable(cause, target, _REFUSED)) is not None:
+        return on_the_way
     code = code_of(cause)
-    if isinstance(cause, TimeoutError) or (code == "DPY-4011" and "timed out" in str(cause)):
-        return Unreachable(
-            f"{target}: no answer in time",
-            "let the function's security group into the database's, and attach the function to subnets that reach it",
-        )
-    if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
-        return Unreachable(f"{target}: {cause.strerror}", _BY_ERRNO[cause.errno])
-    if code in _LOST or isinstance(cause, OSError):
+    if code == "DPY-4011" and "timed out" in str(cause):
+        return network.no_answer(target)
+    if code in LOST or isinstance(cause, OSError):
         return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
     kind, advice = _MEANINGS.get(code, (ServiceFailed, "the listener's log and the alert log tell more"))
     return kind(f"{target}: {said(cause)}", advice)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import oracledb
 
 from rotators.engines.oracle import catalog, names
 from rotators.engines.oracle import twin as twins
-from rotators.engines.oracle.connection import _LOST as LOST
-from rotators.engines.oracle.connection import code_of, said
+from rotators.engines.oracle.connection import LOST, code_of, said
+from rotators.engines.sessions import Closing, test_query_of
 from rotators.errors import (
     ConnectionLost,
     PasswordRefused,
@@ -23,8 +23,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rotators.credentials import Credentials
 
 _WHO = """
@@ -40,7 +38,7 @@ _WRONG_OLD = {"ORA-28008", "ORA-28221", "ORA-01017"}
 _COMMON = {"ORA-65066", "ORA-65040", "ORA-65050", "ORA-28184"}
 
 
-class OracleSession:
+class OracleSession(Closing):
     """A login; satisfies ``OwnPassword``, ``OtherPassword``, both second passwords and ``TwinMaker``.
 
     It is not ``Staged``: ALTER USER commits by itself.
@@ -74,9 +72,8 @@ class OracleSession:
             return
         self.execute("SET TRANSACTION READ ONLY")
         try:
-            self.execute(test_query)
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
+            with test_query_of(self.user):
+                self.execute(test_query)
         finally:
             with contextlib.suppress(ServiceError):
                 self.execute("ROLLBACK")
@@ -160,14 +157,6 @@ class OracleSession:
         """End the session."""
         with contextlib.suppress(Exception):
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def execute(
         self, statement: str, values: Sequence[Any] = (), advice: str = "", password_of: str | None = None

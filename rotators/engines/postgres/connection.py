@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
+from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.errors import (
-    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
@@ -129,11 +129,7 @@ def connect(
     target = f"{product} at {host}:{port}"
     addresses = _resolve(host, port, target)
     name = options.server_name or host
-    if not options.plaintext and options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify {target} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
+    network.require_ca(options, target)
     parameters: dict[str, Any] = {
         # The name to verify and the addresses to connect to, apart: 'host' alone would be both.
         "host": ",".join([name] * len(addresses)),
@@ -177,10 +173,10 @@ def _resolve(host: str, port: int, target: str) -> list[str]:
 
 def _explain(text: str, target: str, address: tuple[str, int], name: str, options: ConnectOptions) -> ServiceError:
     if "does not match host name" in text and options.ca_file is not None:
-        names = names_offered(address, options.ca_file, options.timeout, _start_tls)
+        names = names_offered(address, options, _start_tls)
         return TlsFailed(
             f"{target}: the server's certificate is not for '{name}', but for {', '.join(names) or 'other names'}",
-            "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME",
+            network.OTHER_NAME,
         )
     for pattern, kind, advice in _MEANINGS:
         if re.search(pattern, text):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate
+from rotators.engines.base import alternate, require_length
 from rotators.engines.postgres.connection import connect
 from rotators.engines.redshift.session import RedshiftSession
-from rotators.errors import PairRefused
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -39,11 +38,7 @@ class RedshiftEngine:
         """
         twin = alternate(username)
         length = len(twin.encode())
-        if not 1 <= length <= _LONGEST_NAME:
-            raise PairRefused(
-                f"the other user of '{username}' would be '{twin}', a name of {length} bytes",
-                f"Redshift keeps names of 1 to {_LONGEST_NAME} bytes: give the secret's user a shorter name",
-            )
+        require_length(username, twin, length, _LONGEST_NAME, f"Redshift keeps names of 1 to {_LONGEST_NAME} bytes")
         return twin
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> RedshiftSession:

@@ -48,19 +48,21 @@ class RedshiftSession(LibpqSession):
     def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
         """Make the twin in a transaction, and roll it back; in the other databases, read."""
         twins.require_admin(self)
+        original, derived = twins.pair(self, user, twin)
         twins.check(self, user, twin, acquainted)
         with self.rehearsal():
-            twins.level_user(self, user, twin)
-            twins.level_database(self, user, twin)
+            twins.level_user(self, original, derived)
+            twins.level_database(self, original, derived)
 
     def ensure_twin(self, user: str, twin: str, password: str) -> None:
         """Make the twin and level both, database by database; set its password last."""
+        original, derived = twins.pair(self, user, twin)
         with self.transaction():
-            twins.level_user(self, user, twin)
-            twins.level_database(self, user, twin)
+            twins.level_user(self, original, derived)
+            twins.level_database(self, original, derived)
         for dbname in twins.other_databases(self):
             with self.elsewhere(dbname) as other, other.transaction():
-                twins.level_database(other, user, twin)
+                twins.level_database(other, original, derived)
         self.set_password(twin, password)
 
     def require_password_user(self, user: str) -> catalog.User:

@@ -53,9 +53,7 @@ def check(session: RedshiftSession, user: str, twin: str, acquainted: Callable[[
 
     Raises:
         PairRefused: it exists, may do what the user may not, and never was this secret's: somebody else's.
-        UserNotRotatable: one of the two is a superuser or has no password.
     """
-    _pair(session, user, twin)
     if catalog.find(session, twin) is None:
         return
     wanted, present = _everything(session, user), _everything(session, twin)
@@ -74,9 +72,8 @@ def check(session: RedshiftSession, user: str, twin: str, acquainted: Callable[[
         )
 
 
-def level_user(session: RedshiftSession, user: str, twin: str) -> None:
+def level_user(session: RedshiftSession, original: str, derived: str) -> None:
     """Make the derived user if it is missing, and level what belongs to no database: attributes, groups, roles."""
-    original, derived = _pair(session, user, twin)
     mine, theirs = session.require_password_user(original), catalog.find(session, derived)
     name = sql.Identifier(derived)
     if theirs is None:
@@ -95,9 +92,8 @@ def level_user(session: RedshiftSession, user: str, twin: str) -> None:
         session.execute(statement)
 
 
-def level_database(session: RedshiftSession, user: str, twin: str) -> None:
+def level_database(session: RedshiftSession, original: str, derived: str) -> None:
     """Level what was granted in the present database, and hand over what the derived one owns."""
-    original, derived = _pair(session, user, twin)
     things, _ = catalog.owned(session, derived)
     for thing in things:
         # Quoted already, and never formatted: a name may hold braces.
@@ -120,7 +116,12 @@ def other_databases(session: RedshiftSession) -> list[str]:
     return [name for name in catalog.databases(session) if name != here]
 
 
-def _pair(session: RedshiftSession, user: str, twin: str) -> tuple[str, str]:
+def pair(session: RedshiftSession, user: str, twin: str) -> tuple[str, str]:
+    """The original of two users, and the one that is derived from it.
+
+    Raises:
+        UserNotRotatable: one of the two is a superuser or has no password.
+    """
     there = catalog.find(session, twin)
     for name in (user, *([twin] if there is not None else [])):
         if session.require_password_user(name).superuser:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate
+from rotators.engines.base import alternate, require_length
 from rotators.engines.sqlserver.connection import connect
 from rotators.engines.sqlserver.session import SqlserverSession
-from rotators.errors import PairRefused
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -40,11 +39,7 @@ class SqlserverEngine:
         """
         twin = alternate(username)
         length = len(twin.encode("utf-16-le")) // 2
-        if not 1 <= length <= _LONGEST_NAME:
-            raise PairRefused(
-                f"the other user of '{username}' would be '{twin}', a name of {length} characters",
-                f"SQL Server takes names of 1 to {_LONGEST_NAME}: give the secret's user a shorter name",
-            )
+        require_length(username, twin, length, _LONGEST_NAME, f"SQL Server takes names of 1 to {_LONGEST_NAME}")
         return twin
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> SqlserverSession:

@@ -5,23 +5,21 @@ https://learn.microsoft.com/sql/relational-databases/errors-events/mssqlserver-1
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytds
 from OpenSSL import SSL
 
+from rotators.engines import network
 from rotators.engines.sqlserver import tls
 from rotators.errors import (
-    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
     ServiceError,
     ServiceFailed,
     TlsFailed,
-    Unreachable,
     UserNotRotatable,
 )
 
@@ -42,11 +40,6 @@ _MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
     17892: (PermissionRefused, "a logon trigger refused the user"),
     978: (ServiceFailed, "the database is a secondary replica that takes no such connection: name the listener"),
 }
-_BY_ERRNO = {
-    errno.ECONNREFUSED: "check host and port in the secret, and that the server runs",
-    errno.ENETUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-    errno.EHOSTUNREACH: "no route to the database: attach the function to subnets of the database's VPC",
-}
 
 
 def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> pytds.Connection:
@@ -65,11 +58,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     if "\\" in host:
         raise ServiceFailed(f"{target}: the host names an instance", "write host and port of that instance instead")
     # Without it python-tds would send the password in plaintext, without a word.
-    if not options.plaintext and options.ca_file is None:
-        raise ConfigurationError(
-            f"there are no CA certificates to verify {target} with",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        )
+    network.require_ca(options, target)
     name = options.server_name or host
     try:
         # Made here: the driver would try a refused connection again and again.
@@ -100,7 +89,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         raise _explain(error, target) from None
 
 
-def _explain(error: Exception, target: str) -> ServiceError:  # noqa: PLR0911  # one way out for each way in which it fails
+def _explain(error: Exception, target: str) -> ServiceError:  # one way out for each way in which it fails
     # The driver turns what it might try again into a time-out at its end.
     cause: Any = error.__cause__ if isinstance(error, TimeoutError) and error.__cause__ is not None else error
     number = getattr(cause, "msg_no", None)
@@ -109,17 +98,8 @@ def _explain(error: Exception, target: str) -> ServiceError:  # noqa: PLR0911  #
         return kind(f"{target}: {said(cause)} [{number}]", advice)
     if isinstance(cause, SSL.Error):
         return _of_tls(cause, target)
-    if isinstance(cause, socket.gaierror | UnicodeError):
-        return Unreachable(
-            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
-        )
-    if isinstance(cause, TimeoutError):
-        return Unreachable(
-            f"{target}: no answer in time",
-            "let the function's security group into the database's, and attach the function to subnets that reach it",
-        )
-    if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
-        return Unreachable(f"{target}: {cause.strerror}", _BY_ERRNO[cause.errno])
+    if (on_the_way := network.unreachable(cause, target)) is not None:
+        return on_the_way
     if isinstance(cause, OSError | EOFError | pytds.ClosedConnectionError):
         return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
     if (isinstance(cause, pytds.Error) and "ncryption" in str(cause)) or "ENCRYPT_ON" in str(cause):

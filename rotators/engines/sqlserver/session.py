@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytds
 
+from rotators.engines.sessions import Closing, test_query_of
 from rotators.engines.sqlserver import catalog
 from rotators.engines.sqlserver import twin as twins
 from rotators.engines.sqlserver.connection import said
@@ -23,8 +24,6 @@ from rotators.errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rotators.credentials import Credentials
 
 # https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
@@ -33,7 +32,7 @@ _POLICY = {15113, 15114, 15115, 15116, 15117, 15118, 15119, 33062}
 _READ_ONLY = {976, 978, 982, 983, 3906}
 
 
-class SqlserverSession:
+class SqlserverSession(Closing):
     """A login; satisfies ``OwnPassword``, ``OtherPassword`` and ``TwinMaker``.
 
     It is not ``Staged``: whether logins wait for a transaction that changes their password is not documented.
@@ -62,9 +61,8 @@ class SqlserverSession:
             return
         self.execute("BEGIN TRANSACTION")
         try:
-            self.execute(test_query)
-        except ServiceError as error:
-            raise type(error)(f"ROTATION_TEST_QUERY failed as '{self.user}': {error.what}", error.advice) from None
+            with test_query_of(self.user):
+                self.execute(test_query)
         finally:
             with contextlib.suppress(ServiceError):
                 self.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
@@ -113,14 +111,6 @@ class SqlserverSession:
         """End the session."""
         with contextlib.suppress(Exception):
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
         """Run one batch, whose texts and names are quoted already.

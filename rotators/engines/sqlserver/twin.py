@@ -43,6 +43,7 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
     """
     original, derived = _pair(session, user, twin)
     found = catalog.find(session, derived)
+    sid = sid_of(original.sid, derived) if found is None else found.sid
     strange = related = False
 
     def too_much(originals: _Has, deriveds: _Has) -> bool:
@@ -63,7 +64,7 @@ def check(session: SqlserverSession, user: str, twin: str, acquainted: Callable[
         _require_server_rights(session, wanted[0] - present[0], wanted[1] - present[1])
     for database in _databases(session, original):
         with session.use(database):
-            mine, theirs, orphan = _users(session, original, derived)
+            mine, theirs, orphan = _users(session, original, derived, sid)
             if mine is None:
                 # What the user has no part in is not its twin's either.
                 strange |= theirs is not None and twin == derived
@@ -99,9 +100,11 @@ def level(session: SqlserverSession, user: str, twin: str) -> None:
     original, derived = _pair(session, user, twin)
     if not original.contained:
         _level_login(session, original, derived)
+    found = catalog.find(session, derived)
+    sid = sid_of(original.sid, derived) if found is None else found.sid
     for database in _databases(session, original):
         with session.use(database):
-            _level_user(session, original, derived)
+            _level_user(session, original, derived, sid)
 
 
 def require_admin(session: SqlserverSession, *, contained: bool) -> None:
@@ -235,8 +238,8 @@ def _level_login(session: SqlserverSession, original: Login, derived: str) -> No
                 session.execute(statement)
 
 
-def _level_user(session: SqlserverSession, original: Login, derived: str) -> None:
-    mine, theirs, orphan = _users(session, original, derived)
+def _level_user(session: SqlserverSession, original: Login, derived: str, sid: bytes) -> None:
+    mine, theirs, orphan = _users(session, original, derived, sid)
     if mine is None and theirs is None:
         return
     if theirs is not None and theirs.name == _DBO:
@@ -271,13 +274,13 @@ def _level_rights(session: SqlserverSession, mine: User | None, theirs: User) ->
             session.execute(f"GRANT CONTROL {on} TO {name(mine.name)}")
 
 
-def _users(session: SqlserverSession, original: Login, derived: str) -> tuple[User | None, User | None, User | None]:
+def _users(
+    session: SqlserverSession, original: Login, derived: str, sid: bytes
+) -> tuple[User | None, User | None, User | None]:
     """Who the two are in the present database, where a login may have another name; and one that only bears the name.
 
     That last one's login is gone: the database was restored here, or it is somebody else's.
     """
-    twin = catalog.find(session, derived)
-    sid = twin.sid if twin is not None else sid_of(original.sid, derived)
     found = catalog.users(session, [original.sid, sid], derived)
     mine = next((user for user in found if user.sid == original.sid), None)
     theirs = next((user for user in found if user.sid == sid), None)

@@ -1,0 +1,135 @@
+"""What stands on the way to a server: no CA certificates, no route, no answer, another's certificate."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rotators.errors import ConfigurationError, TlsFailed, Unreachable
+
+if TYPE_CHECKING:
+    from rotators.engines.base import ConnectOptions
+
+_NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH}
+OWN_NAME = "put one of these names as 'host' into the secret"
+OTHER_NAME = "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME"
+
+
+def require_ca(options: ConnectOptions, target: str) -> None:
+    """Make sure that a server's certificate can be verified, where there is to be one.
+
+    Args:
+        options: how it is connected to.
+        target: the server, for the message.
+
+    Raises:
+        ConfigurationError: there are no CA certificates.
+    """
+    if not options.plaintext and options.ca_file is None:
+        raise ConfigurationError(
+            f"there are no CA certificates to verify {target} with",
+            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
+        )
+
+
+def require_own_name(options: ConnectOptions, host: str, port: int, whose: str) -> None:
+    """Make sure that the name to verify is the host's, for drivers that can't verify another.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not options.plaintext and options.server_name not in {None, host}:
+        raise ConfigurationError(
+            f"the certificate of {host}:{port} is to be verified for '{options.server_name}', and {whose} driver "
+            "verifies the host's own name only",
+            "put a name that the certificate has as 'host' into the secret, and take tlsServerName away",
+        )
+
+
+def unreachable(
+    cause: BaseException,
+    target: str,
+    refused: str = "check host and port in the secret, and that the server runs",
+) -> Unreachable | None:
+    """The error for what the network said; None where it was something else.
+
+    Args:
+        cause: what the operating system or the driver raised.
+        target: server and user, for the message.
+        refused: what to do where the connection was refused.
+    """
+    if isinstance(cause, socket.gaierror | UnicodeError):
+        return Unreachable(
+            f"the host name of {target} is unknown (DNS)", "correct 'host' in the secret, or the VPC's DNS settings"
+        )
+    if isinstance(cause, TimeoutError):
+        return no_answer(target)
+    if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+        return Unreachable(f"{target}: {cause.strerror}", refused)
+    if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
+        return Unreachable(
+            f"{target}: {cause.strerror}",
+            "no route to the database: attach the function to subnets of the database's VPC",
+        )
+    return None
+
+
+def no_answer(target: str) -> Unreachable:
+    """The error for a server that stays silent."""
+    return Unreachable(
+        f"{target}: no answer in time",
+        "let the function's security group into the database's, and attach the function to subnets that reach it",
+    )
+
+
+def certificate_refused(
+    error: ssl.SSLCertVerificationError,
+    target: str,
+    name: str,
+    names_offered: Callable[[], list[str]],
+    *,
+    advice: str = OTHER_NAME,
+    bundle: str = "for RDS: AWS's global bundle",
+) -> TlsFailed:
+    """The error for a certificate that is not trusted, or of another name.
+
+    Args:
+        error: what Python's ``ssl`` raised.
+        target: server and user, for the message.
+        name: what was to be verified.
+        names_offered: finds out which names the certificate has.
+        advice: what to do with these.
+        bundle: where the CA certificates are usually to be had.
+    """
+    if error.verify_code in _NAME_MISMATCH:
+        return another_name(target, name, names_offered(), advice)
+    return TlsFailed(
+        f"{target}: certificate verify failed: {error.verify_message}",
+        f"put the CA that signed the server's certificate into ROTATION_CA_BUNDLE ({bundle})",
+    )
+
+
+def another_name(target: str, name: str, offered: list[str], advice: str = OTHER_NAME) -> TlsFailed:
+    """The error for a certificate that is not for the name that was to be verified, but for those offered."""
+    names = ", ".join(offered) or "other names"
+    return TlsFailed(f"{target}: the certificate is not for '{name}', but for {names}", advice)
+
+
+def go(address: tuple[str, int], options: ConnectOptions) -> Exception | None:
+    """Connect without a driver, as far as TLS: for those that tell what they met as a text only.
+
+    Returns:
+        What stands against it, if anything does.
+    """
+    try:
+        with socket.create_connection(address, options.timeout) as plain:
+            if not options.plaintext:
+                context = ssl.create_default_context(cafile=options.ca_file)
+                context.wrap_socket(plain, server_hostname=address[0]).close()
+    except (OSError, UnicodeError) as error:
+        return error
+    return None
