@@ -102,3 +102,11 @@ class PasswordPolicy:
             # Drawing again, rather than placing one of each kind, keeps every allowed password equally likely.
             if not self.require_each or all(any(c in kind for c in password) for kind in self.kinds):
                 return password
+
+
+def throw_away() -> str:
+    """A password that nobody is told, for a user who must have one until the real one comes.
+
+    Of every kind, or a server's policy would refuse the user; of 30 characters at most, for Oracle.
+    """
+    return f"Aa1-{secrets.token_hex(13)}"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
-from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordLimits, PasswordPolicy
+from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordLimits, PasswordPolicy, throw_away
 
 LIMITS = PasswordLimits()
 
@@ -96,3 +96,12 @@ def test_a_policy_is_refused_or_kept(excluded: str, length: int, require_each: b
     assert not set(password) & set(excluded)
     if require_each:
         assert all(set(kind) & set(password) for kind in made.kinds)
+
+
+def test_what_is_thrown_away_passes_every_policy_and_fits_everywhere() -> None:
+    made = {throw_away() for _ in range(50)}
+    assert len(made) == 50
+    for password in made:
+        assert len(password) == 30
+        for kind in (str.isupper, str.islower, str.isdigit, lambda c: not c.isalnum()):
+            assert any(map(kind, password))

@@ -8,7 +8,6 @@ reaches the other at the next rotation. What either owns, the other gets the own
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from rotators.engines.db2 import catalog, tasks
 from rotators.engines.db2.catalog import authid, quoted
 from rotators.engines.rights import Right, changes
 from rotators.errors import PairRefused, PasswordRefused, PermissionRefused, UserNotRotatable
+from rotators.passwords import throw_away
 
 if TYPE_CHECKING:
     from rotators.engines.db2.session import Db2Session
@@ -64,7 +64,7 @@ def level(session: Db2Session, user: str, twin: str) -> None:
     wanted, present = catalog.groups(session, original), catalog.groups(session, derived)
     if not catalog.is_known(session, derived) and not present:
         # Nobody knows this password: the real one comes last.
-        password = f"Aa1-{secrets.token_urlsafe(24)}"
+        password = throw_away()
         try:
             tasks.add_user(session, derived, password, _names(wanted))
         except PasswordRefused:

@@ -6,7 +6,6 @@ reaches the other at the next rotation.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.mysql.accounts import Account
 from rotators.engines.mysql.grants import Right, lacking, rights, statements
 from rotators.errors import PairRefused, PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.passwords import throw_away
 
 if TYPE_CHECKING:
     from rotators.engines.mysql.session import _Session
@@ -77,7 +77,7 @@ def level(session: _Session, user: str, twin: str) -> dict[str, Account]:
         account = session.account(derived, host)
         if host not in derived_hosts:
             # Nobody knows this password: the real one comes last.
-            session.create_account(account, source.plugin, secrets.token_urlsafe(24))
+            session.create_account(account, source.plugin, throw_away())
         _level_attributes(session, source, session.describe(derived, host), account)
         wanted, present = _rights(session, original, host), _rights(session, derived, host)
         for statement in statements(wanted, present, account):

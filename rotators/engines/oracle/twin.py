@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from rotators.engines.oracle.names import is_clone, quoted, text
 from rotators.engines.rights import Right, changes
 from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
 from rotators.logs import logger
+from rotators.passwords import throw_away
 
 if TYPE_CHECKING:
     from rotators.engines.oracle.session import OracleSession
@@ -158,10 +158,9 @@ def _level_user(session: OracleSession, original: User, derived: str) -> None:
     )
     present = catalog.find(session, derived)
     if present is None:
-        # Nobody knows this password: the real one comes last. Of every kind, for a verify function.
-        throw_away = f"Aa1_{secrets.token_hex(12)}"
+        # Nobody knows this password: the real one comes last.
         session.execute(
-            f"CREATE USER {quoted(derived)} IDENTIFIED BY {quoted(throw_away)} {options}", password_of=derived
+            f"CREATE USER {quoted(derived)} IDENTIFIED BY {quoted(throw_away())} {options}", password_of=derived
         )
     elif _attributes(present) != _attributes(original):
         session.execute(f"ALTER USER {quoted(derived)} {options}")

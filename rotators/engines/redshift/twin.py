@@ -7,7 +7,6 @@ privileges on what that one owns, in the same transaction.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from rotators.engines.redshift.catalog import Default, User
 from rotators.engines.redshift.passwords import verifier
 from rotators.engines.rights import Right, changes
 from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
+from rotators.passwords import throw_away
 
 if TYPE_CHECKING:
     from rotators.engines.redshift.session import RedshiftSession
@@ -78,8 +78,8 @@ def level_user(session: RedshiftSession, original: str, derived: str) -> None:
     name = sql.Identifier(derived)
     if theirs is None:
         # Nobody knows this password: the real one comes last.
-        throw_away = sql.Literal(verifier(derived, secrets.token_hex(20)))
-        session.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(name, throw_away), password_of=derived)
+        password = sql.Literal(verifier(derived, throw_away()))
+        session.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(name, password), password_of=derived)
         theirs = User(derived, superuser=False, settings={}, attributes=dict(_FRESH))
     for statement in (*_attributes(mine, theirs), *_settings(mine, theirs)):
         session.execute(sql.SQL("ALTER USER {} {}").format(name, statement))

@@ -9,7 +9,6 @@ drop other people's permissions on it
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from rotators.engines.sqlserver.catalog import Login, Right, User
 from rotators.engines.sqlserver.quoting import binary, name, text
 from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
 from rotators.logs import logger
+from rotators.passwords import throw_away
 
 if TYPE_CHECKING:
     from rotators.engines.sqlserver.session import SqlserverSession
@@ -221,7 +221,8 @@ def _level_login(session: SqlserverSession, original: Login, derived: str) -> No
     present = catalog.find(session, derived)
     if present is None:
         sid = binary(sid_of(original.sid, derived))
-        session.execute(f"CREATE LOGIN {name(derived)} WITH PASSWORD = {text(_throw_away())}, SID = {sid}, {options}")
+        # Nobody knows this password: the real one comes last.
+        session.execute(f"CREATE LOGIN {name(derived)} WITH PASSWORD = {text(throw_away())}, SID = {sid}, {options}")
     elif _attributes(present) != _attributes(original):
         session.execute(f"ALTER LOGIN {name(derived)} WITH {options}")
     (wanted_roles, wanted), (present_roles, rights) = (
@@ -291,7 +292,7 @@ def _users(
 def _create_user(session: SqlserverSession, original: Login, user: User) -> None:
     schema = f"DEFAULT_SCHEMA = {name(user.default_schema)}" if user.default_schema else ""
     if original.contained:
-        options = [f"PASSWORD = {text(_throw_away())}", schema]
+        options = [f"PASSWORD = {text(throw_away())}", schema]
         if original.default_language:
             options.append(f"DEFAULT_LANGUAGE = {name(original.default_language)}")
         session.execute(f"CREATE USER {name(user.name)} WITH {', '.join(filter(None, options))}")
@@ -344,8 +345,3 @@ def _attributes(login: Login) -> tuple[object, ...]:
 
 def _on_off(value: bool) -> str:  # noqa: FBT001  # the one thing it is about
     return "ON" if value else "OFF"
-
-
-def _throw_away() -> str:
-    # Nobody knows it: the real one comes last. Of every kind, for the password policy.
-    return f"Aa1-{secrets.token_urlsafe(24)}"
