@@ -4,29 +4,29 @@ import contextlib
 import io
 import logging
 import os
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles.listener import Listener
 from targets import (
     ALTERNATING,
     DUAL,
     KINDS,
     SINGLE,
-    Db2Target,
     MongoTarget,
     MysqlTarget,
-    OracleDouble,
     PostgresTarget,
-    RedshiftTarget,
-    SqlserverDouble,
 )
 
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.testing.servers import mysql
+from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
@@ -242,32 +242,44 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def sqlserver() -> Iterator[SqlserverDouble]:
-    """A double of SQL Server, for what is its own."""
-    with _target(*_servers("sqlserver")[0].values[0]) as made:
-        yield made
+def _stand_in(kind: str) -> Any:
+    """A fixture with what stands in for a server that can't be had; never one of somebody's own."""
+
+    @pytest.fixture(scope="session", name=kind)
+    def stand_in() -> Iterator[Any]:
+        with _target(*_servers(kind)[0].values[0]) as made:
+            yield made
+
+    return stand_in
+
+
+sqlserver, oracle, db2, redshift = map(_stand_in, ("sqlserver", "oracle", "db2", "redshift"))
 
 
 @pytest.fixture(scope="session")
-def oracle() -> Iterator[OracleDouble]:
-    """A double of Oracle, for what is its own."""
-    with _target(*_servers("oracle")[0].values[0]) as made:
-        yield made
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """Who signs the listeners' certificates."""
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture(scope="session")
-def db2() -> Iterator[Db2Target]:
-    """A double of Db2, for what is its own."""
-    with _target(*_servers("db2")[0].values[0]) as made:
-        yield made
+@pytest.fixture
+def listen(authority: CertificateAuthority, tmp_path: Path) -> Iterator[Any]:
+    """Start listeners, with a certificate for these names or none; they end with the test."""
+    started: list[Listener] = []
 
+    def start(*names: str, hangs_up: bool = True) -> Listener:
+        context = None
+        if names:
+            account = Account(os.geteuid(), os.getegid())
+            issued = authority.issue(names, common_name="localhost", folder=tmp_path, account=account)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(issued.certificate_file, issued.key_file)
+        started.append(Listener(context, hangs_up=hangs_up))
+        return started[-1]
 
-@pytest.fixture(scope="session")
-def redshift() -> Iterator[RedshiftTarget]:
-    """Redshift's catalog over PostgreSQL, for what is its own."""
-    with _target(*_servers("redshift")[0].values[0]) as made:
-        yield made
+    yield start
+    for listener in started:
+        listener.close()
 
 
 def pytest_report_header() -> str:

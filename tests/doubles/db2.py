@@ -210,8 +210,10 @@ class Prepared:
 class Session(Statements):
     """A login at work."""
 
+    refusals = Db2Error
+
     def __init__(self, server: Server, user: str, database: str) -> None:
-        super().__init__(server.statements)
+        super().__init__(server.statements, server.failures)
         self.server = server
         self.user = user
         self.authid = user.upper()
@@ -226,13 +228,7 @@ class Session(Statements):
     def run(self, text: str, parameters: Sequence[Any] = ()) -> Any:
         self.alive()
         with self.server.lock:
-            try:
-                return super().run(text, parameters)
-            except Db2Error:
-                raise
-            except BaseException as error:
-                self.server.failures.append(f"{type(error).__name__}: {error}")
-                raise
+            return super().run(text, parameters)
 
     @property
     def here(self) -> Database:

@@ -189,9 +189,11 @@ class Cursor:
 class Session(Statements):
     """A login at work."""
 
+    refusals = oracledb.Error
+
     def __init__(self, database: Database, user: str) -> None:
         # What the tests themselves do as SYSTEM is not the engine's.
-        super().__init__(set() if user == "SYSTEM" else database.statements)
+        super().__init__(set() if user == "SYSTEM" else database.statements, database.failures)
         self.database = database
         self.name = user
         self.schema = next((schema for of, schema in database.triggers.values() if of == user), user)
@@ -200,13 +202,7 @@ class Session(Statements):
         if text.rstrip().endswith(";") and "BEGIN" not in text:
             raise failure(933, "SQL command not properly ended")
         with self.database.lock:
-            try:
-                return super().run(text, parameters)
-            except oracledb.Error:
-                raise
-            except BaseException as error:
-                self.database.failures.append(f"{type(error).__name__}: {error}")
-                raise
+            return super().run(text, parameters)
 
     @property
     def me(self) -> User:

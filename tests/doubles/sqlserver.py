@@ -170,9 +170,11 @@ def _parts(name: str) -> list[str]:
 class Session(Statements):
     """A login at work."""
 
+    refusals = SqlError
+
     def __init__(self, server: Server, user: str, sid: bytes, database: str) -> None:
         # What the tests themselves do as sa is not the engine's.
-        super().__init__(set() if user == "sa" else server.statements)
+        super().__init__(set() if user == "sa" else server.statements, server.failures)
         self.server = server
         self.login = user
         self.sid = sid
@@ -180,13 +182,7 @@ class Session(Statements):
 
     def run(self, text: str, parameters: Any = ()) -> Any:
         with self.server.lock:
-            try:
-                return super().run(text, parameters) or []
-            except SqlError:
-                raise
-            except Exception as error:
-                self.server.failures.append(f"{type(error).__name__}: {error}")
-                raise
+            return super().run(text, parameters) or []
 
     # Who may what
 

@@ -34,6 +34,7 @@ class Statements:
 
     Args:
         seen: every statement that was run, for the grammar's test.
+        failures: what failed otherwise than a server fails, for the end: an engine may have taken it for the server's.
     """
 
     _table: ClassVar[list[tuple[re.Pattern[str], str]]] = []
@@ -46,8 +47,12 @@ class Statements:
             for form in getattr(getattr(cls, name), "forms", ())
         ]
 
-    def __init__(self, seen: set[str]) -> None:
+    refusals: ClassVar[type[Exception]]
+    """What the double answers where the server would refuse."""
+
+    def __init__(self, seen: set[str], failures: list[str]) -> None:
         self.seen = seen
+        self.failures = failures
 
     def run(self, text: str, parameters: Sequence[Any] = ()) -> Any:
         """Answer a statement.
@@ -64,8 +69,16 @@ class Statements:
         if len(found) != 1:
             self._fail(text, [name for _, name in found])
         match, name = found[0]
-        return getattr(self, name)(*match.groups(), *parameters)
+        try:
+            return getattr(self, name)(*match.groups(), *parameters)
+        except self.refusals:
+            raise
+        except BaseException as error:
+            self.failures.append(f"{type(error).__name__}: {error}")
+            raise
 
     def _fail(self, text: str, candidates: list[str]) -> NoReturn:
         # The beginning is enough to find it, and holds no password.
-        raise UnknownStatement(f"{type(self).__name__} does not know {' '.join(text.split())[:60]!r} {candidates}")
+        said = f"{type(self).__name__} does not know {' '.join(text.split())[:60]!r} {candidates}"
+        self.failures.append(said)
+        raise UnknownStatement(said)

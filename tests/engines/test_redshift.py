@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from doubles import redshift as shim
+from doubles.grammar import require_parsed
 from psycopg2 import sql
-from sqlfluff.core import Linter
 from targets import ALTERNATING, SINGLE, RedshiftTarget, rotated
 
 from rotators.credentials import Credentials
@@ -369,16 +369,8 @@ BEYOND_THE_GRAMMAR = {
 @pytest.mark.usefixtures("everything")
 def test_every_statement_is_redshifts(redshift: RedshiftTarget) -> None:
     """By sqlfluff's grammar, which is not ours."""
-    linter = Linter(dialect="redshift")
     forms = {_form(statement) for statement in redshift.statements}
-    unparsed = []
-    for form in sorted(forms):
-        if any(re.fullmatch(known, form) for known in BEYOND_THE_GRAMMAR):
-            continue
-        parsed = linter.parse_string(form + ";\n")
-        if parsed.violations or "unparsable" in parsed.tree.type_set():
-            unparsed.append(form)
-    assert not unparsed, "\n".join(unparsed)
+    require_parsed("redshift", forms, BEYOND_THE_GRAMMAR)
     assert len(forms) > 30
 
 

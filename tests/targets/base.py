@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rotators.database import DatabaseRotator
+from rotators.errors import LoginRefused
 from rotators.testing import RotationService
 
 SINGLE, ALTERNATING, DUAL = "single-user", "alternating-users", "dual-password"
@@ -73,6 +74,48 @@ class Target(Protocol):
 
     def failed_logins(self, log: str) -> int:
         """How many refused passwords a piece of the log tells of."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What stands in for a server that can't be had."""
+
+    name: str
+
+
+class Refusals:
+    """What logins were refused, for targets without a log of the server's: it, or its driver, writes no password down.
+
+    Args:
+        refused: where they are noted, by the target's server or by ``noting``.
+    """
+
+    def __init__(self, refused: list[str]) -> None:
+        self.refused = refused
+
+    def noting(self, connect: Callable[..., Any]) -> Callable[..., Any]:
+        """An engine's way to connect, with each refused login noted."""
+
+        def note(credentials: Any, *arguments: Any) -> Any:
+            try:
+                return connect(credentials, *arguments)
+            except LoginRefused:
+                self.refused.append(credentials.username)
+                raise
+
+        return note
+
+    def log_mark(self) -> int:
+        return len(self.refused)
+
+    def log_since(self, mark: int) -> str:
+        return "".join("refused\n" for _ in self.refused[mark:])
+
+    def log_text(self) -> str:
+        return ""
+
+    def failed_logins(self, log: str) -> int:
+        return log.count("refused")
 
 
 @dataclass(frozen=True)

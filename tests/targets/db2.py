@@ -17,13 +17,13 @@ from rotators.engines.db2 import Db2Engine, tasks
 from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.versions import SecretVersions
-from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _NOBODY_LISTENS = 3
 _IMPOSSIBLE = "\"'`;{}[]()=?*!@,\\/&|<>$#%^ äöüß"
 
 
-class Db2Target:
+class Db2Target(Refusals):
     """A double of RDS for Db2."""
 
     strategies = frozenset({SINGLE, ALTERNATING})
@@ -34,6 +34,7 @@ class Db2Target:
     grants_follow_at_once = False
 
     def __init__(self, server: Server) -> None:
+        super().__init__(server.refused)
         self.catalogue = server
         self.passwords: set[str] = set()
         self.admin_password = self._password()
@@ -157,18 +158,9 @@ class Db2Target:
             return False
         return True
 
-    def log_mark(self) -> int:
-        return len(self.catalogue.refused)
-
-    def log_since(self, mark: int) -> str:
-        return "".join("refused\n" for _ in self.catalogue.refused[mark:])
-
     def log_text(self) -> str:
-        # Values are bound, so no statement holds a password; the double has no log.
+        # Values are bound, so no statement holds a password.
         return "\n".join(self.catalogue.statements)
-
-    def failed_logins(self, log: str) -> int:
-        return log.count("refused")
 
 
 @contextlib.contextmanager
@@ -181,14 +173,10 @@ def _start(_: Any) -> Iterator[Db2Target]:
     assert not server.failures, server.failures
 
 
-class _Double:
-    name = "Db2, a double at the driver's border"
-
-
 KIND = Kind(
     "db2",
     Db2Target.strategies,
-    lambda: [("-double", _Double())],
+    lambda: [("-double", StandIn("Db2, a double at the driver's border"))],
     _start,
     "nothing is missing",
     one_connection=False,

@@ -21,13 +21,12 @@ from rotators.database import DatabaseRotator
 from rotators.engines import oracle as engine
 from rotators.engines.oracle import OracleEngine
 from rotators.environment import Environment
-from rotators.errors import LoginRefused
 from rotators.testing import RotationService
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
-from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _NOBODY_LISTENS = 2
 _LACKING = 942
@@ -38,7 +37,7 @@ _ADMINS = (
 )  # fmt: skip
 
 
-class OracleTarget:
+class OracleTarget(Refusals):
     """A database, by its address."""
 
     strategies = frozenset({SINGLE, ALTERNATING, DUAL})
@@ -50,7 +49,7 @@ class OracleTarget:
     def __init__(self, address: Address, admin: str) -> None:
         self.address = address
         self.passwords: set[str] = {address.password}
-        self.refused: list[str] = []
+        super().__init__([])
         self.admin, self.admin_password = admin, self._password()
         for statement in (
             'CREATE PROFILE "APPS" LIMIT PASSWORD_ROLLOVER_TIME 60',
@@ -184,19 +183,6 @@ class OracleTarget:
         with self.session(secret) as cursor:
             cursor.execute(statement)
 
-    def log_mark(self) -> int:
-        return len(self.refused)
-
-    def log_since(self, mark: int) -> str:
-        return "".join("refused\n" for _ in self.refused[mark:])
-
-    def log_text(self) -> str:
-        # Oracle keeps no text of a statement that sets a password.
-        return ""
-
-    def failed_logins(self, log: str) -> int:
-        return log.count("refused")
-
 
 class OracleDouble(OracleTarget):
     """The double: its catalogue can be looked into, and at."""
@@ -226,40 +212,22 @@ def _start(server: Any) -> Iterator[OracleTarget]:
     with pytest.MonkeyPatch.context() as patch:
         if isinstance(server, Address):
             target = OracleTarget(server, f"admin_{secrets.token_hex(4)}")
-            patch.setattr(engine, "connect", _noting(target))
+            patch.setattr(engine, "connect", target.noting(engine.connect))
             yield target
             return
         database = Database(_NOBODY_LISTENS)
         patch.setattr(oracledb, "connect", database.connect(oracledb.connect))
         with temporary_folder(Account(os.geteuid(), os.getegid())) as folder:
             double = OracleDouble(database, CertificateAuthority(folder).ca_file)
-            patch.setattr(engine, "connect", _noting(double))
+            patch.setattr(engine, "connect", double.noting(engine.connect))
             yield double
         assert not database.failures, database.failures
-
-
-def _noting(target: OracleTarget) -> Any:
-    """The engine's way to connect, each refused login noted: a server's own log is not always to be had."""
-    connect = engine.connect
-
-    def note(credentials: Any, *arguments: Any) -> Any:
-        try:
-            return connect(credentials, *arguments)
-        except LoginRefused:
-            target.refused.append(credentials.username)
-            raise
-
-    return note
-
-
-class _Double:
-    name = "Oracle, a double at the driver's border"
 
 
 KIND = Kind(
     "oracle",
     OracleTarget.strategies,
-    lambda: [("-double", _Double()), *named("oracle")],
+    lambda: [("-double", StandIn("Oracle, a double at the driver's border")), *named("oracle")],
     _start,
     "nothing is missing",
     one_connection=False,

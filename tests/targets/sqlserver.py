@@ -19,13 +19,12 @@ from rotators.database import DatabaseRotator
 from rotators.engines import sqlserver as engine
 from rotators.engines.sqlserver import SqlserverEngine
 from rotators.environment import Environment
-from rotators.errors import LoginRefused
 from rotators.testing import RotationService
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
-from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _DENIED = 229
 # As RDS gives them to its admin, who is no sysadmin: to be passed on.
@@ -43,7 +42,7 @@ def text(value: str) -> str:
     return "N'" + value.replace("'", "''") + "'"
 
 
-class SqlserverTarget:
+class SqlserverTarget(Refusals):
     """A server, by its address."""
 
     strategies = frozenset({SINGLE, ALTERNATING})
@@ -58,7 +57,7 @@ class SqlserverTarget:
         self.server = self
         self.host, self.port = address.host, address.port
         self.passwords: set[str] = set()
-        self.refused: list[str] = []
+        super().__init__([])
         self.admin, self.admin_password = admin, self._password()
         database, name = quoted(address.database), quoted(admin)
         self.as_root("master", f"IF DB_ID({text(address.database)}) IS NULL CREATE DATABASE {database}")
@@ -196,19 +195,6 @@ class SqlserverTarget:
         with self.session(secret) as cursor:
             cursor.execute(statement)
 
-    def log_mark(self) -> int:
-        return len(self.refused)
-
-    def log_since(self, mark: int) -> str:
-        return "".join("refused\n" for _ in self.refused[mark:])
-
-    def log_text(self) -> str:
-        # The server keeps passwords out of its traces itself.
-        return ""
-
-    def failed_logins(self, log: str) -> int:
-        return log.count("refused")
-
 
 class SqlserverDouble(SqlserverTarget):
     """The double: its catalogue can be looked into, and at."""
@@ -246,7 +232,7 @@ def start(server: Any = None) -> Iterator[SqlserverTarget]:
     with pytest.MonkeyPatch.context() as patch:
         if isinstance(server, Address):
             target = SqlserverTarget(server, f"admin_{secrets.token_hex(4)}")
-            patch.setattr(engine, "connect", _noting(target))
+            patch.setattr(engine, "connect", target.noting(engine.connect))
             yield target
             return
         account = Account(os.geteuid(), os.getegid())
@@ -260,33 +246,15 @@ def start(server: Any = None) -> Iterator[SqlserverTarget]:
             pem.write_bytes(issued.certificate_file.read_bytes() + issued.key_file.read_bytes())
             with TdsServer(catalogue.log_in, pem) as wire:
                 double = SqlserverDouble(catalogue, wire, authority)
-                patch.setattr(engine, "connect", _noting(double))
+                patch.setattr(engine, "connect", double.noting(engine.connect))
                 yield double
         assert not catalogue.failures, catalogue.failures
-
-
-def _noting(target: SqlserverTarget) -> Any:
-    """The engine's way to connect, each refused login noted: a server's own log is not always to be had."""
-    connect = engine.connect
-
-    def note(credentials: Any, *arguments: Any) -> Any:
-        try:
-            return connect(credentials, *arguments)
-        except LoginRefused:
-            target.refused.append(credentials.username)
-            raise
-
-    return note
-
-
-class _Double:
-    name = "SQL Server, a double behind the real driver, TLS and login"
 
 
 KIND = Kind(
     "sqlserver",
     SqlserverTarget.strategies,
-    lambda: [("-double", _Double()), *named("sqlserver")],
+    lambda: [("-double", StandIn("SQL Server, a double behind the real driver, TLS and login")), *named("sqlserver")],
     start,
     "nothing is missing",
 )
