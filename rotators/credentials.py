@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, Self
 
 from rotators.errors import SecretMalformed
 
 _HIGHEST_PORT = 65535
-_TRUE = {"true", "1", "yes", "y", "on"}
+# What drivers and libraries write for TLS as well; it is verified whichever they name.
+_TRUE = {"true", "1", "yes", "y", "on", "require", "required", "prefer", "preferred"} | {
+    "verify-ca", "verify-full", "verify_ca", "verify_identity"
+}  # fmt: skip
 _FALSE = {"false", "0", "no", "n", "off"}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# ASCII's and Latin-1's controls (NEL among them), and Unicode's separators of lines and paragraphs.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What an ARN or a secret's name is made of: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+_ARN = re.compile(r"[A-Za-z0-9/_+=.@:!-]{1,2048}")  # services put an exclamation mark into the names of their own
+_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:,\[\]]+)[:,]\s*\d+")
+_HOST = re.compile(r"[\w.-]+")
+_LONGEST_HOST = 253
 
 
 class SecretValue(Mapping[str, Any]):
     """The JSON object a secret holds: a read-only mapping that keeps every key.
 
-    Its ``repr`` shows a key's value only where the class names that key in ``public``.
+    Its ``repr`` shows a key's value only where the class names that key in ``public``. A changed value is replaced in
+    the very text that was read: all else comes out as it went in, to the character.
 
     Args:
         values: the object's keys and values.
@@ -24,9 +38,14 @@ class SecretValue(Mapping[str, Any]):
     """
 
     public: ClassVar[frozenset[str]] = frozenset()
+    """The keys whose values may be shown."""
+    secret: ClassVar[frozenset[str]] = frozenset({"password"})
+    """The keys whose values are hidden even where they repeat something public. All other keys' values are hidden,
+    too, but for what is public in them."""
 
     def __init__(self, values: Mapping[str, Any], source: str = "the secret") -> None:
         self._values = dict(values)
+        self._text: str | None = None
         self.source = source
 
     @classmethod
@@ -49,20 +68,47 @@ class SecretValue(Mapping[str, Any]):
             raise SecretMalformed(f"{source} is not JSON{place}", shape) from None
         if not isinstance(values, dict):
             raise SecretMalformed(f"{source} is JSON, but not an object", shape)
-        return cls(values, source)
+        return cls(values, source)._written_as(text)  # noqa: SLF001  # one of this very class
 
     def to_json(self) -> str:
         """The text to store."""
-        return json.dumps(self._values)
+        return json.dumps(self._values) if self._text is None else self._text
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some keys changed or added; all others stay as they are."""
-        return type(self)({**self._values, **changes}, self.source)
+        """A copy with some keys changed or added; all others stay as they are.
+
+        A key that is set to None counts as missing.
+        """
+        changed = {key: value for key, value in changes.items() if not self._is(key, value)}
+        made = type(self)({**self._values, **changed}, self.source)
+        return made._written_as(replace_members(self.to_json(), changed))  # noqa: SLF001  # one of this very class
+
+    def _is(self, key: str, value: Any) -> bool:
+        """Whether a key holds this very value, however it is spelled: 1.50 is 1.5, and true is not 1."""
+        return key in self._values and json.dumps(self._values[key]) == json.dumps(value)
+
+    def _written_as(self, text: str) -> Self:
+        self._text = text
+        return self
+
+    def shown_values(self) -> Iterator[str]:
+        """The texts and numbers of the public keys."""
+        for key in self.public & self._values.keys():
+            value = self._values[key]
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                yield str(value).strip()
+
+    def secret_values(self) -> Iterator[str]:
+        """The texts that are secret whatever else repeats them: those of the keys in ``secret``."""
+        for key in self.secret & self._values.keys():
+            value = self._values[key]
+            yield from _texts(str(value) if isinstance(value, int | float) else value)
 
     def hidden_values(self) -> Iterator[str]:
-        """Every text in it that must never be shown, nested ones included."""
+        """Every text in it that must not be shown, nested ones included; those that are surely secret come first."""
+        yield from self.secret_values()
         for key, value in self._values.items():
-            if key not in self.public:
+            if key not in self.secret and (key not in self.public or isinstance(value, dict | list)):
                 yield from _texts(value)
 
     def __getitem__(self, key: str) -> Any:
@@ -82,7 +128,7 @@ class SecretValue(Mapping[str, Any]):
         """A key's text; None where the key is missing, null or empty.
 
         Raises:
-            SecretMalformed: the key holds something that is not text.
+            SecretMalformed: the key holds something that is not text, or that no server could take.
         """
         value = self._values.get(key)
         if value is None or value == "":
@@ -91,6 +137,26 @@ class SecretValue(Mapping[str, Any]):
             raise SecretMalformed(f"{self.source}: the key '{key}' is not text", f"put '{key}' in quotes")
         if "\0" in value:
             raise SecretMalformed(f"{self.source}: the key '{key}' holds a NUL character", "remove it")
+        if _LONE_SURROGATE.search(value):
+            raise SecretMalformed(
+                f"{self.source}: the key '{key}' holds half a character (a lone surrogate, \\ud800 to \\udfff)",
+                f"write '{key}' anew; beyond U+FFFF JSON needs two escapes for a character, or the character itself",
+            )
+        return value
+
+    def line(self, key: str) -> str | None:
+        """A key's text, which must be one line; as :meth:`text`.
+
+        Raises:
+            SecretMalformed: the key holds something that is not text, or a line break or another control character.
+        """
+        value = self.text(key)
+        found = None if value is None else _CONTROL.search(value)
+        if found is not None:
+            raise SecretMalformed(
+                f"{self.source}: the key '{key}' holds a control character (U+{ord(found[0]):04X})",
+                "remove it; it often comes with copying a line",
+            )
         return value
 
     def required_text(self, key: str) -> str:
@@ -99,7 +165,9 @@ class SecretValue(Mapping[str, Any]):
         Raises:
             SecretMalformed: the key is missing, empty or not text.
         """
-        value = self.text(key)
+        return self._required(key, self.text(key))
+
+    def _required(self, key: str, value: str | None) -> str:
         if value is None:
             raise SecretMalformed(f"{self.source}: the key '{key}' is missing or empty", f"add '{key}' to the secret")
         return value
@@ -121,7 +189,7 @@ class Credentials(SecretValue):
     @property
     def username(self) -> str:
         """The user to log in as."""
-        return self.required_text("username")
+        return self._required("username", self.line("username"))
 
     @property
     def password(self) -> str:
@@ -130,33 +198,59 @@ class Credentials(SecretValue):
 
     @property
     def host(self) -> str:
-        """The server's host name or address."""
-        return self.required_text("host").strip()
+        """The server's host name or address; an IPv6 address without brackets.
+
+        Raises:
+            SecretMalformed: the key is missing, or is neither.
+        """
+        host = self._required("host", _stripped(self.text("host")))
+        fault = host_fault(host)
+        if fault is not None:
+            raise SecretMalformed(f"{self.source}: the key 'host' {fault[0]}", fault[1])
+        return host.removeprefix("[").removesuffix("]")
 
     @property
     def engine(self) -> str | None:
         """The engine's name as the secret spells it, in lower case; None where it has none."""
-        engine = self.text("engine")
-        return engine.strip().lower() if engine else None
+        engine = _stripped(self.line("engine"))
+        return engine.lower() if engine else None
 
     @property
     def dbname(self) -> str | None:
         """The database to log in to; None where the engine's own default is meant."""
-        return self.text("dbname")
+        return self.line("dbname")
 
     @property
     def admin_arn(self) -> str | None:
-        """The secret of the admin who sets the other user's password (``masterarn``)."""
-        return self.text("masterarn")
+        """The secret of the admin who sets the other user's password (``masterarn``).
+
+        Raises:
+            SecretMalformed: it is neither an ARN nor a secret's name.
+        """
+        arn = _stripped(self.text("masterarn"))
+        if arn is not None and not _ARN.fullmatch(arn):
+            raise SecretMalformed(
+                f"{self.source}: the key 'masterarn' is no ARN of a secret",
+                "write the ARN of the admin's secret, without blanks or line breaks",
+            )
+        return arn
 
     @property
     def tls_server_name(self) -> str | None:
-        """The name to verify in the server's certificate, where it is not the host's."""
-        return self.text("tlsServerName")
+        """The name to verify in the server's certificate, where it is not the host's.
+
+        Raises:
+            SecretMalformed: it is no host name.
+        """
+        name = _stripped(self.text("tlsServerName"))
+        fault = None if name is None else host_fault(name)
+        if fault is not None:
+            raise SecretMalformed(f"{self.source}: the key 'tlsServerName' {fault[0]}", fault[1])
+        return name
 
     @property
     def wants_tls(self) -> bool:
-        """False only where the secret says ``ssl: false``.
+        """False only where the secret says ``ssl: false``; ``prefer`` and ``require`` are TLS, verified, like true.
 
         Raises:
             SecretMalformed: ``ssl`` is neither true nor false.
@@ -167,7 +261,10 @@ class Credentials(SecretValue):
             return True
         if spelled in _FALSE:
             return False
-        raise SecretMalformed(f"{self.source}: the key 'ssl' is neither true nor false", "write true, or remove it")
+        raise SecretMalformed(
+            f"{self.source}: the key 'ssl' is neither true nor false",
+            "write true, or remove it: TLS is always verified",
+        )
 
     def port(self, default: int) -> int:
         """The server's port.
@@ -200,19 +297,48 @@ class Credentials(SecretValue):
         """
         _ = self.username, self.password, self.host, self.engine, self.dbname, self.admin_arn
         _ = self.tls_server_name, self.wants_tls, self.port(default_port)
+        self.line("authenticationDatabase")
         return self
 
     def same_server(self, other: Credentials, default_port: int) -> bool:
         """Whether both name the same host (in any case, with or without the final dot) and port."""
         return _host(self.host) == _host(other.host) and self.port(default_port) == other.port(default_port)
 
-    def same_cluster(self, other: Credentials) -> bool:
-        """Whether both name the same RDS cluster or instance, or the same namespace of Redshift Serverless.
 
-        By ``dbClusterIdentifier``, ``dbInstanceIdentifier`` or ``namespaceName``.
-        """
-        keys = ("dbClusterIdentifier", "dbInstanceIdentifier", "namespaceName")
-        return any(self.text(key) is not None and self.text(key) == other.text(key) for key in keys)
+def host_fault(host: str) -> tuple[str, str] | None:
+    """What is wrong with a host's name or address: a phrase and the cure; None where nothing is.
+
+    Args:
+        host: as a secret or a setting has it, without blanks around it.
+    """
+    alone = "write the host's name or address alone"
+    if "://" in host:
+        return "is a URL", alone
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if _is_address(bare):
+        return None
+    if _WITH_PORT.fullmatch(host):
+        return "holds a port", f"{alone}, and the port as 'port'"
+    if not _HOST.fullmatch(host):
+        return "is no host name or address", f"{alone}, without blanks, slashes, commas or the like"
+    try:
+        # What a socket does with a name; it refuses empty and long labels, and what IDNA has no spelling for.
+        ascii_name = host.encode("idna") if len(host) <= _LONGEST_HOST else b""
+    except UnicodeError:
+        ascii_name = b""
+    return None if 0 < len(ascii_name) <= _LONGEST_HOST + 1 else ("is no host name that DNS could have", alone)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _stripped(value: str | None) -> str | None:
+    return (value.strip() or None) if value is not None else None
 
 
 def _host(name: str) -> str:
@@ -224,12 +350,72 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _texts(value: Any) -> Iterator[str]:
+# Deeper, nobody writes secrets into secrets.
+_DEEPEST = 8
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """Every text in a value, and in the JSON that such a text may be."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
+        yield from _texts_in_json(value, depth)
+    elif isinstance(value, dict | list):
+        inside: Iterable[Any] = value.values() if isinstance(value, dict) else value
+        for inner in inside:
+            yield from _texts(inner, depth)
+
+
+def _texts_in_json(text: str, depth: int) -> Iterator[str]:
+    if depth < _DEEPEST and text.lstrip()[:1] in {"{", "["}:
+        try:
+            inner = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        yield from _texts(inner, depth + 1)
+
+
+_DECODER = json.JSONDecoder()
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
+
+
+def replace_members(text: str, changes: Mapping[str, Any]) -> str:
+    """Replace values in the text of a JSON object, and nothing else of it.
+
+    Args:
+        text: a JSON object.
+        changes: the keys' new values. A key that is there twice gets it twice; one that is not there, at the end.
+    """
+    pieces: list[str] = []
+    copied = 0
+    end_of_last = text.index("{") + 1
+    left = dict(changes)
+    members = 0
+    for key, start, end in _members(text):
+        members += 1
+        end_of_last = end
+        if key in changes:
+            pieces += [text[copied:start], json.dumps(changes[key])]
+            copied = end
+            left.pop(key, None)
+    added = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in left.items()]
+    comma = ", " if members and added else ""
+    pieces += [text[copied:end_of_last], comma, ", ".join(added), text[end_of_last:]]
+    return "".join(pieces)
+
+
+def _members(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each key of a JSON object with the place of its value in the text, which is known to be good JSON."""
+    place = _after_blanks(text, text.index("{") + 1)
+    while text[place] != "}":
+        key, place = _DECODER.raw_decode(text, place)
+        start = _after_blanks(text, _after_blanks(text, place) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+        yield key, start, end
+        place = _after_blanks(text, end)
+        if text[place] == ",":
+            place = _after_blanks(text, place + 1)
+
+
+def _after_blanks(text: str, place: int) -> int:
+    found = _WHITESPACE.match(text, place)
+    return place if found is None else found.end()

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.credentials import Credentials
+from rotators.endpoints import ManagedEndpoints
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
-from rotators.logs import logger
+from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.rotator import Rotation, Rotator
 from rotators.settings import AUTO, DatabaseSettings
+from rotators.strategies import admin
 from rotators.strategies.alternating_users import AlternatingUsers
 from rotators.strategies.base import DatabaseRotation, Strategy
 from rotators.strategies.dual_password import DualPassword
@@ -43,6 +45,7 @@ class DatabaseRotator(Rotator[Credentials]):
         super().__init__(versions)
         self._engine = engine
         self._environment = environment or Environment()
+        self._managed = ManagedEndpoints(self._versions)
 
     def propose(self, rotation: Rotation[Credentials]) -> Credentials:
         """The next credential, by the strategy."""
@@ -60,6 +63,11 @@ class DatabaseRotator(Rotator[Credentials]):
         with work.connect(work.pending) as session:
             session.verify(work.settings.test_query)
 
+    def require_unedited(self, rotation: Rotation[Credentials]) -> None:
+        """Compare AWSCURRENT and the pending version, by the strategy."""
+        work, strategy = self._prepare(rotation)
+        strategy.require_unedited(work)
+
     def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
         work = self._work(rotation)
         strategy = _choose(work)
@@ -68,8 +76,18 @@ class DatabaseRotator(Rotator[Credentials]):
 
     def _work(self, rotation: Rotation[Credentials]) -> DatabaseRotation:
         settings = DatabaseSettings.from_environment(self._environment)
+        named = (settings.tls_server_name, *(settings.admin_host or ())[:1], *settings.users.values())
+        redactor.show([str(name) for name in named if name])
         policy = PasswordPolicy.from_environment(self._environment, self._engine.password_limits)
-        return DatabaseRotation(rotation, self._engine, settings, _ca_file(settings), policy.generate)
+        return DatabaseRotation(
+            rotation,
+            self._engine,
+            settings,
+            _ca_file(settings),
+            policy.generate,
+            admin.resolve,
+            self._managed.find,
+        )
 
 
 def _choose(work: DatabaseRotation) -> Strategy:

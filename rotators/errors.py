@@ -12,7 +12,8 @@
     ├── SecretError               what the secret holds can't be rotated
     │   ├── SecretEmpty               no version has a value yet
     │   ├── SecretMalformed           not the JSON that is needed, or a key is missing or wrong
-    │   │   └── PendingUnusable           the same of the version under rotation: it is let go
+    │   │   └── PendingUnusable           the same of the version under rotation: it is discarded
+    │   ├── EditedMeanwhile           AWSCURRENT was edited after the database had changed: nothing is lost
     │   ├── EngineMismatch            the secret is another engine's
     │   └── PairRefused               the two users of the secret can't be a pair
     ├── ConfigurationError        an environment variable of the function is missing or wrong
@@ -30,18 +31,57 @@
     │   ├── ReadOnlyServer            a replica or reader: passwords can't be changed there
     │   ├── UserNotRotatable          this user has no password that could be rotated
     │   └── ServiceFailed             the server answered with an error of another kind
+    │       └── CurrentPasswordMismatch   the password to be replaced is not the user's first one
     ├── PackagingFailed           at the desk: a function, a layer or a CA bundle could not be made
     └── UnexpectedError           a fault of ours: please report it
 
 Every text is made of names, hosts and reasons; none of them may hold a secret value. ``str(error)`` is one
-line, fit for an alarm.
+line, fit for an alarm, whatever a secret or a server says.
 """
 
 from __future__ import annotations
 
+import re
+
+# What ends a line, moves a terminal's cursor, turns the direction of writing or can't be encoded at all:
+# controls (ESC, NEL), line and paragraph separators, invisible format characters, lone surrogates.
+_NOT_PRINTED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+_BLANKS = "\t\n\r"
+CUT = "…"
+"""Stands where a text was cut."""
+_LONGEST = 2000
+# A word that is longer is no reason to lose as much of a text.
+_LONGEST_WORD = 200
+
+
+def one_line(text: str) -> str:
+    """A text in which nothing breaks the line: blanks for line breaks and tabs, escapes for what can't be seen.
+
+    Character by character, so that a part of a text becomes the same as it does by itself.
+    """
+    return _NOT_PRINTED.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    character = found[0]
+    return " " if character in _BLANKS else character.encode("unicode_escape").decode()
+
+
+def cut(text: str) -> str:
+    """A text of at most 2,000 characters; the end of a longer one is left out, from a blank on where there is one."""
+    if len(text) <= _LONGEST:
+        return text
+    blank = text.rfind(" ", _LONGEST - _LONGEST_WORD, _LONGEST)
+    return text[: blank if blank > 0 else _LONGEST - 1] + CUT
+
 
 class RotationError(Exception):
     """The root of the tree.
+
+    Both texts are made one line and cut, for they often hold what a server has said or a secret holds.
 
     Args:
         what: what happened and where, a sentence without a full stop at its end.
@@ -49,9 +89,9 @@ class RotationError(Exception):
     """
 
     def __init__(self, what: str, advice: str = "") -> None:
-        super().__init__(what, advice)
-        self.what = what
-        self.advice = advice
+        self.what = cut(one_line(what))
+        self.advice = cut(one_line(advice))
+        super().__init__(self.what, self.advice)
 
     def __str__(self) -> str:
         return f"{self.what}. {self.advice}." if self.advice else f"{self.what}."
@@ -95,6 +135,10 @@ class SecretMalformed(SecretError):
 
 class PendingUnusable(SecretMalformed):
     """The version under rotation holds a value that nobody could use."""
+
+
+class EditedMeanwhile(SecretError):
+    """AWSCURRENT was edited while the database has the pending password already: both are kept."""
 
 
 class EngineMismatch(SecretError):
@@ -163,6 +207,10 @@ class UserNotRotatable(ServiceError):
 
 class ServiceFailed(ServiceError):
     """The server answered with an error of another kind."""
+
+
+class CurrentPasswordMismatch(ServiceFailed):
+    """The password that was to be replaced is not the user's present one."""
 
 
 class PackagingFailed(RotationError):

@@ -7,7 +7,8 @@ silence. NextRotationDate, the end of the window in which a secret should rotate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ _GRACE = timedelta(hours=6)
 
 
 class OverdueCheck:
-    """A Lambda handler: ``{"stack": …, "secrets": […], "on_demand": […]}`` in, a metric out.
+    """A Lambda handler: ``{"stack": …, "secrets": […], …}`` in, a metric out.
 
     Args:
         versions: the secrets' versions; by default those of the function's own account and Region.
@@ -43,7 +44,8 @@ class OverdueCheck:
 
         Args:
             event: ``stack`` names the metric's dimension; ``secrets`` are the ARNs or names to look at, and
-                ``on_demand`` those of them that have no schedule on purpose.
+                ``on_demand`` those of them that have no schedule on purpose. For the way out: ``functions`` are ARNs,
+                ``rotated_by`` has the number of its function for each secret, and ``rules`` each one's RotationRules.
             context: not used.
 
         Returns:
@@ -54,9 +56,10 @@ class OverdueCheck:
         """
         del context
         stack, secrets, on_demand = _read(event)
+        commands = _commands(event, secrets)
         wrong = {}
         for secret in secrets:
-            reason = self._look(secret, scheduled=secret not in on_demand)
+            reason = self._look(secret, commands.get(secret, _COMMAND), scheduled=secret not in on_demand)
             if reason is not None:
                 wrong[secret] = reason
                 logger.error("the rotation is overdue", secret=secret, reason=reason)
@@ -64,18 +67,64 @@ class OverdueCheck:
             metric.add_dimension("stack", stack)
         return wrong
 
-    def _look(self, secret: str, *, scheduled: bool) -> str | None:
+    def _look(self, secret: str, command: str, *, scheduled: bool) -> str | None:
         try:
             described = self._versions.describe(secret)
         except RotationError as error:
             return str(error)
         if not described.rotation_enabled:
-            return "rotation is switched off: deploy the stack again, or call RotateSecret with its function"
+            return f"rotation is switched off. To switch it on: {command}"
         if described.next_rotation is None:
-            return "it has no schedule any more: deploy the stack again" if scheduled else None
+            return f"it has no schedule any more. To give it one: {command}" if scheduled else None
         if described.next_rotation + _GRACE < self._now():
             return f"it should have rotated by {described.next_rotation:%Y-%m-%d %H:%M} UTC: see its function's log"
         return None
+
+
+def rotation_rules(expression: str | None, duration: str | None) -> dict[str, str]:
+    """A schedule as RotateSecret takes it; empty where there is none.
+
+    Args:
+        expression: ``rate(…)`` or ``cron(…)``; None: on demand only.
+        duration: the window's length; None: the service's own.
+    """
+    if expression is None:
+        return {}
+    return {"ScheduleExpression": expression} | ({} if duration is None else {"Duration": duration})
+
+
+def rotation_command(secret_id: str, function_arn: str, rules: Mapping[str, str]) -> str:
+    """What switches a secret's rotation on, without rotating it at once.
+
+    A stack that is deployed again does not do it: CloudFormation leaves alone what its template has not changed.
+
+    Args:
+        secret_id: the secret's ARN or name.
+        function_arn: what is to rotate it.
+        rules: its schedule; empty: on demand only.
+    """
+    schedule = f" --rotation-rules '{json.dumps(dict(rules))}'" if rules else ""
+    return (
+        f"aws secretsmanager rotate-secret --secret-id {secret_id} --no-rotate-immediately "
+        f"--rotation-lambda-arn {function_arn}{schedule}"
+    )
+
+
+# Where the event does not say which function rotates it.
+_COMMAND = "aws secretsmanager rotate-secret, with --rotation-lambda-arn and --rotation-rules"
+
+
+def _commands(event: Any, secrets: Sequence[str]) -> dict[str, str]:
+    """How each secret's rotation is switched on, as far as the event tells."""
+    numbers, rules = event.get("rotated_by", ()), event.get("rules", ())
+    functions = event.get("functions", ())
+    try:
+        return {
+            secret: rotation_command(secret, str(functions[number]), rule)
+            for secret, number, rule in zip(secrets, numbers, rules, strict=True)
+        }
+    except (IndexError, TypeError, ValueError):
+        return {}
 
 
 def _read(event: Any) -> tuple[str, list[str], list[str]]:

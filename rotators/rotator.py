@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -30,7 +31,7 @@ from rotators.errors import (
     VersionUnknown,
 )
 from rotators.logs import logger, metrics, redactor
-from rotators.versions import CURRENT, PENDING, SecretDescription, SecretVersion, SecretVersions
+from rotators.versions import CURRENT, LARGEST_VALUE, PENDING, SecretDescription, SecretVersion, SecretVersions
 
 ValueT = TypeVar("ValueT", bound=SecretValue)
 
@@ -121,8 +122,13 @@ class Rotation(Generic[ValueT]):
 
     @property
     def secret_id(self) -> str:
-        """The secret's ARN."""
+        """The secret, as the event names it: by its ARN."""
         return self.event.secret_id
+
+    @property
+    def secret_arn(self) -> str:
+        """The secret's whole ARN, as Secrets Manager itself says it."""
+        return self._current_version.secret_arn
 
     @property
     def time_left(self) -> float:
@@ -184,6 +190,7 @@ class Rotation(Generic[ValueT]):
             SecretMalformed: its value is not the JSON that is needed.
             SecretsManagerError: it may not be read.
         """
+        redactor.show([secret_id])
         return self._parse_hidden(self._versions.admin(secret_id).text, f"the admin secret {secret_id}")
 
     @cached_property
@@ -192,18 +199,25 @@ class Rotation(Generic[ValueT]):
 
     @cached_property
     def _rotating_version(self) -> SecretVersion:
-        version = self._versions.rotating(self.secret_id, self.event.version_id)
-        _must_be_pending(self.event, version.stages)
-        return version
+        return self._versions.rotating(self.secret_id, self.event.version_id)
 
     def _value(self, version: SecretVersion, stage: str) -> ValueT:
+        redactor.show([version.secret_arn])
         return self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})")
 
     def _parse_hidden(self, text: str, source: str) -> ValueT:
-        redactor.hide([text])
+        # What can't be parsed may be a password all the same.
+        redactor.hide_unknown([text])
         value = self._parse(text, source)
-        redactor.hide(value.hidden_values())
+        learn(value)
         return value
+
+
+def learn(value: SecretValue) -> None:
+    """Have the redactor hide a secret's values, and show what is public in it."""
+    redactor.show(value.shown_values())
+    redactor.hide(value.secret_values())
+    redactor.hide_unknown(value.hidden_values())
 
 
 class Rotator(ABC, Generic[ValueT]):
@@ -234,6 +248,8 @@ class Rotator(ABC, Generic[ValueT]):
     def __init__(self, versions: SecretVersions | None = None) -> None:
         # Made with the instance, which a function makes at import: Lambda's start-up time costs nothing.
         self._versions = SecretVersions() if versions is None else versions
+        self._tested: tuple[str, str] | None = None
+        self._worked_from: tuple[str, str, str] | None = None
 
     @abstractmethod
     def propose(self, rotation: Rotation[ValueT]) -> ValueT:
@@ -253,6 +269,16 @@ class Rotator(ABC, Generic[ValueT]):
     @abstractmethod
     def verify(self, rotation: Rotation[ValueT]) -> None:
         """Log in with ``rotation.pending``, and raise where that does not work."""
+
+    def require_unedited(self, rotation: Rotation[ValueT]) -> None:
+        """Raise where AWSCURRENT was edited since ``rotation.pending`` was made of it.
+
+        Asked in finishSecret, where AWSCURRENT is not the version that setSecret saw. By default nothing is compared.
+
+        Raises:
+            PendingUnusable: it was, and nothing is lost if the pending version is discarded.
+            EditedMeanwhile: it was, and the pending value is in use already.
+        """
 
     def parse(self, text: str, source: str) -> ValueT:
         """A value from a version's text; ``source`` names the version in errors.
@@ -274,11 +300,15 @@ class Rotator(ABC, Generic[ValueT]):
         """
         started = time.monotonic()
         logger.clear_state()
+        # What the last invocation learned is another secret's, and hides nothing of this one's.
+        redactor.forget()
         try:
             request = RotationEvent.parse(event)
         except RequestError as error:
             logger.error("the event was refused", error=type(error).__name__, reason=str(error))
+            redactor.forget()
             raise
+        redactor.show([request.secret_id, request.step, request.version_id])
         logger.append_keys(secret=request.secret_id, step=request.step, version=request.version_id)
         failure: RotationError | None = None
         try:
@@ -295,11 +325,15 @@ class Rotator(ABC, Generic[ValueT]):
             )
         finally:
             _measure(request, failure, time.monotonic() - started)
+            redactor.forget()
         if failure is not None:
             raise failure from None
         logger.info("the step is done", milliseconds=round((time.monotonic() - started) * 1000))
 
     def _run(self, request: RotationEvent, deadline: float) -> None:
+        redactor.show([self._versions.endpoint])
+        self._versions.must_answer_by(deadline)
+        self._versions.keep_only(request.secret_id, request.version_id)
         rotation = Rotation[ValueT](request, self._versions, self.parse, deadline)
         steps: dict[str, Callable[[Rotation[ValueT]], None]] = {
             "createSecret": self._create,
@@ -312,38 +346,54 @@ class Rotator(ABC, Generic[ValueT]):
     def _create(self, rotation: Rotation[ValueT]) -> None:
         event = rotation.event
         described = self._describe(event)
+        self._tested = None
         if CURRENT in described.stages[event.version_id]:
             logger.info("the version is AWSCURRENT already; nothing to create")
             return
         try:
             proposed = self.propose(rotation)
+            learn(proposed)
+            text = _storable(proposed)
         except RotationError:
             # What stops a fresh rotation may be the very thing that a half-done one is about to mend.
             if self._versions.has_value(event.secret_id, event.version_id):
                 logger.warning("the new value could not be prepared anew; the stored one is kept")
                 return
             raise
-        redactor.hide(proposed.hidden_values())
-        if not self._versions.put_pending(event.secret_id, event.version_id, proposed.to_json(), event.rotation_token):
+        if not self._versions.put_pending(event.secret_id, event.version_id, text, event.rotation_token):
             logger.info("an earlier attempt stored a value already; it is kept")
 
     def _set(self, rotation: Rotation[ValueT]) -> None:
-        try:
+        event = rotation.event
+        current = self._describe(event).holder(CURRENT)
+        self._tested = self._worked_from = None
+        with self._discarding(rotation):
             _ = rotation.pending
             self.apply(rotation)
+        self._worked_from = (event.secret_id, event.version_id, current or "")
+
+    @contextmanager
+    def _discarding(self, rotation: Rotation[ValueT]) -> Iterator[None]:
+        """Discard the pending version where the block finds that nobody can use it."""
+        try:
+            yield
         except (PasswordRefused, PendingUnusable):
             # Kept, it would block every later rotation: RotateSecret is refused while it is AWSPENDING.
             if not rotation.promoted:
-                self._versions.let_go(rotation.secret_id, rotation.event.version_id)
-                logger.warning("the pending value can't be used and was let go; the next rotation makes another")
+                self._versions.discard_pending(rotation.secret_id, rotation.event.version_id)
+                logger.warning("the pending value can't be used and was discarded; the next rotation makes another")
             raise
 
     def _test(self, rotation: Rotation[ValueT]) -> None:
+        self._describe(rotation.event)
         self.verify(rotation)
+        self._tested = (rotation.secret_id, rotation.event.version_id)
+        self._versions.forget_pending()
 
     def _finish(self, rotation: Rotation[ValueT]) -> None:
         event = rotation.event
         described = self._describe(event)
+        tested, self._tested = self._tested, None
         if described.failed_replicas:
             logger.warning("replicas of the secret are out of date", regions=list(described.failed_replicas))
         if CURRENT in described.stages[event.version_id]:
@@ -352,6 +402,14 @@ class Rotator(ABC, Generic[ValueT]):
         current = described.holder(CURRENT)
         if current is None:
             raise VersionNotPending(f"secret {event.secret_id} has no {CURRENT} version", "rotate the secret anew")
+        worked_from, self._worked_from = self._worked_from, None
+        if worked_from != (event.secret_id, event.version_id, current):
+            with self._discarding(rotation):
+                self.require_unedited(rotation)
+        # finishSecret may be called out of turn: only what works becomes current.
+        if tested != (event.secret_id, event.version_id):
+            self.verify(rotation)
+            self._versions.forget_pending()
         self._versions.promote(event.secret_id, event.version_id, current)
         logger.info("the version is AWSCURRENT now", former=current)
 
@@ -367,12 +425,31 @@ class Rotator(ABC, Generic[ValueT]):
                 f"secret {event.secret_id} has no rotation switched on", "call RotateSecret with this function's ARN"
             )
         if event.version_id not in described.stages:
+            if self._versions.has_value(event.secret_id, event.version_id):
+                raise VersionNotPending(
+                    f"version {event.version_id} of secret {event.secret_id} has a value and no label: an attempt "
+                    "before this one discarded it, since its value could not be used, or it is an old one",
+                    "further attempts with it change nothing: mend what the first attempt's error says, and call "
+                    "RotateSecret, or wait for the schedule: the next rotation makes another version",
+                )
             raise VersionUnknown(
                 f"secret {event.secret_id} has no version {event.version_id} under rotation",
                 "start a rotation with RotateSecret: the service makes the version and invokes this function",
             )
         _must_be_pending(event, described.stages[event.version_id])
         return described
+
+
+def _storable(value: SecretValue) -> str:
+    text = value.to_json()
+    size = len(text.encode(errors="surrogatepass"))
+    if size > LARGEST_VALUE:
+        raise SecretMalformed(
+            f"{value.source}: with the new value it would have {size:,} bytes, and Secrets Manager keeps "
+            f"{LARGEST_VALUE:,}",
+            "shorten what the secret holds beside the credential; nothing was changed",
+        )
+    return text
 
 
 def _must_be_pending(event: RotationEvent, stages: frozenset[str]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from rotators.environment import Environment
+from rotators.errors import ConfigurationError
 
 AUTO = "auto"
 STRATEGIES = (AUTO, "single-user", "dual-password", "alternating-users")
@@ -17,8 +21,11 @@ class DatabaseSettings:
 
     Args:
         strategy: ROTATION_STRATEGY, one of ``STRATEGIES``.
-        adopt_twin: ROTATION_TWIN=adopt: both users were made by hand, only their passwords are rotated.
+        passwords_only: ROTATION_TWIN=adopt: both users were made by hand, only their passwords are rotated.
         admin_secret: ROTATION_ADMIN_SECRET, for secrets that name no ``masterarn``.
+        admin_host: ROTATION_ADMIN_HOST, where admins work whose secrets name no host: host and port, or None for the
+            engine's own port.
+        users: ROTATION_USERS: the user of each secret, by the secret's name or ARN, as whoever deploys has named it.
         allow_admin_reset: ALLOW_ADMIN_RESET: the admin may repair a user who cannot log in.
         allow_plaintext: ROTATION_ALLOW_PLAINTEXT: a secret's ``ssl: false`` is obeyed.
         ca_bundle: ROTATION_CA_BUNDLE, the file of the CA certificates to trust; None: the usual places.
@@ -29,8 +36,10 @@ class DatabaseSettings:
     """
 
     strategy: str = AUTO
-    adopt_twin: bool = False
+    passwords_only: bool = False
     admin_secret: str | None = None
+    admin_host: tuple[str, int | None] | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
     allow_admin_reset: bool = False
     allow_plaintext: bool = False
     ca_bundle: str | None = None
@@ -48,8 +57,10 @@ class DatabaseSettings:
         """
         return cls(
             strategy=environment.choice("ROTATION_STRATEGY", STRATEGIES, default=AUTO),
-            adopt_twin=environment.choice("ROTATION_TWIN", ("manage", "adopt"), default="manage") == "adopt",
+            passwords_only=environment.choice("ROTATION_TWIN", ("manage", "adopt"), default="manage") == "adopt",
             admin_secret=environment.text("ROTATION_ADMIN_SECRET"),
+            admin_host=_admin_host(environment.text("ROTATION_ADMIN_HOST")),
+            users=_users(environment.text("ROTATION_USERS")),
             allow_admin_reset=environment.flag("ALLOW_ADMIN_RESET", default=False),
             allow_plaintext=environment.flag("ROTATION_ALLOW_PLAINTEXT", default=False),
             ca_bundle=environment.text("ROTATION_CA_BUNDLE"),
@@ -58,3 +69,64 @@ class DatabaseSettings:
             connect_timeout=environment.seconds("ROTATION_CONNECT_TIMEOUT", default=5.0),
             username_limit=environment.whole_number("USERNAME_CHARACTER_LIMIT", default=0) or None,
         )
+
+    def user_of(self, secret_arn: str) -> str | None:
+        """The user whom whoever deploys has named for a secret; None where none is named.
+
+        ROTATION_USERS may name the secret by its whole ARN, by its ARN without the six characters that Secrets Manager
+        adds, or by its name; the more exact one counts.
+
+        Args:
+            secret_arn: the whole ARN, as Secrets Manager spells it.
+        """
+        # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
+        partial, hyphen, added = secret_arn.rpartition("-")
+        names = [secret_arn]
+        if hyphen and len(added) == _ADDED:
+            names += [partial, partial.partition(":secret:")[2]]
+        return next((self.users[name] for name in names if name in self.users), None)
+
+
+# A hyphen and so many characters follow a secret's name in its ARN.
+_ADDED = 6
+_HIGHEST_PORT = 65535
+# A name or an IPv4 address, or an IPv6 address in brackets, each with or without a port; or an IPv6 address alone.
+_ADDRESS = re.compile(
+    r"(?:(?P<name>[^\s:/@\[\],?#]+)|\[(?P<bracketed>[0-9A-Fa-f:.%\w]+)\])(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<address>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
+)
+
+
+def address(text: str) -> tuple[str, int | None]:
+    """A server's address: ``host``, ``host:port``, ``::1`` or ``[::1]:port``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    port = int(match["port"]) if match and match["port"] else None
+    if match is None or not 1 <= (1 if port is None else port) <= _HIGHEST_PORT:
+        raise ValueError("neither a host nor host:port")
+    return match["bracketed"] or match["address"] or match["name"], port
+
+
+def _admin_host(text: str | None) -> tuple[str, int | None] | None:
+    try:
+        return None if text is None else address(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"ROTATION_ADMIN_HOST is {error}", "set it to the endpoint of the admin's server"
+        ) from None
+
+
+def _users(text: str | None) -> dict[str, str]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(user, str) and user for user in found.values()):
+        raise ConfigurationError(
+            "ROTATION_USERS is no JSON object of secrets and their users",
+            'set it to {"<the secret\'s name or ARN>": "<its user\'s name>"}',
+        )
+    return found

@@ -6,15 +6,17 @@ How labels move: https://docs.aws.amazon.com/secretsmanager/latest/userguide/get
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from rotators.environment import Environment
@@ -28,6 +30,7 @@ from rotators.errors import (
     SecretsManagerError,
     SecretsManagerUnreachable,
 )
+from rotators.limits import within
 from rotators.logs import logger
 
 if TYPE_CHECKING:
@@ -39,9 +42,19 @@ CURRENT = "AWSCURRENT"
 PENDING = "AWSPENDING"
 PREVIOUS = "AWSPREVIOUS"
 
-# Three attempts of 2 s to connect and 4 s to answer end, with their pauses, before Lambda's 30 s and below 10 s
-# where nothing answers at all, so that our error names the endpoint before Lambda ends the function.
+LARGEST_VALUE = 65_536
+"""Bytes that a secret's value may have, in UTF-8:
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
+
+# Each attempt; botocore's time to answer begins anew with every byte.
 _CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 3})
+# A call with all its attempts, whatever the endpoint does: our error must name it before Lambda ends the function.
+_LONGEST_CALL = 8.0
+# With less, a healthy endpoint would fail, too.
+_TOO_SHORT = 0.1
+# Kept from waiting, so that the last look and what follows from it still have their time.
+_LAST_LOOK = 1.0
+_call_ends: ContextVar[float] = ContextVar("_call_ends", default=float("inf"))
 _SERVER_ERROR = 500
 _DENIED = {"AccessDeniedException", "DecryptionFailure", "EncryptionFailure", "KMSAccessDeniedException"}
 
@@ -52,12 +65,12 @@ class SecretVersion:
 
     Args:
         version_id: the version's id, which is the ClientRequestToken it was made with.
-        stages: its labels, as the read that fetched it saw them.
+        secret_arn: the whole ARN of its secret.
         text: the SecretString.
     """
 
     version_id: str
-    stages: frozenset[str]
+    secret_arn: str
     text: str = field(repr=False)
 
 
@@ -84,6 +97,21 @@ class SecretDescription:
         return next((version for version, stages in self.stages.items() if stage in stages), None)
 
 
+@dataclass(frozen=True)
+class SecretOwner:
+    """Which AWS service manages a secret, and for what.
+
+    Args:
+        secret_arn: the secret's whole ARN.
+        service: ``rds``, ``redshift``, …; None where no service manages it. Only AWS can set it.
+        tags: the secret's tags. Only AWS can set those that begin with ``aws:``.
+    """
+
+    secret_arn: str
+    service: str | None
+    tags: Mapping[str, str]
+
+
 class SecretVersions:
     """Reads a secret's versions and moves its labels.
 
@@ -94,14 +122,49 @@ class SecretVersions:
         client: a boto3 client for Secrets Manager. Without one, a client is made for the endpoint in
             SECRETS_MANAGER_ENDPOINT, else boto3's own (which heeds AWS_ENDPOINT_URL).
         patience: seconds to wait for what was just written to become visible.
+        longest_call: seconds that one call may take, its repetitions included.
 
     Raises:
         ConfigurationError: no client can be made: no region, or the endpoint is no URL.
     """
 
-    def __init__(self, client: SecretsManagerClient | None = None, patience: float = 3.0) -> None:
+    def __init__(
+        self,
+        client: SecretsManagerClient | None = None,
+        patience: float = 3.0,
+        longest_call: float = _LONGEST_CALL,
+    ) -> None:
         self._client = _make_client() if client is None else client
+        self._client.meta.events.register_first("before-send.secretsmanager", _refuse_late, unique_id="rotators-late")
         self._patience = patience
+        self._longest_call = longest_call
+        # The pending version that this process has stored, until testSecret has passed. A version's value never
+        # changes, so setSecret and testSecret need not read it again: those two calls pay for the DescribeSecret by
+        # which every step asks whether rotation is on. A fresh process reads.
+        self._stored: SecretVersion | None = None
+        self._deadline = float("inf")
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the Secrets Manager endpoint."""
+        return self._client.meta.endpoint_url
+
+    def must_answer_by(self, deadline: float) -> None:
+        """Bound all calls to come: whatever has no answer by then ends with SecretsManagerUnreachable.
+
+        Args:
+            deadline: on the clock of ``time.monotonic``.
+        """
+        self._deadline = deadline
+
+    def keep_only(self, secret_id: str, version_id: str) -> None:
+        """Forget the pending value that this process has stored, unless it is the one of this version."""
+        if self._stored is not None and (self._stored.secret_arn, self._stored.version_id) != (secret_id, version_id):
+            self._stored = None
+
+    def forget_pending(self) -> None:
+        """Forget the pending value that this process has stored: nobody will ask for it again."""
+        self._stored = None
 
     def describe(self, secret_id: str, version_id: str | None = None) -> SecretDescription:
         """The secret's state, in which the given version (if any) has a label, or will not have one soon.
@@ -155,13 +218,16 @@ class SecretVersions:
     def rotating(self, secret_id: str, version_id: str) -> SecretVersion:
         """The version under rotation, by its id: the label AWSPENDING may lag, or have become AWSCURRENT.
 
-        It may still come back without either label: the caller decides what that means.
+        What this very process has stored for it, it need not read: a version's value never changes.
 
         Raises:
             SecretNotFound: the version does not exist or has no value.
             SecretMalformed: the value is binary.
             SecretsManagerError: the call failed.
         """
+        self.keep_only(secret_id, version_id)
+        if self._stored is not None:
+            return self._stored
 
         def ask() -> SecretVersion | None:
             try:
@@ -169,7 +235,7 @@ class SecretVersions:
             except SecretNotFound:
                 return None
 
-        found = self._await(ask, lambda seen: seen is not None and bool(seen.stages & {PENDING, CURRENT}))
+        found = self._await(ask, lambda seen: seen is not None)
         if found is None:
             raise SecretNotFound(
                 f"version {version_id} of secret {secret_id} has no value",
@@ -225,6 +291,7 @@ class SecretVersions:
             )
         except _AlreadyThere:
             return False
+        self._stored = SecretVersion(version_id, secret_id, text)
         return True
 
     def promote(self, secret_id: str, version_id: str, current_id: str) -> None:
@@ -250,12 +317,13 @@ class SecretVersions:
                 if not self._is_current(secret_id, version_id):
                     raise
 
-    def let_go(self, secret_id: str, version_id: str) -> None:
+    def discard_pending(self, secret_id: str, version_id: str) -> None:
         """Take AWSPENDING off a version whose value can't be used, so that the next rotation makes another.
 
         Raises:
             SecretsManagerError: the call failed.
         """
+        self.forget_pending()
         self._call(
             "update_secret_version_stage",
             secret_id,
@@ -288,32 +356,59 @@ class SecretVersions:
                 f"version {reply['VersionId']} of secret {secret_id} is binary",
                 "store the credential as text (SecretString), in JSON",
             )
-        return SecretVersion(reply["VersionId"], frozenset(reply.get("VersionStages", ())), reply["SecretString"])
+        return SecretVersion(reply["VersionId"], str(reply.get("ARN", secret_id)), reply["SecretString"])
 
     def _await(self, ask: Callable[[], ResultT], seen: Callable[[ResultT], bool]) -> ResultT:
         result = ask()
-        pauses = _pauses(self._patience)
+        pauses = _pauses(min(self._patience, self._deadline - _LAST_LOOK - time.monotonic()))
         while not seen(result) and next(pauses, False):
             result = ask()
         return result
 
     def _call(self, operation: str, secret_id: str, **parameters: Any) -> Any:
-        try:
+        seconds = min(self._longest_call, self._deadline - time.monotonic())
+        if seconds < _TOO_SHORT:
+            raise SecretsManagerUnreachable(
+                f"the invocation's time is over before {operation} could be asked of {self.endpoint}",
+                "raise the function's time-out (60 s is a good one), and see in its log which hop took the time",
+            )
+
+        def ask() -> Any:
+            _call_ends.set(ends)
             return getattr(self._client, operation)(**parameters)
+
+        ends = time.monotonic() + seconds
+        try:
+            return within(seconds, ask)
         except ClientError as error:
             raise _refusal(error, secret_id) from None
-        except (HTTPClientError, BotoConnectionError) as error:
-            endpoint = self._client.meta.endpoint_url
+        except (HTTPClientError, BotoConnectionError, TimeoutError) as error:
+            how = f"within {seconds:.1f} s" if isinstance(error, TimeoutError) else f"({type(error).__name__})"
             raise SecretsManagerUnreachable(
-                f"the Secrets Manager endpoint {endpoint} gave no answer ({type(error).__name__})",
+                f"the Secrets Manager endpoint {self.endpoint} gave no answer {how}",
                 "give the function's subnet an interface endpoint for Secrets Manager or a NAT gateway, and let its "
                 "security group reach port 443",
             ) from None
+        except ParamValidationError as error:
+            raise _not_a_request(error, operation, secret_id) from None
         except BotoCoreError as error:
             raise SecretsManagerError(
                 f"the call {operation} for secret {secret_id} could not be made ({type(error).__name__})",
                 "check the function's role and region",
             ) from None
+
+    def owner(self, secret_id: str) -> SecretOwner:
+        """The AWS service that manages a secret, if one does, and the secret's tags.
+
+        https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
+
+        Raises:
+            SecretsManagerDenied: the function may not ask.
+            SecretsManagerError: the call failed.
+        """
+        reply = self._call("describe_secret", secret_id, SecretId=secret_id)
+        tags = {str(tag.get("Key")): str(tag.get("Value")) for tag in reply.get("Tags", ())}
+        return SecretOwner(str(reply.get("ARN", secret_id)), reply.get("OwningService"), tags)
 
 
 class _AlreadyThere(SecretsManagerError):
@@ -322,6 +417,37 @@ class _AlreadyThere(SecretsManagerError):
 
 class _LabelElsewhere(SecretsManagerError):
     """A label is not on the version that the request named."""
+
+
+class _TooLate(Exception):
+    """Nobody waits for this request's answer any more."""
+
+
+def _refuse_late(**_: Any) -> None:
+    """Keep botocore from repeating a call that was given up: it could move a label long afterwards.
+
+    Lambda freezes a process between two invocations, and what was left behind in it goes on at the next.
+    """
+    if time.monotonic() > _call_ends.get():
+        raise _TooLate
+
+
+_PARAMETER_FAULT = re.compile(r"Invalid \w+ for parameter \w+|Missing required parameter[^:]*: \"\w+\"")
+_PARAMETER_CURES = {
+    "SecretId": "correct the secret's ARN: SecretId of the event, 'masterarn' of the secret, or ROTATION_ADMIN_SECRET",
+    "ClientRequestToken": "use the id of a version under rotation, which has 32 to 64 characters",
+    "SecretString": "give the secret a value",
+}
+
+
+def _not_a_request(error: ParamValidationError, operation: str, secret_id: str) -> SecretsManagerError:
+    """What botocore itself refuses to send. Its text may hold the values, and only the names are taken out of it."""
+    faults = _PARAMETER_FAULT.findall(str(error))
+    cures = [cure for name, cure in _PARAMETER_CURES.items() if any(name in fault for fault in faults)]
+    what = "; ".join(faults) or "it has a wrong parameter"
+    return SecretsManagerError(
+        f"the call {operation} for secret {secret_id} could not be made: {what}", "; ".join(cures)
+    )
 
 
 def _refusal(error: ClientError, secret_id: str) -> SecretsManagerError:

@@ -1,19 +1,23 @@
 """The contract between a strategy and a database.
 
 An :class:`Engine` knows how to connect; a :class:`Session` is one login. What a session can do beyond logging in
-is a protocol of its own: a strategy asks ``isinstance(session, Staged)``, never for the engine's name.
+is a protocol of its own: a strategy asks for a protocol, never for the engine's name.
+
+A login proves an :class:`~rotators.engines.identity.Account`, and an admin's methods take accounts only: none takes
+a user's name out of a secret.
 
 Every method raises only errors of :mod:`rotators.errors`: a driver's exceptions end here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from rotators.errors import PairRefused
+from rotators.engines.identity import Account, Pair
+from rotators.errors import PairRefused, Unreachable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,18 +35,51 @@ class ConnectOptions:
         ca_file: the CA certificates to trust (PEM).
         server_name: the name to verify in the certificate; None: the host's own.
         plaintext: no TLS at all. Only where secret and function both demand it.
-        time_left: seconds that there are in all, for what a server does after it has answered.
+        deadline: when all must have ended, on the clock of ``time.monotonic``.
+        admin: the login is an admin's, whose password no relay may use: tie it to the TLS connection where the
+            server can.
     """
 
     timeout: float
     ca_file: str | None = None
     server_name: str | None = None
     plaintext: bool = False
-    time_left: float = 30.0
+    deadline: float = field(default_factory=lambda: time.monotonic() + 30.0)
+    admin: bool = False
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline; never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def limit(self, target: str) -> float:
+        """Seconds that the next connection or statement may take: the time-out, but never beyond the deadline.
+
+        Args:
+            target: what is to be asked, for the message.
+
+        Raises:
+            Unreachable: there is no time left to ask anything.
+        """
+        left = self.time_left
+        if left <= _TOO_SHORT:
+            raise Unreachable(
+                f"{target}: the invocation's time is over before it could be asked",
+                "raise the function's time-out (60 s is a good one), and see which hop took the time",
+            )
+        return min(self.timeout, left)
+
+
+# Less would fail healthy servers, and leave no time to say why.
+_TOO_SHORT = 0.25
 
 
 class Session(Protocol):
     """One login."""
+
+    @property
+    def account(self) -> Account:
+        """Who logged in, as the server sees it."""
 
     def verify(self, test_query: str | None) -> None:
         """Show that this login can work: read something, and run the test query (changing nothing)."""
@@ -66,7 +103,7 @@ class Session(Protocol):
 
 
 @runtime_checkable
-class OwnPassword(Protocol):
+class SelfServicePassword(Protocol):
     """A session whose user can change its own password."""
 
     def set_own_password(self, new: str, old: str) -> None:
@@ -83,10 +120,22 @@ class OwnPassword(Protocol):
 
 
 @runtime_checkable
-class Staged(Protocol):
+class SelfServiceCheck(Protocol):
+    """A session that can tell beforehand whether its user may change its own password."""
+
+    def check_can_set_own_password(self) -> None:
+        """Find out whether ``set_own_password`` would be permitted, changing nothing.
+
+        Raises:
+            PermissionRefused: it would not; the text says which grant is missing.
+        """
+
+
+@runtime_checkable
+class TransactionalPassword(Protocol):
     """A session in which a password's change takes effect at the end of a transaction."""
 
-    def staged(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """A transaction: what is set inside takes effect at its end, or not at all where the inside raises.
 
         Raises:
@@ -95,23 +144,51 @@ class Staged(Protocol):
 
 
 @runtime_checkable
-class OtherPassword(Protocol):
-    """An admin's session."""
+class AccountAdmin(Protocol):
+    """An admin's session: it sets the passwords of accounts."""
 
-    def check_user(self, user: str) -> None:
+    @property
+    def account(self) -> Account:
+        """Who the admin is."""
+
+    def recognize(self, account: Account, password: str) -> Account:
+        """The account that a login proved, as the admin sees it.
+
+        Args:
+            account: from the session that logged in with ``password``, at the admin's own host and port.
+            password: the one that logged in. Where a server has several accounts of one name (MySQL's hosts), it
+                tells which of them are this user's: the others are left alone.
+
+        Returns:
+            the account, widened to all that have this password.
+
+        Raises:
+            UserNotRotatable: there is no such account, or more than one that it could be.
+        """
+
+    def find_account(self, name: str) -> Account | None:
+        """The account that a name from the function's own settings means; None where there is none.
+
+        Never called with a name out of a secret: that is no proof of anything.
+
+        Raises:
+            UserNotRotatable: there are several of that name.
+        """
+
+    def check_can_set_password(self, account: Account) -> None:
         """Find out whether :meth:`set_password` would succeed, changing nothing.
 
         Raises:
-            What set_password would raise, but for the password itself.
+            UserNotRotatable: the account is a superuser or an admin, or logs in by other means than a password.
+            PermissionRefused: the admin may not; the text says which grant is missing.
         """
 
-    def set_password(self, user: str, new: str) -> None:
-        """Change another user's password.
+    def set_password(self, account: Account, new: str) -> None:
+        """Change an account's password, and end every other one that it has.
 
         Raises:
             PasswordRefused: the server's policy says no.
             PermissionRefused: the admin may not; the text says which grant is missing.
-            UserNotRotatable: there is no such user, or it has no password to rotate.
         """
 
 
@@ -119,69 +196,75 @@ class OtherPassword(Protocol):
 class SecondPassword(Protocol):
     """A session whose user can keep its present password beside a new one."""
 
-    def second_password_obstacle(self) -> str | None:
+    def why_no_second_password(self) -> str | None:
         """What stands against it here (a version, or the grant that would change it); None where nothing does."""
 
     def add_own_password(self, new: str, old: str) -> None:
         """Add a password; the one before the present one ends.
 
         Raises:
-            ServiceFailed: the present one is not ``old``: it was added already, perhaps.
+            CurrentPasswordMismatch: the present one is not ``old``: it was added already, perhaps.
             PasswordRefused: the server's policy says no.
         """
 
 
 @runtime_checkable
-class OtherSecondPassword(Protocol):
-    """An admin's session that can do the same for another user."""
+class SecondPasswordAdmin(Protocol):
+    """An admin's session that can do the same for another account."""
 
     adding_repeats: ClassVar[bool]
     """Whether ``add_password`` may be asked for twice; else the second time would push the present one out."""
 
-    def check_user(self, user: str) -> None:
-        """See :class:`OtherPassword`."""
+    def check_can_add_password(self, account: Account) -> None:
+        """Find out whether :meth:`add_password` would succeed, changing nothing."""
 
-    def add_password(self, user: str, new: str, old: str) -> None:
-        """Add a password to another user; ``old``, the present one, lives on, and no third one.
+    def add_password(self, account: Account, new: str, old: str) -> None:
+        """Add a password to an account; ``old``, the present one, lives on, and no third one.
 
         Raises:
             PasswordRefused: the server's policy says no.
             PermissionRefused: the admin may not.
-            UserNotRotatable: there is no such user, or it can't have two passwords.
+            UserNotRotatable: it can't have two passwords.
         """
 
 
 @runtime_checkable
-class TwinMaker(Protocol):
+class CloneAdmin(Protocol):
     """An admin's session that can make one user the equal of another."""
 
-    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
-        """Find out whether :meth:`ensure_twin` would succeed, changing nothing.
+    def inspect_pair(self, current: Account, other_name: str) -> Pair:
+        """Look at the two users of a secret, changing nothing.
+
+        What proves that they are a pair is something that neither the secret's writer nor the users themselves can
+        make. The source is the user without ``_clone``, unless a mark says otherwise.
 
         Args:
-            user: the one whose secret is current.
-            twin: the other of the pair.
-            acquainted: tells whether the secret has held the twin before, where the server itself can't tell whose
-                a user of that name is.
+            current: the account that was proven.
+            other_name: the second user's name, as :meth:`Engine.other_name` forms it.
 
         Raises:
-            PairRefused: the twin is somebody else's user.
-            And what ensure_twin would raise.
+            UserNotRotatable: one of the two is no application's user.
         """
 
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
-        """Make the twin if it is missing, level all that both may do, and set the twin's password last.
-
-        Args:
-            user: the one whose secret is current.
-            twin: the other of the pair.
-            password: the twin's, from now on.
+    def check_can_sync(self, pair: Pair) -> None:
+        """Find out whether :meth:`sync_clone`, and setting the second user's password after it, would succeed.
 
         Raises:
-            PairRefused: the two are not a pair: the twin is somebody else's user.
-            PasswordRefused: the server's policy says no.
             PermissionRefused: the admin may not; the text says which grant is missing.
-            UserNotRotatable: one of the two is no application's user.
+            UserNotRotatable: one of the two has something that can't be copied.
+        """
+
+    def sync_clone(self, pair: Pair) -> Account:
+        """Give the clone exactly what the source has, and leave the mark that the two are a pair.
+
+        A user who is not there is made, with a password that nobody knows. Accounts of ``pair.current`` are never
+        locked, narrowed or given another password. May be repeated after any failure.
+
+        Returns:
+            the second user's account, whose password the strategy sets next, as the last thing.
+
+        Raises:
+            PermissionRefused: the admin may not; the text says which grant is missing.
         """
 
 
@@ -194,8 +277,8 @@ class Engine(Protocol):
     """Whether some version of it keeps two passwords for a user."""
     password_limits: ClassVar[PasswordLimits]
 
-    def twin_name(self, username: str) -> str:
-        """The other of the pair: ``app`` and ``app_clone``, in either direction.
+    def other_name(self, username: str) -> str:
+        """The other user of the pair: ``app`` and ``app_clone``, in either direction.
 
         Raises:
             PairRefused: the engine can't have a user of that name.
@@ -216,12 +299,12 @@ class Engine(Protocol):
 CLONE_SUFFIX = "_clone"
 
 
-def require_length(username: str, twin: str, length: int, longest: int, takes: str) -> None:
-    """Make sure that the twin's name is one that the server keeps whole.
+def require_length(username: str, other: str, length: int, longest: int, takes: str) -> None:
+    """Make sure that the second user's name is one that the server keeps whole.
 
     Args:
-        username: the user whose twin it is.
-        twin: its name.
+        username: the user whose secret it is.
+        other: the second user's name.
         length: of it, as the server counts.
         longest: the most that the server takes.
         takes: what it takes, for the message: ``PostgreSQL keeps names of 1 to 63 bytes``.
@@ -232,7 +315,7 @@ def require_length(username: str, twin: str, length: int, longest: int, takes: s
     if not 1 <= length <= longest:
         unit = "bytes" if takes.endswith("bytes") else "characters"
         raise PairRefused(
-            f"the other user of '{username}' would be '{twin}', a name of {length} {unit}",
+            f"the other user of '{username}' would be '{other}', a name of {length} {unit}",
             f"{takes}: give the secret's user a shorter name",
         )
 

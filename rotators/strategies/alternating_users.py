@@ -1,6 +1,6 @@
 """Two users, ``app`` and ``app_clone``: while one is current, the other gets the next password.
 
-Nobody is refused: who still holds the former secret logs in with it until the rotation after this one.
+Nobody is refused: an application that still holds the former secret logs in with it until the rotation after this one.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotation-strategy.html#rotating-secrets-two-users
 """
 
@@ -8,30 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import OtherPassword, Session, TwinMaker
+from rotators.engines.base import CloneAdmin
+from rotators.engines.identity import Account, Pair
 from rotators.errors import ConfigurationError, LoginRefused, PairRefused, PasswordRefused, PendingUnusable
-from rotators.logs import logger
+from rotators.logs import logger, redactor
+from rotators.strategies.admin import Acting, Proof, acting, named_user, prove, prove_or_reset
+from rotators.strategies.base import DatabaseRotation, transaction_of
+from rotators.strategies.pairing import require_pair
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.strategies.base import DatabaseRotation
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-endpoints.html
 _PROXY = ".proxy-"
 
 
 class AlternatingUsers:
-    """Have the admin make the other user this one's equal, and set its password last."""
+    """Have the admin give the second user exactly the first one's privileges, and set its password last."""
 
     name: ClassVar[str] = "alternating-users"
 
     def propose(self, work: DatabaseRotation) -> Credentials:
         """The other user with a new password, once it is clear that the admin can make it."""
-        twin = work.engine.twin_name(work.current.username)
+        other = work.engine.other_name(work.current.username)
+        redactor.show([other])
         limit = work.settings.username_limit
-        if limit is not None and len(twin) > limit:
+        if limit is not None and len(other) > limit:
             raise PairRefused(
-                f"the other user of {work.current.source} would be '{twin}', a name of {len(twin)} characters",
+                f"the other user of {work.current.source} would be '{other}', a name of {len(other)} characters",
                 f"USERNAME_CHARACTER_LIMIT allows {limit}: raise it, or give the secret's user a shorter name",
             )
         if _PROXY in work.current.host:
@@ -41,82 +45,111 @@ class AlternatingUsers:
                 "AWSCURRENT only",
                 "put the database's own endpoint as 'host' into the secret, or rotate it as a single user",
             )
-        if work.admin.username == twin:
-            raise PairRefused(
-                f"the other user of {work.current.source} would be the admin '{twin}' itself",
-                "name another admin, or rotate this secret as a single user",
-            )
-        self._prove_current(work)
-        with work.connect_admin() as session:
-            session.check_rotatable()
-            if work.settings.adopt_twin:
-                _keeper(session).check_user(twin)
+        proof = prove_or_reset(work, work.current, own_host=True)
+        with acting(work, proof) as act:
+            if work.settings.passwords_only:
+                act.admin.check_can_set_password(_second_of_two(work, act, other))
             else:
-                _maker(session).check_twin(work.current.username, twin, lambda: _held_before(work, twin))
-        return work.current.replace(username=twin, password=work.new_password())
+                admin = _clone_admin(act)
+                admin.check_can_sync(_pair(work, act, admin, other))
+        return work.current.replace(username=other, password=work.new_password())
 
     def apply(self, work: DatabaseRotation) -> None:
-        """Level the pair, then set the pending user's password."""
-        if work.rotation.promoted:
-            # testSecret shows whether it works; the user of AWSPREVIOUS does in any case.
+        """Synchronize the pair, then set the pending user's password."""
+        proof = _proof(work)
+        if work.rotation.promoted and proof is None:
             logger.info("the pending user is current already")
             return
-        user, twin = work.current.username, work.pending.username
-        if twin != work.engine.twin_name(user) or not work.pending.same_server(work.current, work.engine.default_port):
-            raise PendingUnusable(
-                f"{work.pending.source} is not the other user of AWSCURRENT, which was edited meanwhile",
-                "nothing was changed; the next rotation makes a new pending version",
-            )
-        if work.admin.username == twin:
-            raise PairRefused(f"the other user of {work.current.source} is the admin itself", "name another admin")
-        self._prove_current(work)
-        with work.connect_admin() as session:
+        other = work.pending.username
+        with acting(work, proof) as act:
+            if work.settings.passwords_only:
+                account = _second_of_two(work, act, other)
+            else:
+                admin = _clone_admin(act)
+                account = admin.sync_clone(_pair(work, act, admin, other))
             try:
-                if work.settings.adopt_twin:
-                    _keeper(session).set_password(twin, work.pending.password)
-                else:
-                    _maker(session).ensure_twin(user, twin, work.pending.password)
+                with transaction_of(act.session):
+                    act.admin.set_password(account, work.pending.password)
             except PasswordRefused:
-                # A server that remembers passwords refuses the one that an attempt that broke off has set already.
+                # A server that remembers passwords refuses the one that an interrupted attempt has set already.
                 if not work.pending_logs_in():
                     raise
-        logger.info("the pending user is ready", user=twin)
+        logger.info("the pending user is ready", user=other)
 
-    def _prove_current(self, work: DatabaseRotation) -> None:
-        """The secret's own password must work before the admin acts for it.
-
-        Otherwise whoever may edit the secret could have the admin hand over any user of the server
-        (https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html).
-        """
-        try:
-            with work.connect(work.current) as session:
-                session.check_rotatable()
-        except LoginRefused as error:
-            if not work.settings.allow_admin_reset:
-                raise LoginRefused(
-                    f"AWSCURRENT of secret {work.rotation.secret_id} no longer logs in: {error.what}",
-                    "set the user's password to the one in AWSCURRENT, or put the right one there; or let the admin "
-                    "repair it with ALLOW_ADMIN_RESET=true; if it happens again, another secret or person changes "
-                    "the same user's password",
-                ) from None
-            logger.warning("AWSCURRENT does not log in; the admin repairs the secret", reason=error.what)
+    def require_unedited(self, work: DatabaseRotation) -> None:
+        """Compare AWSCURRENT and the pending version."""
+        _require_pair_of(work, work.current)
 
 
-def _held_before(work: DatabaseRotation, twin: str) -> bool:
-    return work.previous is not None and work.previous.username == twin
+def _proof(work: DatabaseRotation) -> Proof | None:
+    """The login that stands for the secret; None where the admin repairs, or nothing is left to do."""
+    if not work.rotation.promoted:
+        _require_pair_of(work, work.current)
+        return prove_or_reset(work, work.current, own_host=False)
+    if work.pending_logs_in():
+        return None
+    # finishSecret was called out of turn, or somebody moved the label: the version in use must be made to work.
+    previous = work.previous
+    if previous is None:
+        raise LoginRefused(
+            f"{work.pending.source} is AWSCURRENT and does not log in, and there is no AWSPREVIOUS to repair it with",
+            "set the user's password to the one in AWSCURRENT, or put the right one there",
+        )
+    _require_pair_of(work, previous)
+    logger.warning("AWSCURRENT does not log in; AWSPREVIOUS proves whose the secret is, and the admin repairs it")
+    return prove(work, previous, own_host=False)
 
 
-def _maker(session: Session) -> TwinMaker:
-    if not isinstance(session, TwinMaker):
+def _require_pair_of(work: DatabaseRotation, credentials: Credentials) -> None:
+    pending = work.pending
+    if pending.username != work.engine.other_name(credentials.username) or not pending.same_server(
+        credentials, work.engine.default_port
+    ):
+        raise PendingUnusable(
+            f"{pending.source} is not the other user of AWSCURRENT, which was edited meanwhile",
+            "nothing was changed; the next rotation makes a new pending version",
+        )
+    # Nobody uses the pending user yet: what was made for it is made again, from what the secret holds now.
+    if not work.rotation.promoted and (edited := work.edited_keys):
+        raise PendingUnusable(
+            f"AWSCURRENT of secret {work.rotation.secret_id} was edited meanwhile ({', '.join(edited)})",
+            "its user goes on working; the next rotation makes a new pending version from it",
+        )
+
+
+def _pair(work: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
+    pair = admin.inspect_pair(act.account, other)
+    if pair.other == act.admin.account:
+        raise PairRefused(
+            f"the other user of {work.current.source} is the admin {act.admin.account} itself",
+            "name another admin, or rotate this secret as a single user",
+        )
+    require_pair(work, pair)
+    return pair
+
+
+def _second_of_two(work: DatabaseRotation, act: Acting, other: str) -> Account:
+    """The other of two users that are kept by hand, both of whom whoever deploys has named."""
+    user = named_user(work, "ROTATION_TWIN=adopt")
+    mine, account = act.admin.find_account(user), act.admin.find_account(other)
+    if account is None:
+        raise PairRefused(
+            f"there is no user '{other}' at {work.admin.host}, and ROTATION_TWIN=adopt makes none",
+            "create it with the rights that it needs, or set ROTATION_TWIN=manage",
+        )
+    if account == act.admin.account:
+        raise PairRefused(f"the other user of {work.current.source} is the admin itself", "name another admin")
+    if mine is None or mine.name != act.account.name:
+        raise PairRefused(
+            f"{work.current.source} logs in as {act.account}, which is not the user '{user}' of ROTATION_USERS",
+            "correct the secret, or ROTATION_USERS",
+        )
+    return account
+
+
+def _clone_admin(act: Acting) -> CloneAdmin:
+    if not isinstance(act.session, CloneAdmin):
         raise ConfigurationError(
             "this engine can't make a user the equal of another", "set ROTATION_STRATEGY=single-user"
         )
-    return session
-
-
-def _keeper(session: Session) -> OtherPassword:
-    if not isinstance(session, OtherPassword):
-        raise ConfigurationError(
-            "this engine's admin can't set another user's password", "set ROTATION_STRATEGY=single-user"
-        )
-    return session
+    return act.session

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from rotators.engines.base import ConnectOptions, Engine, Session
+from rotators.engines.base import ConnectOptions, Engine, Session, TransactionalPassword
 from rotators.engines.names import serving
 from rotators.errors import (
     EngineMismatch,
     LoginRefused,
-    PairRefused,
     PendingUnusable,
     SecretMalformed,
-    ServiceError,
     TlsFailed,
+    UserNotRotatable,
 )
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
+    from rotators.endpoints import Endpoint
     from rotators.rotator import Rotation
     from rotators.settings import DatabaseSettings
 
-# libpq and others take no shorter time-out, and less would fail healthy servers.
-_SHORTEST_TIMEOUT = 2.0
+CapabilityT = TypeVar("CapabilityT")
 
 
 class Strategy(Protocol):
@@ -38,6 +38,14 @@ class Strategy(Protocol):
 
     def apply(self, work: DatabaseRotation) -> None:
         """Make the pending credential work. May be called again after any failure."""
+
+    def require_unedited(self, work: DatabaseRotation) -> None:
+        """Raise where AWSCURRENT was edited since the pending version was made of it.
+
+        Raises:
+            PendingUnusable: it was; nothing is lost if the pending version is discarded.
+            EditedMeanwhile: it was, and the database has the pending password already.
+        """
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,9 @@ class DatabaseRotation:
         settings: the function's settings.
         ca_file: the CA certificates to trust.
         new_password: makes a password.
+        resolve_admin: finds the admin's credential.
+        managed_endpoint: asks AWS where the server of a managed admin secret is, by the secret's ARN and what its
+            owner says of it; None where AWS does not tell.
     """
 
     rotation: Rotation[Credentials]
@@ -66,11 +77,13 @@ class DatabaseRotation:
     settings: DatabaseSettings
     ca_file: str | None
     new_password: Callable[[], str]
+    resolve_admin: Callable[[DatabaseRotation], Credentials]
+    managed_endpoint: Callable[[str, float], Endpoint | None]
 
     @cached_property
     def current(self) -> Credentials:
         """The credential in AWSCURRENT, checked."""
-        return self._checked(self.rotation.current)
+        return self.checked(self.rotation.current)
 
     @cached_property
     def pending(self) -> Credentials:
@@ -80,7 +93,7 @@ class DatabaseRotation:
             PendingUnusable: it is one that nobody could use.
         """
         try:
-            return self._checked(self.rotation.pending)
+            return self.checked(self.rotation.pending)
         except SecretMalformed as error:
             raise PendingUnusable(error.what, error.advice) from None
 
@@ -88,10 +101,22 @@ class DatabaseRotation:
     def previous(self) -> Credentials | None:
         """The credential in AWSPREVIOUS, where there is one that could still be of use."""
         try:
-            return None if self.rotation.previous is None else self._checked(self.rotation.previous)
+            return None if self.rotation.previous is None else self.checked(self.rotation.previous)
         except (SecretMalformed, EngineMismatch):
             # A user's first version is often a stub: it must not hide what is wrong with the others.
             return None
+
+    @property
+    def edited_keys(self) -> list[str]:
+        """The keys in which AWSCURRENT differs from the pending version, beside user and password."""
+        current, pending = self.rotation.current, self.rotation.pending
+        keys = [*current, *(key for key in pending if key not in current)]
+        missing = object()
+        return [
+            key
+            for key in keys
+            if key not in {"username", "password"} and current.get(key, missing) != pending.get(key, missing)
+        ]
 
     @property
     def admin_arn(self) -> str | None:
@@ -100,42 +125,19 @@ class DatabaseRotation:
 
     @cached_property
     def admin(self) -> Credentials:
-        """The admin's credential, completed: an RDS-managed secret has only user name and password.
+        """The admin's credential, with the address of its server.
 
         Raises:
-            PairRefused: the admin is of another server, or is the very user whose secret this is.
-            SecretsManagerError: the admin's secret may not be read, or is not there.
+            RotationError: as :func:`rotators.strategies.admin.resolve`.
         """
-        arn = self.admin_arn
-        if arn is None:
-            raise SecretMalformed(
-                f"{self.current.source} names no admin secret",
-                "add 'masterarn' with the ARN of the admin's secret, or set ROTATION_ADMIN_SECRET of the function",
-            )
-        if arn == self.rotation.secret_id:
-            raise PairRefused(f"{self.current.source} names itself as its admin secret", "name the admin's secret")
-        admin = self.rotation.admin(arn)
-        if admin.text("host") is None:
-            place = ("host", "port", "tlsServerName", "ssl")
-            admin = admin.replace(**{key: self.current[key] for key in place if key in self.current})
-        # The admin works where the application does, and may not be allowed into its own default database.
-        admin = self._checked(admin.replace(dbname=self.current.dbname))
-        port = self.engine.default_port
-        if not admin.same_server(self.current, port) and not admin.same_cluster(self.current):
-            raise PairRefused(
-                f"the admin secret {arn} is for {admin.host}:{admin.port(port)}, and {self.current.source} is for "
-                f"{self.current.host}:{self.current.port(port)}",
-                "name the admin secret of the same server, or give both secrets the same dbClusterIdentifier",
-            )
-        if admin.username == self.current.username:
-            raise PairRefused(
-                f"{self.current.source} is the secret of the admin '{admin.username}' itself",
-                "rotate it as a single user without an admin secret, or name another admin",
-            )
-        return admin
+        return self.resolve_admin(self)
 
-    def connect(self, credentials: Credentials) -> Session:
+    def connect(self, credentials: Credentials, *, admin: bool = False) -> Session:
         """Log in within the step's time.
+
+        Args:
+            credentials: who, and where.
+            admin: it is the admin who logs in.
 
         Raises:
             ServiceError: as the engine's ``connect``.
@@ -147,16 +149,17 @@ class DatabaseRotation:
                 "remove 'ssl' from the secret, or allow it with ROTATION_ALLOW_PLAINTEXT=true",
             )
         options = ConnectOptions(
-            timeout=max(_SHORTEST_TIMEOUT, min(self.settings.connect_timeout, self.rotation.time_left)),
+            timeout=self.settings.connect_timeout,
             ca_file=self.ca_file,
             server_name=credentials.tls_server_name or self.settings.tls_server_name,
             plaintext=plaintext,
-            time_left=self.rotation.time_left,
+            deadline=self.rotation.deadline,
+            admin=admin,
         )
         return self.engine.connect(credentials, options)
 
     def pending_logs_in(self) -> bool:
-        """Whether the pending password is in force already, by an attempt that broke off.
+        """Whether the pending password is valid already, by an attempt that was interrupted.
 
         Raises:
             ServiceError: the server could not be asked.
@@ -166,17 +169,6 @@ class DatabaseRotation:
         except LoginRefused:
             return False
         return True
-
-    def connect_admin(self) -> Session:
-        """Log in as the admin.
-
-        Raises:
-            ServiceError: as the engine's ``connect``, and the text says that it was the admin.
-        """
-        try:
-            return self.connect(self.admin)
-        except ServiceError as error:
-            raise type(error)(f"as the admin of {self.admin_arn}: {error.what}", error.advice) from None
 
     def login(self, *, pending: bool) -> Login:
         """Log in as the user whose secret this is, with the first of its passwords that works.
@@ -193,7 +185,7 @@ class DatabaseRotation:
             try:
                 return Login(stage, credentials, self.connect(credentials))
             except LoginRefused as error:
-                refusals.append(f"{stage}: {error.what}")
+                refusals.append(f"{stage}: {error.what}; {error.advice}")
         raise LoginRefused(
             f"no password of secret {self.rotation.secret_id} is accepted ({'; '.join(refusals)})",
             "set the user's password to the one in AWSCURRENT, or put the right one there; if it happens again, "
@@ -216,7 +208,13 @@ class DatabaseRotation:
         ):
             yield "AWSPREVIOUS", previous
 
-    def _checked(self, credentials: Credentials) -> Credentials:
+    def checked(self, credentials: Credentials) -> Credentials:
+        """The same credentials, once it is clear that this engine can use them.
+
+        Raises:
+            SecretMalformed: a key is missing or wrong.
+            EngineMismatch: they are another engine's.
+        """
         engine = credentials.engine
         served_by = None if engine is None else serving(engine)
         # An engine of somebody's own is known by its name alone.
@@ -231,3 +229,25 @@ class DatabaseRotation:
                 advice,
             )
         return credentials.validate(self.engine.default_port)
+
+
+def transaction_of(session: Session) -> AbstractContextManager[None]:
+    """A transaction, where passwords take effect at the end of one; else nothing."""
+    return session.transaction() if isinstance(session, TransactionalPassword) else nullcontext()
+
+
+def require(session: Session, capability: type[CapabilityT], what: str, advice: str) -> CapabilityT:
+    """A session as what it can do besides logging in.
+
+    Args:
+        session: any login.
+        capability: a protocol of ``rotators.engines.base``.
+        what: the sentence for a session that lacks it.
+        advice: what to do then.
+
+    Raises:
+        UserNotRotatable: it can't do that.
+    """
+    if not isinstance(session, capability):
+        raise UserNotRotatable(what, advice)
+    return session

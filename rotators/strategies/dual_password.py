@@ -1,12 +1,14 @@
-"""One user with two passwords: the new one is added, and the present one lives on until the next rotation."""
+"""One user with two passwords: the new one is added, and the present one stays valid until the next rotation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import OtherSecondPassword, SecondPassword
-from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.engines.base import SecondPassword, SecondPasswordAdmin, Session
+from rotators.errors import CurrentPasswordMismatch, PasswordRefused, PermissionRefused
 from rotators.logs import logger
+from rotators.strategies.admin import acting, prove
+from rotators.strategies.base import require
 from rotators.strategies.single_user import SingleUser
 
 if TYPE_CHECKING:
@@ -31,51 +33,87 @@ class DualPassword(SingleUser):
         """The same user with a new password, once it is clear that it can be added."""
         proposed = super().propose(work)
         if self._forced and work.admin_arn is not None:
-            with work.connect_admin() as session:
-                _adding(session).check_user(work.current.username)
+            login = work.login(pending=False)
+            with login.session as session:
+                proof = prove(work, login.credentials, own_host=True, session=session)
+            with acting(work, proof) as act:
+                _adding(act.session).check_can_add_password(act.account)
         elif self._forced:
             with work.login(pending=False).session as session:
-                obstacle = _obstacle(session)
+                obstacle = _why_not(session)
             if obstacle is not None:
                 raise PermissionRefused(f"'{work.current.username}' can't have two passwords", obstacle)
         return proposed
 
     def change(self, work: DatabaseRotation, login: Login) -> None:
-        """Add the password; the label is left to finishSecret, since both are good."""
+        """Add the password; the staging label is left to finishSecret, since both are good."""
         if self._forced and work.admin_arn is not None:
             self._by_the_admin(work, login)
             return
         session = login.session
-        obstacle = _obstacle(session)
+        obstacle = _why_not(session)
         if obstacle is not None or not isinstance(session, SecondPassword):
             logger.info("the user is rotated with one password", hint=obstacle)
             super().change(work, login)
             return
         try:
             session.add_own_password(work.pending.password, login.credentials.password)
-        except ServiceFailed:
-            # An attempt that broke off may have added it: then the old one is no longer the first.
+        except PasswordRefused:
+            # A server that remembers passwords refuses the one that an interrupted attempt has added already.
             if not work.pending_logs_in():
                 raise
-        logger.info("the new password is in force beside the present one")
+        except CurrentPasswordMismatch as error:
+            # An interrupted attempt may have added it: then the present one is no longer the first.
+            if not work.pending_logs_in() and not self._after_another(work, login, session):
+                raise CurrentPasswordMismatch(
+                    error.what,
+                    "the first of the user's two passwords is in no version of the secret: have an admin set the "
+                    "user's password to the one in AWSCURRENT",
+                ) from None
+        logger.info("the new password is valid beside the present one")
+
+    def _after_another(self, work: DatabaseRotation, login: Login, session: SecondPassword) -> bool:
+        """Add it where another of the secret's passwords is the first: a label was moved back by hand, say.
+
+        The password of AWSCURRENT is made the first one again before, so that it stays valid.
+        """
+        present = login.credentials.password
+        others = [one for one in (work.previous, work.current) if one is not None and one.password != present]
+        for first in others:
+            try:
+                session.add_own_password(present, first.password)
+            except CurrentPasswordMismatch:
+                continue
+            except PasswordRefused:
+                # The server remembers passwords and takes none twice. Then the present one ends with this change, and
+                # the label moves at once.
+                session.add_own_password(work.pending.password, first.password)
+                work.rotation.promote()
+                return True
+            session.add_own_password(work.pending.password, present)
+            return True
+        return False
 
     def _by_the_admin(self, work: DatabaseRotation, login: Login) -> None:
-        with work.connect_admin() as session:
-            adding = _adding(session)
-            # The one login of a healthy rotation that is refused: an attempt that broke off may have added it.
+        with acting(work, prove(work, login.credentials, own_host=False, session=login.session)) as act:
+            adding = _adding(act.session)
+            # The one login of a healthy rotation that is refused: an interrupted attempt may have added it.
             if not adding.adding_repeats and work.pending_logs_in():
                 return
-            adding.add_password(work.pending.username, work.pending.password, login.credentials.password)
+            adding.add_password(act.account, work.pending.password, login.credentials.password)
         logger.info("the admin added the new password beside the present one")
 
 
-def _obstacle(session: object) -> str | None:
+def _why_not(session: object) -> str | None:
     if not isinstance(session, SecondPassword):
         return "this engine keeps one password per user"
-    return session.second_password_obstacle()
+    return session.why_no_second_password()
 
 
-def _adding(session: object) -> OtherSecondPassword:
-    if not isinstance(session, OtherSecondPassword):
-        raise UserNotRotatable("this engine keeps one password per user", "set ROTATION_STRATEGY=single-user")
-    return session
+def _adding(session: Session) -> SecondPasswordAdmin:
+    return require(
+        session,
+        SecondPasswordAdmin,
+        "this engine's admin can't give a user a second password",
+        "set ROTATION_STRATEGY=single-user or alternating-users",
+    )

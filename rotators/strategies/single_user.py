@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import OtherPassword, OwnPassword, Session, Staged
+from rotators.engines.base import AccountAdmin, SelfServiceCheck, SelfServicePassword, Session, TransactionalPassword
 from rotators.errors import (
+    EditedMeanwhile,
     LoginRefused,
     PasswordRefused,
     PendingUnusable,
@@ -17,6 +17,8 @@ from rotators.errors import (
     UserNotRotatable,
 )
 from rotators.logs import logger
+from rotators.strategies.admin import Acting, Proof, acting, may_reset, prove
+from rotators.strategies.base import require, transaction_of
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
@@ -30,7 +32,7 @@ class SingleUser:
     """Change the user's own password.
 
     Where the database can, the label AWSCURRENT moves inside the transaction that changes the password, just
-    before its commit: who reads the secret and logs in is refused only in the moment of the commit.
+    before its commit: a client that reads the secret and logs in is refused only in the moment of the commit.
     """
 
     name: ClassVar[str] = "single-user"
@@ -40,32 +42,25 @@ class SingleUser:
         try:
             login = work.login(pending=False)
         except LoginRefused:
-            if not _admin_may_reset(work):
+            if not may_reset(work):
                 raise
-            self._check_admin(work)
+            self._check_admin(work, None)
         else:
             with login.session as session:
                 session.check_rotatable()
-                by_itself = isinstance(session, OwnPassword)
-            if not by_itself:
-                self._check_admin(work)
+                if not self._changes_itself(work, session):
+                    self._check_admin(work, prove(work, login.credentials, own_host=True, session=session))
         return work.current.replace(password=work.new_password())
 
     def apply(self, work: DatabaseRotation) -> None:
         """Set the password and promote."""
-        if work.pending.username != work.current.username or not work.pending.same_server(
-            work.current, work.engine.default_port
-        ):
-            raise PendingUnusable(
-                f"{work.pending.source} is for another user or server than AWSCURRENT, which was edited meanwhile",
-                "nothing was changed; the next rotation makes a new pending version",
-            )
+        self.require_unedited(work)
         try:
             login = work.login(pending=True)
         except LoginRefused:
-            if not _admin_may_reset(work):
+            if not may_reset(work):
                 raise
-            self._by_admin(work, label_first=False)
+            self._by_admin(work, None, label_first=False)
             return
         with login.session as session:
             if login.credentials.password == work.pending.password:
@@ -73,117 +68,182 @@ class SingleUser:
                 work.rotation.promote()
                 return
             session.check_rotatable()
-            self.change(work, login)
+            try:
+                self.change(work, login)
+            except PasswordRefused:
+                # A server that remembers passwords refuses the one that an interrupted attempt has set already.
+                if not work.pending_logs_in():
+                    raise
+                work.rotation.promote()
+
+    def require_unedited(self, work: DatabaseRotation) -> None:
+        """Compare AWSCURRENT and the pending version, which may be the only record of the password that is valid."""
+        moved = work.pending.username != work.current.username or not work.pending.same_server(
+            work.current, work.engine.default_port
+        )
+        edited = work.edited_keys
+        if not moved and not edited:
+            return
+        if moved:
+            what = f"{work.pending.source} is for another user or server than AWSCURRENT"
+        else:
+            what = f"AWSCURRENT of secret {work.rotation.secret_id} has another {', '.join(edited)} than AWSPENDING"
+        if work.current.password != work.pending.password and work.pending_logs_in():
+            raise EditedMeanwhile(
+                f"{what}: it was edited meanwhile, and the database has the pending password already",
+                "both versions are kept: undo the edit in AWSCURRENT, let Secrets Manager repeat the rotation, and "
+                "edit the secret when it is done",
+            )
+        raise PendingUnusable(
+            f"{what}, which was edited meanwhile",
+            "the database was not changed; the next rotation makes a new pending version",
+        )
 
     def change(self, work: DatabaseRotation, login: Login) -> None:
         """Bring the user who is logged in to the pending password, and promote."""
         old = login.credentials
-        if not isinstance(login.session, OwnPassword):
-            self._by_admin(work, label_first=login.stage == "AWSCURRENT")
+        # The label may go first only from the password that is valid: moving it from another would take AWSPREVIOUS
+        # off the one version that still logs in, should we be killed before the commit.
+        label_first = login.stage == "AWSCURRENT"
+        if not isinstance(login.session, SelfServicePassword):
+            proof = prove(work, old, own_host=False, session=login.session)
+            self._by_admin(work, proof, label_first=label_first)
             return
 
         def change(session: Session) -> None:
-            if isinstance(session, OwnPassword):
-                session.set_own_password(work.pending.password, old.password)
+            own = require(
+                session, SelfServicePassword, "the user can't change its own password", "name an admin secret"
+            )
+            own.set_own_password(work.pending.password, old.password)
 
         try:
-            # The label may go first only from the password that is in force: moving it from another would take
-            # AWSPREVIOUS off the one version that still logs in, should we be killed before the commit.
-            _swap(work, login.session, change, lambda: work.connect(old), label_first=login.stage == "AWSCURRENT")
+            swap = PasswordSwap(work, change, lambda: work.connect(old))
+            swap.run(login.session, label_first=label_first)
         except PermissionRefused:
-            if not _admin_may_reset(work):
+            if not may_reset(work):
                 raise
-            self._by_admin(work, label_first=login.stage == "AWSCURRENT")
+            proof = prove(work, old, own_host=False, session=login.session)
+            self._by_admin(work, proof, label_first=label_first)
 
-    def _check_admin(self, work: DatabaseRotation) -> None:
-        with work.connect_admin() as session:
-            _admin(session).check_user(work.current.username)
+    def _changes_itself(self, work: DatabaseRotation, session: Session) -> bool:
+        """Whether the user who is logged in will change its own password; else the admin will.
 
-    def _by_admin(self, work: DatabaseRotation, *, label_first: bool) -> None:
-        logger.info("the admin sets the password", user=work.current.username)
-
-        def change(session: Session) -> None:
-            _admin(session).set_password(work.pending.username, work.pending.password)
-
-        with work.connect_admin() as session:
-            _swap(work, session, change, work.connect_admin, label_first=label_first)
-
-
-def _admin_may_reset(work: DatabaseRotation) -> bool:
-    return work.settings.allow_admin_reset and work.admin_arn is not None
-
-
-def _admin(session: Session) -> OtherPassword:
-    if not isinstance(session, OtherPassword):
-        raise UserNotRotatable("this engine's admin can't set another user's password", "name no admin secret")
-    return session
-
-
-def _swap(
-    work: DatabaseRotation,
-    session: Session,
-    change: Callable[[Session], None],
-    reconnect: Callable[[], Session],
-    *,
-    label_first: bool,
-) -> None:
-    """Change the password and move the label, as close together as the database allows."""
-    if not (label_first and isinstance(session, Staged)):
-        _make(session, change)
-        work.rotation.promote()
-        return
-    promoted = False
-    try:
-        with session.staged():
-            change(session)
-            work.rotation.promote()
-            promoted = True
-    except ServiceError as error:
-        if not promoted:
-            raise
-        logger.warning("the commit's answer is missing; asking the database", reason=str(error))
-        _settle(work, error, change, reconnect)
-
-
-def _settle(
-    work: DatabaseRotation,
-    error: ServiceError,
-    change: Callable[[Session], None],
-    reconnect: Callable[[], Session],
-) -> None:
-    """The label has moved and the commit is in doubt: find out, then finish the change or take the label back."""
-    known_old = False
-    pause = 0.02
-    while work.rotation.time_left > _TIME_TO_DEMOTE:
-        try:
-            work.connect(work.pending).close()
-        except LoginRefused:
-            known_old = True
-        except ServiceError as silence:
-            logger.warning("the database can't be asked yet", reason=str(silence))
-        else:
-            logger.info("the new password is in force")
-            return
-        if known_old:
+        Raises:
+            PermissionRefused: it may not, and nobody may do it instead.
+        """
+        if isinstance(session, SelfServiceCheck):
             try:
-                with reconnect() as session:
-                    _make(session, change)
-            except (PermissionRefused, PasswordRefused, UserNotRotatable):
-                break
-            except ServiceError as failure:
-                # A refused login or a concurrent update: the commit may just have become visible. Ask again.
-                logger.warning("the change could not be repeated yet", reason=str(failure))
+                session.check_can_set_own_password()
+            except PermissionRefused:
+                if not may_reset(work):
+                    raise
+                return False
+        return isinstance(session, SelfServicePassword)
+
+    def _check_admin(self, work: DatabaseRotation, proof: Proof | None) -> None:
+        with acting(work, proof) as act:
+            act.admin.check_can_set_password(act.account)
+
+    def _by_admin(self, work: DatabaseRotation, proof: Proof | None, *, label_first: bool) -> None:
+        logger.info("the admin sets the password", user=work.current.username)
+        with acting(work, proof) as act:
+            act.admin.check_can_set_password(act.account)
+            swap = PasswordSwap(work, _set_by_admin(work, act), lambda: work.connect(work.admin, admin=True))
+            swap.run(act.session, label_first=label_first)
+
+
+def _set_by_admin(work: DatabaseRotation, act: Acting) -> Callable[[Session], None]:
+    def change(session: Session) -> None:
+        admin = require(session, AccountAdmin, "this engine's admin can't set a password", "name no admin secret")
+        admin.set_password(act.account, work.pending.password)
+
+    return change
+
+
+class PasswordSwap:
+    """Changes the password and moves the label, as close together as the database allows.
+
+    ::
+
+        transaction:  change -> promote -> commit ──answered──> done
+                                             └──lost──> ask the database: valid -> done
+                                                          not yet -> change again, or take the label back
+        otherwise:    change -> promote -> done
+
+    Args:
+        work: the rotation.
+        change: sets the pending password in a session.
+        reconnect: opens another session in which it can be set.
+    """
+
+    def __init__(
+        self, work: DatabaseRotation, change: Callable[[Session], None], reconnect: Callable[[], Session]
+    ) -> None:
+        self._work = work
+        self._change = change
+        self._reconnect = reconnect
+
+    def run(self, session: Session, *, label_first: bool) -> None:
+        """Do it.
+
+        Args:
+            session: one in which the password can be set.
+            label_first: the label moves before the commit, not after it.
+
+        Raises:
+            ServiceError: the database refused, or gave no answer; the label is on a password that is valid.
+        """
+        rotation = self._work.rotation
+        if not (label_first and isinstance(session, TransactionalPassword)):
+            self._set(session)
+            rotation.promote()
+            return
+        promoted = False
+        try:
+            with session.transaction():
+                self._change(session)
+                rotation.promote()
+                promoted = True
+        except ServiceError as error:
+            if not promoted:
+                raise
+            logger.warning("the commit's answer is missing; asking the database", reason=str(error))
+            self._settle(error)
+
+    def _set(self, session: Session) -> None:
+        with transaction_of(session):
+            self._change(session)
+
+    def _settle(self, error: ServiceError) -> None:
+        """The label has moved and the commit is in doubt: finish the change, or take the label back."""
+        rotation = self._work.rotation
+        known_old = False
+        pause = 0.02
+        while rotation.time_left > _TIME_TO_DEMOTE:
+            try:
+                self._work.connect(self._work.pending).close()
+            except LoginRefused:
+                known_old = True
+            except ServiceError as silence:
+                logger.warning("the database can't be asked yet", reason=str(silence))
             else:
-                logger.info("the change was repeated, and is in force")
+                logger.info("the new password is valid")
                 return
-        time.sleep(pause)
-        pause = min(2 * pause, 1.0)
-    if known_old:
-        work.rotation.demote()
-        logger.warning("AWSCURRENT was moved back to the password that is in force")
-    raise error
-
-
-def _make(session: Session, change: Callable[[Session], None]) -> None:
-    with session.staged() if isinstance(session, Staged) else nullcontext():
-        change(session)
+            if known_old:
+                try:
+                    with self._reconnect() as session:
+                        self._set(session)
+                except (PermissionRefused, PasswordRefused, UserNotRotatable):
+                    break
+                except ServiceError as failure:
+                    # A refused login or a concurrent update: the commit may just have become visible. Ask again.
+                    logger.warning("the change could not be repeated yet", reason=str(failure))
+                else:
+                    logger.info("the change was repeated; the new password is valid")
+                    return
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+        if known_old:
+            rotation.demote()
+            logger.warning("AWSCURRENT was moved back to the password that is valid")
+        raise error

@@ -11,6 +11,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from io import BytesIO
@@ -61,6 +62,7 @@ class Call:
 
 
 Answer = Callable[[str, dict[str, Any], str], dict[str, Any] | None]
+Amend = Callable[[str, dict[str, Any], str], dict[str, Any]]
 
 
 class Gateway:
@@ -69,28 +71,33 @@ class Gateway:
     Args:
         clock: for throttling.
         answer: given operation, parameters and Region, the reply; None leaves the call to moto; raises ``Refused``.
+        amend: given operation, moto's reply and Region, what the service would have replied.
     """
 
-    def __init__(self, clock: Clock, answer: Answer) -> None:
+    def __init__(self, clock: Clock, answer: Answer, amend: Amend) -> None:
         self.calls: list[Call] = []
         self.faults = Faults()
         self.throttle = False
         self._clock = clock
         self._answer = answer
+        self._amend = amend
         self.lock = threading.RLock()
         """Held while state is read or changed: applications of a test call from threads of their own."""
+        self.before_reply: list[Callable[[], None]] = []
+        """What is still to be done for the request under way, without the lock: functions call from other threads."""
         self._failed: tuple[bytes, Fault] | None = None
-        self._step = threading.local()
+        # Of the context, not of the thread: a function may make its calls in threads of their own.
+        self._step: ContextVar[str | None] = ContextVar("step", default=None)
         self._recent: dict[frozenset[str], deque[Any]] = {group: deque() for group, _ in _QUOTAS}
 
     @property
     def step(self) -> str | None:
-        """The step that this thread's calls belong to."""
-        return getattr(self._step, "name", None)
+        """The step that the calls of this context belong to."""
+        return self._step.get()
 
     @step.setter
     def step(self, name: str | None) -> None:
-        self._step.name = name
+        self._step.set(name)
 
     def handle(self, request: AWSPreparedRequest) -> AWSResponse:
         """Answer one request, or fail as planned."""
@@ -129,6 +136,9 @@ class Gateway:
         try:
             with self.lock:
                 reply = self._answer(operation, parameters, _region(request))
+                left, self.before_reply = self.before_reply, []
+            for work in left:
+                work()
         except Refused as refused:
             return _refusal(request, Refusal(refused.code, refused.message))
         if reply is not None:
@@ -138,6 +148,8 @@ class Gateway:
         if answered is None:
             raise RuntimeError(f"moto does not know {request.url}: nothing leaves this machine")
         status, headers, body = answered
+        if status == 200:  # noqa: PLR2004
+            body = json.dumps(self._amend(operation, json.loads(_bytes(body)), _region(request)))
         return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), _Raw(_bytes(body)))
 
     def _fail(self, fault: Fault, call: Call, request: AWSPreparedRequest) -> AWSResponse:

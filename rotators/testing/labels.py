@@ -7,12 +7,15 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretV
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any, Literal
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 Kind = Literal["secret_string", "secret_binary"]
 _KINDS: tuple[Kind, ...] = ("secret_string", "secret_binary")
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+LARGEST_VALUE = 65_536
 
 
 class Refused(Exception):
@@ -59,6 +62,25 @@ def read(secret: Any, version_id: str | None, stage: str | None) -> dict[str, An
             "InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId."
         )
     return dict(version)
+
+
+def require_size(parameters: dict[str, Any]) -> None:
+    """Refuse a value that is too large, in bytes.
+
+    Raises:
+        Refused: it is.
+    """
+    sizes = {
+        "secretString": len(parameters.get("SecretString", "").encode()),
+        "secretBinary": len(base64.b64decode(parameters.get("SecretBinary", ""))),
+    }
+    for name, size in sizes.items():
+        if size > LARGEST_VALUE:
+            raise Refused(
+                "ValidationException",
+                f"1 validation error detected: Value at '{name}' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {LARGEST_VALUE}",
+            )
 
 
 def put(secret: Any, token: str, value: dict[Kind, Any], labels: Iterable[str] | None, created: float) -> None:

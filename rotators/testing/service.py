@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
 import boto3
 from botocore.config import Config
@@ -155,18 +156,25 @@ class RotationService:
         """Called with the rotation and the step after each step that worked, for those who want to watch."""
         self.require_rotation_token = False
         """Whether PutSecretValue needs the event's RotationToken, as from an assumed role."""
-        self._gateway = Gateway(self.clock, self._answer)
+        self._gateway = Gateway(self.clock, self._answer, self._amend)
         self._functions: dict[str, Handler] = {}
         self._configured: dict[str, _Configuration] = {}
         self._queue: deque[str] = deque()
         self._stale: dict[str, tuple[int, dict[str, Any]]] = {}
         self._mock = mock_aws()
+        # What moto dates, it dates by this clock.
+        self._dates = patch.multiple(
+            "moto.secretsmanager.models",
+            time=_Dates(self.clock),
+            utcnow=lambda: self.clock.now.replace(tzinfo=None),
+        )
         self._client: SecretsManagerClient | None = None
 
     def __enter__(self) -> Self:
         if door.gateway is not None:
             raise RuntimeError("another RotationService is active: leave it first")
         self._mock.start()
+        self._dates.start()
         door.gateway = self._gateway
         # Not repeated: a test that breaks a call wants to see it broken, and not to wait.
         once = Config(retries={"mode": "standard", "total_max_attempts": 1})
@@ -177,6 +185,7 @@ class RotationService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         door.gateway = None
+        self._dates.stop()
         self._mock.stop()
 
     @property
@@ -403,14 +412,13 @@ class RotationService:
     def _test(self, arn: str) -> None:
         """What RotateImmediately=False does: testSecret on a temporary version with the current value."""
         secret = self._secret(arn)
-        current = labels.holder(secret, CURRENT)
         rotation = Rotation(arn, str(uuid.uuid4()))
         self._emit("TestRotationStarted", arn)
-        version = (
-            {} if current is None else {k: v for k, v in secret.versions[current].items() if k.startswith("secret_")}
-        )
-        labels.stage_empty(secret, rotation.token, self.clock.now.timestamp())
-        secret.versions[rotation.token].update(version)
+        with self._gateway.lock:
+            found = labels.holder(secret, CURRENT)
+            current = {} if found is None else secret.versions[found]
+            labels.stage_empty(secret, rotation.token, self.clock.now.timestamp())
+            secret.versions[rotation.token].update({k: v for k, v in current.items() if k.startswith("secret_")})
         try:
             self.invoke(rotation, "testSecret")
         except (Exception, Crash):  # noqa: BLE001
@@ -418,7 +426,8 @@ class RotationService:
         else:
             self._emit("TestRotationSucceeded", arn)
         finally:
-            del secret.versions[rotation.token]
+            with self._gateway.lock:
+                del secret.versions[rotation.token]
 
     def _schedule(self, arn: str) -> None:
         configuration = self._configured[arn]
@@ -446,6 +455,7 @@ class RotationService:
     # The calls that moto answers wrongly.
 
     def _answer(self, operation: str, parameters: dict[str, Any], region: str) -> dict[str, Any] | None:
+        labels.require_size(parameters)
         handler = _ANSWERS.get(operation)
         if handler is None:
             return None
@@ -462,7 +472,20 @@ class RotationService:
                     "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
                 )
             self._remember(secret)
-        return handler(self, secret, parameters)
+        reply = handler(self, secret, parameters)
+        if operation in _CHANGES:
+            secret.last_changed_date = self.clock.now.timestamp()
+        return reply
+
+    def _amend(self, operation: str, reply: dict[str, Any], region: str) -> dict[str, Any]:
+        """What moto leaves out of its own answers."""
+        if operation != "ListSecrets":
+            return reply
+        listed = []
+        for entry in reply["SecretList"]:
+            described = self._described(self._secret(entry["ARN"], region))
+            listed.append(described | {"SecretVersionsToStages": described.pop("VersionIdsToStages")})
+        return reply | {"SecretList": listed}
 
     def _put(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
         configuration = self._configured.get(secret.arn)
@@ -499,6 +522,9 @@ class RotationService:
         return reply | {"SecretBinary": version["secret_binary"]}
 
     def _describe(self, secret: Any, _: dict[str, Any]) -> dict[str, Any]:
+        return self._described(secret)
+
+    def _described(self, secret: Any) -> dict[str, Any]:
         reply: dict[str, Any] = {key: value for key, value in secret.to_dict().items() if value is not None}
         for key in ("RotationEnabled", "RotationLambdaARN", "RotationRules", "LastRotatedDate", "NextRotationDate"):
             reply.pop(key, None)
@@ -558,7 +584,7 @@ class RotationService:
         configuration.enabled = True
         self._schedule(secret.arn)
         if not immediately:
-            self._test(secret.arn)
+            self._gateway.before_reply.append(lambda: self._test(secret.arn))
             return self._named(secret)
         token = parameters.get("ClientRequestToken") or str(uuid.uuid4())
         self._begin(secret.arn, token)
@@ -572,7 +598,9 @@ class RotationService:
         configuration.enabled = False
         configuration.rotation = None
         configuration.next_window = None
-        return self._named(secret)
+        pending = labels.holder(secret, PENDING)
+        under_way = pending is not None and pending != labels.holder(secret, CURRENT)
+        return self._named(secret) | ({"VersionId": pending} if under_way else {})
 
     def _named(self, secret: Any) -> dict[str, Any]:
         return {"ARN": secret.arn, "Name": secret.name}
@@ -600,6 +628,17 @@ class RotationService:
             return secret
         self._stale[secret.arn] = (left - 1, before)
         return _Past(before)
+
+
+@dataclass(frozen=True)
+class _Dates:
+    """The module ``time``, as far as moto asks it, by the service's clock."""
+
+    clock: Clock
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+        return self.clock.now.timestamp()
 
 
 @dataclass

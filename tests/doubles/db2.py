@@ -74,8 +74,17 @@ class Database:
     """A database."""
 
     rights: dict[str, Rights] = field(default_factory=dict)
+    of_roles: dict[str, Rights] = field(default_factory=dict)
+    of_groups: dict[str, Rights] = field(default_factory=dict)
     authorities: dict[str, set[str]] = field(default_factory=dict)
     tables: set[tuple[str, str]] = field(default_factory=set)
+    sequences: set[tuple[str, str]] = field(default_factory=set)
+    # Views that have a row for a user: ("SURROGATEAUTHIDS", "APP") → what it names.
+    extras: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def of(self, grantee: str, kind: str) -> Rights:
+        """What somebody was granted: a user, a role or a group."""
+        return {"U": self.rights, "R": self.of_roles, "G": self.of_groups}[kind].get(grantee, {})
 
 
 class Server:
@@ -88,7 +97,7 @@ class Server:
         self.port = port
         self.lock = threading.RLock()
         self.users: dict[str, User] = {}
-        self.databases = {"APP": Database(), "RDSADMIN": Database()}
+        self.databases = {"APP": Database(), "PAYROLL": Database(), "RDSADMIN": Database()}
         self.tasks: list[Task] = []
         # How often a task is asked about before it is done.
         self.patience = 2
@@ -98,6 +107,8 @@ class Server:
         self.failures: list[str] = []
         self.refused: list[str] = []
         self.strings: list[str] = []
+        # Names of this host; all lead to one address.
+        self.hosts = {"localhost", "127.0.0.1"}
 
     # The driver's functions
 
@@ -106,7 +117,7 @@ class Server:
         assert (user, password) == ("", "")
         self.strings.append(text)
         parts = dict(part.split("=", 1) for part in text.removesuffix(";").split(";"))
-        if int(parts["PORT"]) != self.port:
+        if int(parts["PORT"]) != self.port or parts.get("HOSTNAME", "localhost") not in self.hosts:
             raise failure("SQL30081N", 'A communication error. Protocol being used: "TCP/IP".', "08001")
         with self.lock:
             return self._log_in(parts["UID"], parts["PWD"], parts["DATABASE"].upper())
@@ -145,6 +156,15 @@ class Server:
     def fetch_tuple(self, prepared: Prepared) -> Any:
         """The next row, or False."""
         return prepared.rows.pop(0) if prepared.rows else False
+
+    def next_result(self, prepared: Prepared) -> Any:
+        """The next result of a procedure; False where there is none."""
+        if not prepared.more:
+            return False
+        more = prepared.more.pop(0)
+        if isinstance(more, Db2Error):
+            raise more
+        return Prepared(prepared.session, prepared.text, more)
 
     def free_stmt(self, prepared: Prepared) -> bool:
         """Forget it."""
@@ -205,6 +225,8 @@ class Prepared:
     session: Session
     text: str
     rows: Any = None
+    # What else a procedure gives: rows, or how it fails.
+    more: list[Any] = field(default_factory=list)
 
 
 class Session(Statements):
@@ -242,6 +264,19 @@ class Session(Statements):
         if not self.here.authorities.get(self.authid, set()) & {"ACCESSCTRL", "SECADM"}:
             raise failure("SQL0552N", f'"{self.authid}" does not have the privilege to perform operation "GRANT".')
 
+    def _may_grant_role(self, role: str) -> None:
+        """Only who has it WITH ADMIN OPTION, directly or by another role; the catalogue's owner has SECADM."""
+        waiting, seen = [(self.authid, "U")], set()
+        while waiting:
+            grantee = waiting.pop()
+            seen.add(grantee)
+            for (what, _), (state, _) in self.here.of(*grantee).items():
+                if what == f"ROLE {role}" and state == "G":
+                    return
+                if what.startswith("ROLE ") and (_names(what)[0], "R") not in seen:
+                    waiting.append((_names(what)[0], "R"))
+        raise failure("SQL0551N", f'"{self.authid}" does not have the required authorization to grant the role {role}.')
+
     def _in_rdsadmin(self) -> None:
         if self.database != "RDSADMIN":
             raise failure("SQL0440N", "No authorized routine was found.", "42884")
@@ -249,6 +284,10 @@ class Session(Statements):
     @statement(r"VALUES 1")
     def _one(self) -> Any:
         return [(1,)]
+
+    @statement(r"VALUES SYSTEM_USER")
+    def _system_user(self) -> Any:
+        return [(self.authid.ljust(8),)]
 
     @statement(r"SELECT nowhere")
     def _nowhere(self) -> Any:
@@ -272,6 +311,11 @@ class Session(Statements):
         self._in_rdsadmin()
         self.server.ask(kind, values)
 
+    @statement(r"SELECT DATABASE_NAME FROM TABLE\(RDSADMIN\.LIST_DATABASES\(\)\) AS T")
+    def _databases(self) -> Any:
+        self._in_rdsadmin()
+        return [(name,) for name in sorted(self.server.databases)]
+
     # The catalogue
 
     @statement(r"SELECT RTRIM\(G\.GROUP\) FROM TABLE\(SYSPROC\.AUTH_LIST_GROUPS_FOR_AUTHID\(.*\)\) AS G")
@@ -290,13 +334,50 @@ class Session(Statements):
         return [(one,) for one in sorted(self.here.authorities.get(authid, set()))]
 
     @statement(
-        r"SELECT GRANTOR, (.+) FROM SYSCAT\.(\w+) WHERE GRANTEE = \? AND GRANTEETYPE = 'U'(?: AND EXECUTEAUTH <> 'N')?"
+        r"SELECT GRANTOR, (.+) FROM SYSCAT\.(\w+) WHERE GRANTEE = \? AND GRANTEETYPE = \?(?: AND EXECUTEAUTH <> 'N')?"
     )
-    def _view(self, columns: str, view: str, authid: str) -> Any:
-        rights = self.here.rights.get(authid, {})
+    def _view(self, columns: str, view: str, grantee: str, kind: str) -> Any:
+        rights = self.here.of(grantee, kind)
         if view in _OF_VIEW:
             return self._rows(rights, _OF_VIEW[view], [c.strip() for c in columns.split(",")])
         return list(getattr(self, f"_{view.lower()}")(rights))
+
+    @statement(
+        r"SELECT RTRIM\(GRANTOR\) FROM SYSCAT\.SEQUENCEAUTH "
+        r"WHERE GRANTEE = \? AND GRANTEETYPE = 'U' AND SEQSCHEMA = \? AND SEQNAME = \? AND USAGEAUTH <> 'N'"
+    )
+    def _grantors(self, grantee: str, schema: str, name: str) -> Any:
+        found = self.here.of(grantee, "U").get(("USAGE", f'SEQUENCE "{schema}"."{name}"'))
+        return [(found[1],)] if found else []
+
+    @statement(r"SELECT COUNT\(\*\) FROM SYSCAT\.SEQUENCES WHERE SEQSCHEMA = \? AND SEQNAME = \?")
+    def _sequences(self, schema: str, name: str) -> Any:
+        return [(int((schema, name) in self.here.sequences),)]
+
+    @statement(
+        r"SELECT RTRIM\(SURROGATEAUTHID\) FROM SYSCAT\.SURROGATEAUTHIDS WHERE TRUSTEDID = \? AND TRUSTEDIDTYPE = 'U'"
+    )
+    def _surrogates(self, authid: str) -> Any:
+        return [(name,) for (view, whose), name in self.here.extras.items() if (view, whose) == ("SURROGATE", authid)]
+
+    @statement(r"SELECT CONTEXTNAME FROM SYSCAT\.CONTEXTS WHERE SYSTEMAUTHID = \?")
+    def _contexts(self, authid: str) -> Any:
+        return [(name,) for (view, whose), name in self.here.extras.items() if (view, whose) == ("CONTEXT", authid)]
+
+    @statement(r"SELECT COUNT\(\*\) FROM SYSCAT\.(\w+) WHERE GRANTEE = \? AND GRANTEETYPE = 'U'")
+    def _count(self, view: str, authid: str) -> Any:
+        assert view in {"SECURITYLABELACCESS", "SECURITYPOLICYEXEMPTIONS", "PASSTHRUAUTH", "XSROBJECTAUTH"}, view
+        return [(int((view, authid) in self.here.extras),)]
+
+    @statement(rf"CREATE SEQUENCE {_PLACE}")
+    def _create_sequence(self, schema: str, name: str) -> None:
+        # https://www.ibm.com/docs/en/db2/11.5.x?topic=statements-create-sequence
+        may = self.here.authorities.get(self.authid, set())
+        if not may & {"DBADM"} and ("IMPLICIT_SCHEMA", "DATABASE") not in self.mine:
+            raise failure("SQL0552N", f'"{self.authid}" does not have the privilege to perform "CREATE SEQUENCE".')
+        self.here.sequences.add((schema, name))
+        on = f'SEQUENCE "{schema}"."{name}"'
+        self.mine.update({("USAGE", on): ("G", "SYSIBM"), ("ALTER", on): ("G", "SYSIBM")})
 
     def _rows(self, rights: Rights, kind: str, columns: list[str]) -> Any:
         found: dict[tuple[str, str], dict[str, str]] = {}
@@ -338,8 +419,15 @@ class Session(Statements):
 
     @statement(rf"GRANT (.+?){_ON} TO USER {NAME}( WITH (?:GRANT|ADMIN) OPTION)?")
     def _grant(self, what: str, on: str | None, authid: str, option: str | None) -> None:
-        self._may_grant()
+        if what.startswith("ROLE "):
+            self._may_grant_role(what.removeprefix("ROLE "))
+        elif what == "CREATE_SECURE_OBJECT":
+            raise failure("SQL0552N", f'"{self.authid}" does not have the privilege to perform operation "GRANT".')
+        else:
+            self._may_grant()
         assert re.fullmatch(r'[A-Z_]+(?: \(?"(?:[^"]|"")+"\)?)?', what), what
+        if on is not None and on.startswith("SEQUENCE") and what == "USAGE" and "ROTATORS" in on:
+            assert tuple(_names(on)) in self.here.sequences, on
         rights = self.here.rights.setdefault(authid, {})
         rights[what, on or ""] = ("G" if option else "Y", self.authid)
 

@@ -6,9 +6,11 @@ parses and means the same (sqlfluff's grammar and the manual stand for that), th
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import oracledb
@@ -18,6 +20,17 @@ from doubles.statements import Statements, statement
 
 NAME = '"([^"]+)"'
 _PLACE = f"{NAME}\\.{NAME}"
+# Those that a statement asks about: one, or one and all its roles.
+_LEADING_ON = r"SELECT GRANTED_ROLE FROM SYS\.DBA_ROLE_PRIVS START WITH GRANTEE = :2 CONNECT BY NOCYCLE .*"
+_GRANTEES = rf"= :1(?: OR GRANTEE IN \( {_LEADING_ON} \))?"
+_seconds = itertools.count(1)
+
+
+def now() -> datetime:
+    """Later each time, as the server's clock is: in whole seconds."""
+    return datetime(2026, 1, 1) + timedelta(seconds=next(_seconds))  # noqa: DTZ001  # a DATE has no zone
+
+
 _ON_KIND = f"(DIRECTORY|EDITION|USER) {NAME}"
 
 
@@ -33,9 +46,9 @@ def driver_failure(code: str, message: str) -> oracledb.OperationalError:
 
 @dataclass
 class User:
-    """A user. ``old`` is the password that a rollover keeps alive."""
+    """A user, or a role, which nobody logs in as. ``old`` is the password that a rollover keeps alive."""
 
-    password: str
+    password: str = ""
     old: str | None = None
     status: str = "OPEN"
     profile: str = "DEFAULT"
@@ -56,6 +69,13 @@ class User:
     # (privilege, schema)
     schemas: dict[tuple[str, str], bool] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
+    number: int = field(default_factory=lambda: 100 + next(_seconds))
+    created: datetime = field(default_factory=now)
+    # Whom it may log in as; what it has elsewhere; whether it is in the password file.
+    clients: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
+    hosts: set[tuple[str, str]] = field(default_factory=set)
+    sysdba: bool = False
 
     @property
     def shown_status(self) -> str:
@@ -86,7 +106,10 @@ class Database:
         self.users: dict[str, User] = {"SYS": User("", maintained=True)}
         self.profiles = {"DEFAULT": Profile("0")}
         self.objects: dict[tuple[str, str], str] = {}
-        self.triggers: dict[str, tuple[str, str]] = {}
+        # (owner, name) → of whose schema, and which schema it sets
+        self.triggers: dict[tuple[str, str], tuple[str, str]] = {}
+        self.made: dict[tuple[str, str], datetime] = {}
+        self.roles: dict[str, User] = {}
         self.statements: set[str] = set()
         self.failures: list[str] = []
         self.refused: list[str] = []
@@ -95,7 +118,7 @@ class Database:
         """What stands for ``oracledb.connect``: this database at its port, the real driver everywhere else."""
 
         def connect(**parameters: Any) -> Any:
-            if parameters["port"] != self.port:
+            if parameters["port"] != self.port or parameters["host"] not in {"localhost", "127.0.0.1"}:
                 return real(**parameters)
             service, sid = parameters.get("service_name"), parameters.get("sid")
             if service is not None and service not in self.services:
@@ -103,11 +126,30 @@ class Database:
             if sid is not None and sid not in self.sids:
                 raise driver_failure("DPY-6003", f'cannot connect. SID "{sid}" is not registered')
             with self.lock:
-                return Connection(self, self._log_in(parameters["user"], parameters["password"]))
+                return Connection(self, *self._log_in(parameters["user"], parameters["password"]))
 
         return connect
 
-    def _log_in(self, written: str, password: str) -> str:
+    def grantee(self, name: str) -> User:
+        """A user or a role; one that has nothing where there is none."""
+        return self.users.get(name) or self.roles.get(name) or User()
+
+    def with_roles(self, name: str) -> list[str]:
+        """A grantee, and all roles that lead on from it."""
+        found = [name]
+        for one in found:
+            found += [role for role in self.grantee(one).roles if role not in found]
+        return found
+
+    def _log_in(self, written: str, password: str) -> tuple[str, str | None]:
+        proxy = None
+        if "[" in written:
+            # https://python-oracledb.readthedocs.io/en/latest/user_guide/connection_handling.html#proxy-authentication
+            through, client = written.rstrip("]").split("[")
+            proxy, _ = self._log_in(through, password)
+            if client.upper() not in self.users[proxy].clients:
+                raise failure(28150, "proxy not authorized to connect as client")
+            return client.upper(), proxy
         quoted = len(written) > 1 and written[0] == written[-1] == '"'
         name = written[1:-1] if quoted else "".join(c.upper() if len(c.upper()) == 1 else c for c in written)
         user = self.users.get(name)
@@ -118,9 +160,9 @@ class Database:
             raise failure(28000, "The account is locked.")
         if user.status == "EXPIRED":
             raise failure(28001, "The account has expired.")
-        if "CREATE SESSION" not in user.system:
+        if not any("CREATE SESSION" in self.grantee(one).system for one in self.with_roles(name)):
             raise failure(1045, f"user {name} lacks CREATE SESSION privilege; logon denied")
-        return name
+        return name, proxy
 
     def rolls_over(self, user: User) -> bool:
         """Whether a change keeps the old password alive."""
@@ -150,8 +192,8 @@ class Database:
 class Connection:
     """What ``oracledb.connect`` gives."""
 
-    def __init__(self, database: Database, user: str) -> None:
-        self._session: Session | None = Session(database, user)
+    def __init__(self, database: Database, user: str, proxy: str | None) -> None:
+        self._session: Session | None = Session(database, user, proxy)
         self.version = database.version
         self.call_timeout = 0
 
@@ -185,35 +227,61 @@ class Cursor:
     def fetchall(self) -> list[Any]:
         return self._rows
 
+    def getimplicitresults(self) -> list[Any]:
+        """Cursors of their own, read later: what they meet comes to light only then."""
+        return [_Later(result) for result in self._session.implicit]
+
+
+class _Later:
+    """A result set that a block gave back."""
+
+    def __init__(self, result: list[Any] | Exception) -> None:
+        self._result = result
+
+    def fetchall(self) -> list[Any]:
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
 
 class Session(Statements):
     """A login at work."""
 
     refusals = oracledb.Error
 
-    def __init__(self, database: Database, user: str) -> None:
+    def __init__(self, database: Database, user: str, proxy: str | None) -> None:
         # What the tests themselves do as SYSTEM is not the engine's.
         super().__init__(set() if user == "SYSTEM" else database.statements, database.failures)
         self.database = database
         self.name = user
+        self.proxy = proxy
         self.schema = next((schema for of, schema in database.triggers.values() if of == user), user)
+        self.implicit: list[list[Any] | Exception] = []
 
     def run(self, text: str, parameters: Sequence[Any] = ()) -> Any:
         if text.rstrip().endswith(";") and "BEGIN" not in text:
             raise failure(933, "SQL command not properly ended")
         with self.database.lock:
+            self.implicit = []
             return super().run(text, parameters)
 
     @property
     def me(self) -> User:
         return self.database.users[self.name]
 
+    @property
+    def _mine(self) -> list[User]:
+        return [self.database.grantee(one) for one in self.database.with_roles(self.name)]
+
+    def _has(self, privilege: str) -> bool:
+        return any(privilege in one.system for one in self._mine)
+
     def _require(self, privilege: str) -> None:
-        if privilege not in self.me.system:
+        if not self._has(privilege):
             raise failure(1031, "insufficient privileges")
 
     def _catalogue(self) -> None:
-        if "SELECT_CATALOG_ROLE" not in self.me.roles:
+        if "SELECT_CATALOG_ROLE" not in self.database.with_roles(self.name):
             raise failure(942, "table or view does not exist")
 
     def _existing(self, name: str) -> User:
@@ -221,13 +289,20 @@ class Session(Statements):
             raise failure(1918, f"user '{name}' does not exist")
         return self.database.users[name]
 
+    def _getting(self, name: str) -> User:
+        if name not in {*self.database.users, *self.database.roles}:
+            raise failure(1917, f"user or role '{name}' does not exist")
+        return self.database.grantee(name)
+
     # What every session asks
 
-    @statement(r"SELECT SYS_CONTEXT\('USERENV', 'SESSION_USER'\), .* FROM DUAL")
+    @statement(r"SELECT SYS_CONTEXT\('USERENV', 'SESSION_USER'\), .* FROM SYS\.DUAL")
     def _who(self) -> Any:
-        return [(self.name, self.database.role, self.me.authentication)]
+        found = self.database
+        who = (self.name, str(self.me.number), self.proxy, found.role, self.me.authentication)
+        return [(*who, "ORCL_A", None, "ORCLPDB")]
 
-    @statement(r"SELECT 1 FROM DUAL")
+    @statement(r"SELECT 1 FROM SYS\.DUAL")
     def _one(self) -> Any:
         return [(1,)]
 
@@ -235,90 +310,140 @@ class Session(Statements):
     def _nowhere(self) -> Any:
         raise failure(904, '"NOWHERE": invalid identifier')
 
+    @statement(r"BEGIN gives_back; END;")
+    def _gives_back(self) -> None:
+        self.implicit = [[(1,)], failure(904, '"NOWHERE": invalid identifier')]
+
     @statement(r"SET TRANSACTION READ ONLY")
     def _read_only(self) -> None: ...
 
     @statement(r"ROLLBACK")
     def _roll_back(self) -> None: ...
 
-    @statement(r"SELECT ACCOUNT_STATUS FROM USER_USERS")
+    @statement(r"SELECT ACCOUNT_STATUS FROM SYS\.USER_USERS")
     def _own_status(self) -> Any:
         return [(self.me.shown_status,)]
 
-    @statement(r"SELECT l\.LIMIT FROM USER_PASSWORD_LIMITS l WHERE l\.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'")
+    @statement(r"SELECT l\.LIMIT FROM SYS\.USER_PASSWORD_LIMITS l WHERE l\.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'")
     def _own_limit(self) -> Any:
         limit = self.database.profiles[self.me.profile].rollover
         return [(self.database.profiles["DEFAULT"].rollover if limit == "DEFAULT" else limit,)]
 
-    @statement(r"SELECT COMMON, ORACLE_MAINTAINED FROM ALL_USERS WHERE USERNAME = :1")
+    @statement(r"SELECT COMMON, ORACLE_MAINTAINED FROM SYS\.ALL_USERS WHERE USERNAME = :1")
     def _local(self, name: str) -> Any:
         user = self._existing(name)
         return [("YES" if user.common else "NO", "Y" if user.maintained else "N")]
 
-    @statement(r"SELECT PRIVILEGE FROM SESSION_PRIVS")
+    @statement(r"SELECT PRIVILEGE FROM SYS\.SESSION_PRIVS")
     def _session_privileges(self) -> Any:
-        return [(privilege,) for privilege in self.me.system]
+        return [(privilege,) for privilege in {what for one in self._mine for what in one.system}]
 
-    @statement(r"SELECT COUNT\(\*\) FROM ALL_OBJECTS WHERE OWNER = 'RDSADMIN' AND OBJECT_NAME = 'RDSADMIN_UTIL'")
+    @statement(r"SELECT COUNT\(\*\) FROM SYS\.ALL_OBJECTS WHERE OWNER = 'RDSADMIN' AND OBJECT_NAME = 'RDSADMIN_UTIL'")
     def _is_rds(self) -> Any:
         return [(int(self.database.rds),)]
 
     # The catalogue
 
-    @statement(r"SELECT USERNAME, ACCOUNT_STATUS, .* FROM DBA_USERS WHERE USERNAME = :1")
+    @statement(r"SELECT USERNAME, USER_ID, .* FROM SYS\.DBA_USERS WHERE USERNAME = :1")
     def _user(self, name: str) -> Any:
         self._catalogue()
-        user = self.database.users.get(name)
-        if user is None:
-            return []
-        return [(name, user.shown_status, user.profile, user.tablespace, user.temporary, user.authentication)]
+        return [self._user_row(name)] if name in self.database.users else []
 
-    @statement(r"SELECT p\.LIMIT, d\.LIMIT FROM DBA_PROFILES p .* WHERE p\.PROFILE = :1 .*")
+    @statement(r"SELECT USERNAME, USER_ID, .* FROM SYS\.DBA_USERS WHERE USER_ID = :1")
+    def _user_of(self, number: int) -> Any:
+        self._catalogue()
+        return [self._user_row(name) for name, one in self.database.users.items() if one.number == number]
+
+    def _user_row(self, name: str) -> Any:
+        user = self.database.users[name]
+        attributes = (user.profile, user.tablespace, user.temporary, user.authentication)
+        return (name, user.number, user.created, user.shown_status, *attributes)
+
+    @statement(r"SELECT p\.LIMIT, d\.LIMIT FROM SYS\.DBA_PROFILES p .* WHERE p\.PROFILE = :1 .*")
     def _profile(self, name: str) -> Any:
         self._catalogue()
         return [(self.database.profiles[name].rollover, self.database.profiles["DEFAULT"].rollover)]
 
-    @statement(r"SELECT GRANTED_ROLE, ADMIN_OPTION, DEFAULT_ROLE FROM DBA_ROLE_PRIVS WHERE GRANTEE = :1")
-    def _roles(self, name: str) -> Any:
+    def _grantees(self, names: tuple[str, ...]) -> list[User]:
         self._catalogue()
-        user = self.database.users.get(name, User(""))
-        return [(role, _yes(admin), _yes(role in user.default_roles)) for role, admin in user.roles.items()]
+        # One alone, or one twice, for the query of its roles.
+        wanted = self.database.with_roles(names[0]) if len(names) > 1 else [names[0]]
+        return [self.database.grantee(one) for one in wanted]
 
-    @statement(r"SELECT PRIVILEGE, ADMIN_OPTION FROM DBA_SYS_PRIVS WHERE GRANTEE = :1")
-    def _system(self, name: str) -> Any:
-        self._catalogue()
-        return [(what, _yes(admin)) for what, admin in self.database.users.get(name, User("")).system.items()]
-
-    @statement(r"SELECT OWNER, TABLE_NAME, PRIVILEGE, GRANTABLE, TYPE FROM DBA_TAB_PRIVS WHERE GRANTEE = :1")
-    def _objects(self, name: str) -> Any:
-        self._catalogue()
+    @statement(rf"SELECT GRANTED_ROLE, ADMIN_OPTION, DEFAULT_ROLE FROM SYS\.DBA_ROLE_PRIVS WHERE GRANTEE {_GRANTEES}")
+    def _roles(self, *names: str) -> Any:
         return [
-            (owner, item, privilege, _yes(option), self.database.objects.get((owner, item), "TABLE"))
-            for (owner, item, privilege), option in self.database.users.get(name, User("")).objects.items()
+            (role, _yes(admin), _yes(role in one.default_roles))
+            for one in self._grantees(names)
+            for role, admin in one.roles.items()
         ]
 
-    @statement(r"SELECT OWNER, TABLE_NAME, COLUMN_NAME, PRIVILEGE, GRANTABLE FROM DBA_COL_PRIVS WHERE GRANTEE = :1")
-    def _columns(self, name: str) -> Any:
-        self._catalogue()
-        return [(*key, _yes(option)) for key, option in self.database.users.get(name, User("")).columns.items()]
+    @statement(rf"SELECT PRIVILEGE, ADMIN_OPTION FROM SYS\.DBA_SYS_PRIVS WHERE GRANTEE {_GRANTEES}")
+    def _system(self, *names: str) -> Any:
+        return [(what, _yes(admin)) for one in self._grantees(names) for what, admin in one.system.items()]
 
-    @statement(r"SELECT PRIVILEGE, SCHEMA, ADMIN_OPTION FROM DBA_SCHEMA_PRIVS WHERE GRANTEE = :1")
-    def _schemas(self, name: str) -> Any:
+    @statement(
+        rf"SELECT OWNER, TABLE_NAME, PRIVILEGE, GRANTABLE, TYPE FROM SYS\.DBA_TAB_PRIVS WHERE GRANTEE {_GRANTEES}"
+    )
+    def _objects(self, *names: str) -> Any:
+        return [
+            (owner, item, privilege, _yes(option), self.database.objects.get((owner, item), "TABLE"))
+            for one in self._grantees(names)
+            for (owner, item, privilege), option in one.objects.items()
+        ]
+
+    @statement(
+        r"SELECT OWNER, TABLE_NAME, COLUMN_NAME, PRIVILEGE, GRANTABLE FROM SYS\.DBA_COL_PRIVS "
+        rf"WHERE GRANTEE {_GRANTEES}"
+    )
+    def _columns(self, *names: str) -> Any:
+        return [(*key, _yes(option)) for one in self._grantees(names) for key, option in one.columns.items()]
+
+    @statement(rf"SELECT PRIVILEGE, SCHEMA, ADMIN_OPTION FROM SYS\.DBA_SCHEMA_PRIVS WHERE GRANTEE {_GRANTEES}")
+    def _schemas(self, *names: str) -> Any:
         if not self.database.version.startswith("23"):
             raise failure(942, "table or view does not exist")
-        return [(*key, _yes(option)) for key, option in self.database.users.get(name, User("")).schemas.items()]
+        return [(*key, _yes(option)) for one in self._grantees(names) for key, option in one.schemas.items()]
 
-    @statement(r"SELECT TABLESPACE_NAME, MAX_BYTES FROM DBA_TS_QUOTAS WHERE USERNAME = :1")
+    @statement(r"SELECT TABLESPACE_NAME, MAX_BYTES FROM SYS\.DBA_TS_QUOTAS WHERE USERNAME = :1")
     def _quotas(self, name: str) -> Any:
-        return list(self.database.users.get(name, User("")).quotas.items())
+        self._catalogue()
+        return list(self.database.grantee(name).quotas.items())
 
-    @statement(r"SELECT OBJECT_NAME, OBJECT_TYPE FROM DBA_OBJECTS WHERE OWNER = :1 .*")
+    @statement(r"SELECT OBJECT_NAME, OBJECT_TYPE FROM SYS\.DBA_OBJECTS WHERE OWNER = :1 .*")
     def _owned(self, owner: str) -> Any:
+        self._catalogue()
         return [(item, kind) for (of, item), kind in self.database.objects.items() if of == owner]
 
-    @statement(r"SELECT COUNT\(\*\) FROM DBA_TRIGGERS WHERE TRIGGER_NAME = :1")
-    def _has_trigger(self, name: str) -> Any:
-        return [(int(name in self.database.triggers),)]
+    @statement(
+        r"SELECT CREATED FROM SYS\.DBA_OBJECTS WHERE OWNER = :1 AND OBJECT_NAME = :2 AND OBJECT_TYPE = 'TRIGGER'"
+    )
+    def _trigger_made(self, owner: str, name: str) -> Any:
+        self._catalogue()
+        made = self.database.made.get((owner, name))
+        return [] if made is None else [(made,)]
+
+    @statement(r"SELECT CLIENT FROM SYS\.DBA_PROXIES WHERE PROXY = :1")
+    def _proxies(self, name: str) -> Any:
+        self._catalogue()
+        return [(client,) for client in self.database.grantee(name).clients]
+
+    @statement(r"SELECT DB_LINK FROM SYS\.DBA_DB_LINKS WHERE OWNER = :1")
+    def _links(self, name: str) -> Any:
+        self._catalogue()
+        return [(link,) for link in self.database.grantee(name).links]
+
+    @statement(
+        r"SELECT HOST, PRIVILEGE FROM SYS\.DBA_HOST_ACES WHERE GRANT_TYPE = 'GRANT' AND "
+        rf"\(PRINCIPAL = :1 OR PRINCIPAL IN \( {_LEADING_ON} \)\)"
+    )
+    def _hosts(self, *names: str) -> Any:
+        return [host for one in self._grantees(names) for host in one.hosts]
+
+    @statement(r"SELECT COUNT\(\*\) FROM SYS\.V_\$PWFILE_USERS WHERE USERNAME = :1")
+    def _super(self, name: str) -> Any:
+        self._catalogue()
+        return [(int(self.database.grantee(name).sysdba),)]
 
     # Users
 
@@ -391,29 +516,40 @@ class Session(Statements):
 
     # Grants
 
+    def _require_option(self, held: str, what: str, anything: str) -> None:
+        """https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/GRANT.html, "Prerequisites"."""
+        if not (self._has(anything) or any(getattr(one, held).get(what) for one in self._mine)):
+            raise failure(1932 if held == "roles" else 1031, f"ADMIN option not granted for {what}")
+
+    @statement(rf"CREATE ROLE {NAME}")
+    def _create_role(self, role: str) -> None:
+        self._require("CREATE ROLE")
+        self.database.roles[role] = User()
+        self.me.roles[role] = True
+
     @statement(rf"GRANT {NAME} TO {NAME}( WITH ADMIN OPTION)?")
     def _grant_role(self, role: str, name: str, option: str | None) -> None:
-        self._require("GRANT ANY ROLE")
-        user = self._existing(name)
+        self._require_option("roles", role, "GRANT ANY ROLE")
+        user = self._getting(name)
         user.roles[role] = bool(option) or user.roles.get(role, False)
         user.default_roles.add(role)
 
     @statement(rf"REVOKE {NAME} FROM {NAME}")
     def _revoke_role(self, role: str, name: str) -> None:
-        self._require("GRANT ANY ROLE")
-        del self._existing(name).roles[role]
-        self._existing(name).default_roles.discard(role)
+        self._require_option("roles", role, "GRANT ANY ROLE")
+        del self._getting(name).roles[role]
+        self._getting(name).default_roles.discard(role)
 
     @statement(rf"GRANT ([A-Z ]+) TO {NAME}( WITH ADMIN OPTION)?")
     def _grant_system(self, privilege: str, name: str, option: str | None) -> None:
-        self._require("GRANT ANY PRIVILEGE")
-        user = self._existing(name)
+        self._require_option("system", privilege, "GRANT ANY PRIVILEGE")
+        user = self._getting(name)
         user.system[privilege] = bool(option) or user.system.get(privilege, False)
 
     @statement(rf"REVOKE ([A-Z ]+) FROM {NAME}")
     def _revoke_system(self, privilege: str, name: str) -> None:
-        self._require("GRANT ANY PRIVILEGE")
-        del self._existing(name).system[privilege]
+        self._require_option("system", privilege, "GRANT ANY PRIVILEGE")
+        del self._getting(name).system[privilege]
 
     @statement(rf"GRANT ([A-Z ]+) ON SCHEMA {NAME} TO {NAME}( WITH ADMIN OPTION)?")
     def _grant_schema(self, privilege: str, schema: str, name: str, option: str | None) -> None:
@@ -459,6 +595,10 @@ class Session(Statements):
 
     @statement(r"BEGIN rdsadmin\.rdsadmin_util\.grant_sys_object\(:1, :2, :3, :4\); END;")
     def _grant_sys(self, item: str, name: str, privilege: str, option: bool) -> None:  # the package's
+        # Only what its caller holds: https://repost.aws/knowledge-center/rds-oracle-user-privileges-roles
+        held = any(("SYS", item, privilege) in one.objects for one in self._mine)
+        if not (held or "SELECT_CATALOG_ROLE" in self.database.with_roles(self.name)):
+            raise failure(20000, "the master user lacks the privilege")
         self._existing(name).objects["SYS", item, privilege] = option
 
     @statement(r"BEGIN rdsadmin\.rdsadmin_util\.revoke_sys_object\(:1, :2, :3\); END;")
@@ -470,9 +610,21 @@ class Session(Statements):
         rf"'ALTER SESSION SET CURRENT_SCHEMA = \"((?:[^\"']|'')+)\"'; EXCEPTION WHEN OTHERS THEN NULL; END;"
     )
     def _trigger(self, owner: str, name: str, of: str, schema: str) -> None:
-        self._require("CREATE ANY TRIGGER")
-        assert owner == self.name
-        self.database.triggers[name] = (of, schema.replace("''", "'"))
+        # https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/CREATE-TRIGGER-statement.html
+        if not (owner == of == self.name and self._has("CREATE TRIGGER")):
+            self._require("CREATE ANY TRIGGER")
+        if (owner, name) in self.database.triggers:
+            raise failure(4081, f"trigger '{name}' already exists")
+        self.database.triggers[owner, name] = (of, schema.replace("''", "'"))
+        self.database.made[owner, name] = now()
+
+    @statement(rf"DROP TRIGGER {NAME}\.{NAME}")
+    def _drop_trigger(self, owner: str, name: str) -> None:
+        if owner != self.name:
+            self._require("DROP ANY TRIGGER")
+        if (owner, name) not in self.database.triggers:
+            raise failure(4080, f"trigger '{name}' does not exist")
+        del self.database.triggers[owner, name], self.database.made[owner, name]
 
     # What an application does
 
@@ -502,7 +654,8 @@ class Session(Statements):
 
     @statement(rf"CREATE TABLE {NAME} \(n NUMBER\)")
     def _create_table(self, item: str) -> None:
-        held = self.me.system.keys() | {what for what, schema in self.me.schemas if schema == self.schema}
+        held = {what for one in self._mine for what in one.system}
+        held |= {what for what, schema in self.me.schemas if schema == self.schema}
         if ("CREATE TABLE" if self.schema == self.name else "CREATE ANY TABLE") not in held:
             raise failure(1031, "insufficient privileges")
         self.database.objects[self.schema, item] = "TABLE"

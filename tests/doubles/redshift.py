@@ -16,7 +16,12 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _NAME = r'"((?:[^"]|"")+)"'
-_HELD = r"(?:DROP|ALTER) ON TABLE .+|EXECUTE ON MODEL .+|(?:SHARE|ALTER) ON DATASHARE .+"
+# https://docs.aws.amazon.com/redshift/latest/dg/t_scoped-permissions.html
+_SCOPED = (
+    r"[A-Z]+ FOR (?:TABLES|FUNCTIONS) IN SCHEMA .+"
+    r"|[A-Z]+ FOR (?:SCHEMAS|TABLES|FUNCTIONS|LANGUAGES) IN DATABASE .+"
+)
+_HELD = rf"(?:DROP|ALTER) ON TABLE .+|EXECUTE ON MODEL .+|(?:SHARE|ALTER) ON DATASHARE .+|{_SCOPED}"
 _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(form, re.DOTALL), statement)
     for form, statement in (
@@ -47,7 +52,8 @@ _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 _ACL = "CROSS JOIN LATERAL aclexplode({acl}) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
 _COLUMNS = (
-    "a.privilege_type, r.oid::int AS identity_id, r.rolname AS identity_name, 'user' AS identity_type, a.is_grantable"
+    "a.privilege_type, r.oid::int AS identity_id, r.rolname AS identity_name, "
+    "CASE WHEN r.rolcanlogin THEN 'user' ELSE 'group' END AS identity_type, a.is_grantable"
 )
 # What PostgreSQL has and Redshift has not.
 _NOT_THERE = "a.privilege_type NOT IN ('TRIGGER', 'MAINTAIN', 'CONNECT', 'SET')"
@@ -56,6 +62,7 @@ SET allow_system_table_mods = on;
 CREATE SCHEMA shim;
 CREATE TABLE shim.grants (what text, user_name text, option boolean, PRIMARY KEY (what, user_name));
 CREATE TABLE shim.attributes (user_name text, what text, value text, PRIMARY KEY (user_name, what));
+CREATE TABLE shim.extras (view text, grantee text, kind text, what text, on_schema text, on_table text);
 
 CREATE VIEW pg_catalog.svv_user_info AS
 SELECT r.rolname AS user_name, r.oid::int AS user_id, r.rolcreatedb AS createdb, r.rolsuper AS superuser,
@@ -69,6 +76,25 @@ FROM pg_roles AS r;
 CREATE VIEW pg_catalog.svv_user_grants AS
 SELECT user_name, replace(substring(what FROM '^ROLE "(.*)"$'), '""', '"') AS role_name, option AS admin_option
 FROM shim.grants WHERE what LIKE 'ROLE %';
+
+CREATE VIEW pg_catalog.svv_role_grants AS
+SELECT grantee AS role_name, what AS granted_role_name FROM shim.extras WHERE view = 'svv_role_grants';
+
+CREATE VIEW pg_catalog.svv_system_privileges AS
+SELECT what AS system_privilege, grantee AS identity_name, kind AS identity_type
+FROM shim.extras WHERE view = 'svv_system_privileges';
+
+CREATE VIEW pg_catalog.svv_iam_privileges AS
+SELECT what AS iam_arn, on_schema AS command_type, grantee AS identity_name, kind AS identity_type
+FROM shim.extras WHERE view = 'svv_iam_privileges';
+
+CREATE VIEW pg_catalog.svv_attached_masking_policy AS
+SELECT what AS policy_name, on_schema AS schema_name, on_table AS table_name, grantee, kind AS grantee_type
+FROM shim.extras WHERE view = 'svv_attached_masking_policy';
+
+CREATE VIEW pg_catalog.svv_rls_attached_policy AS
+SELECT what AS polname, on_schema AS relschema, on_table AS relname, grantee, kind AS granteekind
+FROM shim.extras WHERE view = 'svv_rls_attached_policy';
 
 CREATE VIEW pg_catalog.svv_redshift_databases AS
 SELECT datname AS database_name, 'local' AS database_type FROM pg_database
@@ -89,13 +115,20 @@ FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid JOIN pg_namespac
 {_ACL.format(acl="t.attacl")};
 
 CREATE VIEW pg_catalog.svv_schema_privileges AS
-SELECT n.nspname AS namespace_name, {_COLUMNS} AS admin_option
-FROM pg_namespace AS n {_ACL.format(acl="n.nspacl")} WHERE a.grantee <> n.nspowner;
+SELECT n.nspname AS namespace_name, {_COLUMNS} AS admin_option, 'SCHEMA' AS privilege_scope
+FROM pg_namespace AS n {_ACL.format(acl="n.nspacl")} WHERE a.grantee <> n.nspowner
+UNION ALL
+SELECT replace(m[3], '""', '"'), m[1], 0, user_name, 'user', option, m[2]
+FROM shim.grants, regexp_matches(what, '^([A-Z]+) FOR ([A-Z]+) IN SCHEMA "(.*)"$') AS m;
 
 CREATE VIEW pg_catalog.svv_database_privileges AS
 SELECT d.datname AS database_name, replace(a.privilege_type, 'TEMPORARY', 'TEMP') AS privilege_type,
-    r.rolname AS identity_name, 'user' AS identity_type, a.is_grantable AS admin_option
-FROM pg_database AS d {_ACL.format(acl="d.datacl")} WHERE a.grantee <> d.datdba AND {_NOT_THERE};
+    r.rolname AS identity_name, CASE WHEN r.rolcanlogin THEN 'user' ELSE 'group' END AS identity_type,
+    a.is_grantable AS admin_option, 'DATABASE' AS privilege_scope
+FROM pg_database AS d {_ACL.format(acl="d.datacl")} WHERE a.grantee <> d.datdba AND {_NOT_THERE}
+UNION ALL
+SELECT replace(m[3], '""', '"'), m[1], user_name, 'user', option, m[2]
+FROM shim.grants, regexp_matches(what, '^([A-Z]+) FOR ([A-Z]+) IN DATABASE "(.*)"$') AS m;
 
 CREATE VIEW pg_catalog.svv_language_privileges AS
 SELECT l.lanname AS language_name, {_COLUMNS} AS admin_option
@@ -148,6 +181,8 @@ def connecting(real: Callable[..., Any], statements: set[str]) -> Callable[..., 
         def execute(self, query: Any, vars: Any = None) -> Any:  # noqa: A002  # the driver's name
             text = query if isinstance(query, str) else query.as_string(self)
             statements.add(text)
+            if text == "SELECT CURRENT_NAMESPACE":
+                return super().execute("SELECT md5(pg_postmaster_start_time()::text)")
             if "CONNECTION LIMIT UNLIMITED" in text:
                 return super().execute(text.replace("UNLIMITED", "-1"), vars)
             for form, statement in _REWRITTEN:
@@ -156,9 +191,9 @@ def connecting(real: Callable[..., Any], statements: set[str]) -> Callable[..., 
             return super().execute(text, vars)
 
     def connect(*arguments: Any, **options: Any) -> Any:
-        connection = real(*arguments, **options)
-        connection.cursor_factory = RedshiftCursor
-        return connection
+        opened = real(*arguments, **options)
+        opened.connection.cursor_factory = RedshiftCursor
+        return opened
 
     return connect
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from doubles.statements import Statements, statement
-from doubles.tds import SqlError
+from doubles.tds import Batch, SqlError
 
 NAME = r"\[((?:[^\]]|\]\])+)\]"
 TEXT = r"N'((?:[^']|'')*)'"
@@ -23,9 +24,25 @@ ON = (
     + NAME
     + r"\))?)?"
 )
+IDS = r"((?:\d+(?:, )?)+)"
+# https://learn.microsoft.com/sql/t-sql/statements/grant-server-permissions-transact-sql
 _SERVER_PERMISSIONS = {
-    "ALTER ANY LOGIN", "VIEW SERVER STATE", "ALTER TRACE", "CONNECT SQL", "CONTROL SERVER", "ALTER ANY SERVER ROLE",
-    "VIEW DEFINITION", "IMPERSONATE", "ALTER ANY CONNECTION",
+    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY CREDENTIAL", "ALTER ANY LINKED SERVER",
+    "ALTER ANY LOGIN", "ALTER ANY SERVER ROLE", "ALTER SERVER STATE", "ALTER TRACE", "CONNECT SQL", "CONTROL SERVER",
+    "CREATE ANY DATABASE", "CREATE LOGIN", "IMPERSONATE ANY LOGIN", "VIEW ANY DATABASE", "VIEW ANY DEFINITION",
+    "VIEW SERVER STATE",
+}  # fmt: skip
+# https://learn.microsoft.com/sql/relational-databases/security/authentication-access/server-level-roles
+FIXED_ROLES = {
+    "sysadmin", "securityadmin", "serveradmin", "setupadmin", "processadmin", "diskadmin", "dbcreator", "bulkadmin",
+    "##MS_LoginManager##",
+}  # fmt: skip
+# What the fixed roles may do, as far as anybody asks here.
+_OF_ROLES = {"securityadmin": {"ALTER ANY LOGIN", "VIEW ANY DEFINITION"}, "##MS_LoginManager##": {"ALTER ANY LOGIN"}}
+# https://learn.microsoft.com/sql/relational-databases/security/authentication-access/database-level-roles
+FIXED_DATABASE_ROLES = {
+    "db_owner", "db_securityadmin", "db_accessadmin", "db_backupoperator", "db_ddladmin", "db_datawriter",
+    "db_datareader", "db_denydatawriter", "db_denydatareader",
 }  # fmt: skip
 _CLASSES = {
     "OBJECT": 1,
@@ -81,13 +98,23 @@ class Database:
     members: dict[str, set[str]] = field(default_factory=dict)
     permissions: Permissions = field(default_factory=dict)
     schemas: dict[str, str] = field(default_factory=lambda: {"dbo": "dbo"})
+    # kind and name of what else has an owner → owner
+    securables: dict[tuple[str, str], str] = field(default_factory=dict)
+    # What a DDL trigger does, with the session of whoever fires it.
+    triggers: list[Callable[[Session], None]] = field(default_factory=list)
+    standby: bool = False
+    ids: dict[str, int] = field(default_factory=lambda: {"dbo": 1})
     # (schema, name) → owner of its own
     objects: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     @property
     def updateability(self) -> str:
         """As DATABASEPROPERTYEX has it."""
-        return "READ_ONLY" if self.read_only or self.primary == 0 else "READ_WRITE"
+        return "READ_ONLY" if self.read_only or self.standby or self.primary == 0 else "READ_WRITE"
+
+    def id_of(self, principal: str) -> int:
+        """A principal's id, the same each time."""
+        return self.ids.setdefault(principal, len(self.ids) + 4)
 
 
 class Server:
@@ -96,8 +123,15 @@ class Server:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.logins: dict[str, Login] = {}
+        self.name = "DOUBLE"
+        # Whether names differ by the case of their letters.
+        self.case_sensitive = True
+        self.started = "2026-01-02T03:04:05.000"
         self.members: dict[str, set[str]] = {"sysadmin": set(), "processadmin": set(), "setupadmin": set()}
         self.permissions: Permissions = {}
+        self.ids: dict[str, int] = {}
+        # What somebody owns or is elsewhere: login, how, what.
+        self.extras: set[tuple[str, str, str]] = set()
         self.databases = {"master": Database(), "msdb": Database(), "app": Database(), "other": Database()}
         self.statements: set[str] = set()
         self.failures: list[str] = []
@@ -106,11 +140,13 @@ class Server:
     def log_in(self, user: str, password: str, database: str) -> Session:
         """A session, or what the real server says."""
         with self.lock:
+            user = self.called(user)
             found = self.databases.get(database or "master")
             contained = found.users.get(user) if found else None
             if contained is not None and contained.password is not None:
+                # There is no second try with a login of that name.
                 if contained.password == password:
-                    return Session(self, user, contained.sid, database)
+                    return Session(self, user, contained.sid, database, contained=True)
             elif (login := self.logins.get(user)) is not None and login.password == password:
                 self._admit(user, login)
                 database = database or login.database
@@ -119,6 +155,12 @@ class Server:
                 return Session(self, user, login.sid, database)
             self.refused.append(user)
             raise SqlError(18456, f"Login failed for user '{user}'.")
+
+    def called(self, name: str) -> str:
+        """The login that a name means, by the server's collation."""
+        if self.case_sensitive or name in self.logins:
+            return name
+        return next((login for login in self.logins if login.casefold() == name.casefold()), name)
 
     def _admit(self, user: str, login: Login) -> None:
         if login.disabled:
@@ -136,6 +178,14 @@ class Server:
         named = next((name for name, user in found.users.items() if user.sid == sid), None)
         return named or ("guest" if database in {"master", "msdb"} else None)
 
+    def id_of(self, principal: str) -> int:
+        """A principal's id, the same each time."""
+        return self.ids.setdefault(principal, len(self.ids) + 260)
+
+    def roles_of(self, principal: str) -> set[str]:
+        """All server roles that somebody is in, by others as well."""
+        return _closure(self.members, principal)
+
     def set_password(self, login: Login, password: str) -> None:
         """Set it, by the policy."""
         if login.policy and len(password) < 8:
@@ -144,6 +194,15 @@ class Server:
             raise SqlError(15115, "Password validation failed. The password cannot be used at this time.")
         login.password = password
         login.history.append(password)
+
+
+def _closure(members: dict[str, set[str]], principal: str) -> set[str]:
+    found: set[str] = set()
+    ahead = {principal}
+    while ahead:
+        ahead = {role for role, inside in members.items() if inside & ahead} - found
+        found |= ahead
+    return found
 
 
 def unquote(name: str) -> str:
@@ -172,13 +231,16 @@ class Session(Statements):
 
     refusals = SqlError
 
-    def __init__(self, server: Server, user: str, sid: bytes, database: str) -> None:
+    def __init__(self, server: Server, user: str, sid: bytes, database: str, *, contained: bool = False) -> None:
         # What the tests themselves do as sa is not the engine's.
         super().__init__(set() if user == "sa" else server.statements, server.failures)
         self.server = server
         self.login = user
         self.sid = sid
         self.database = database
+        self.home = database if contained else None
+        # The cookie of who is the owner of the present database, and nobody outside of it.
+        self.cookie: bytes | None = None
 
     def run(self, text: str, parameters: Any = ()) -> Any:
         with self.server.lock:
@@ -192,62 +254,88 @@ class Session(Statements):
 
     @property
     def user(self) -> str:
-        found = self.server._user(self.sid, self.database)
+        if self.cookie is not None:
+            return "dbo"
+        found = self.login if self.home else self.server._user(self.sid, self.database)
         assert found is not None
         return found
 
+    def _roles_here(self, user: str) -> set[str]:
+        return _closure(self.here.members, user)
+
     def _may_on_server(self, permission: str) -> bool:
-        if self.login in self.server.members["sysadmin"]:
+        if self.cookie is not None or self.home is not None:
+            return False
+        roles = self.server.roles_of(self.login)
+        if "sysadmin" in roles:
             return True
-        held = {key[1] for key, state in self.server.permissions.items() if key[0] == self.login and state != "D"}
+        names = {self.login, *roles}
+        held = {key[1] for key, state in self.server.permissions.items() if key[0] in names and key[2] == 100}
+        held -= {key[1] for key, state in self.server.permissions.items() if key[0] in names and state == "D"}
+        held |= {one for role in roles for one in _OF_ROLES.get(role, ())}
         return permission in held or "CONTROL SERVER" in held
 
-    def _owns_here(self) -> bool:
-        return self.user == "dbo" or self.user in self.here.members.get("db_owner", set())
+    def _sees_definitions(self) -> bool:
+        return self._may_on_server("VIEW ANY DEFINITION")
 
-    def _require_owner(self, what: str) -> None:
-        if not self._owns_here():
+    def _owns_here(self) -> bool:
+        return self.user == "dbo" or "db_owner" in self._roles_here(self.user)
+
+    def _require_owner(self, what: str, *enough: tuple[str, int, str | None]) -> None:
+        held = {
+            (key[1], key[2], key[4])
+            for key, state in self.here.permissions.items()
+            if key[0] == self.user and state != "D"
+        }
+        if not self._owns_here() and not held & set(enough):
             raise SqlError(15151, f"Cannot alter {what}, because it does not exist or you do not have permission.")
         if self.here.read_only:
             raise SqlError(3906, f'Failed to update database "{self.database}" because the database is read-only.')
+        # It runs with the rights of whoever fires it.
+        for trigger in self.here.triggers:
+            trigger(self)
 
     def _may(self, permission: str, schema: str, item: str | None = None) -> bool:
         found, user = self.here, self.user
         if self._owns_here() or found.schemas.get(schema) == user:
             return True
-        names = {user, *(role for role, members in found.members.items() if user in members)}
-        held = {
-            (key[1], key[2], key[3], key[4])
-            for key, state in found.permissions.items()
-            if key[0] in names and state != "D"
-        }
-        control = {("CONTROL", 3, None, schema), (permission, 3, None, schema), (permission, 0, None, None)}
+        names = {user, *self._roles_here(user)}
+        wanted = {("CONTROL", 3, None, schema), (permission, 3, None, schema), (permission, 0, None, None)}
         if item is not None:
-            control |= {(permission, 1, schema, item), ("CONTROL", 1, schema, item)}
-        return bool(held & control)
+            wanted |= {(permission, 1, schema, item), ("CONTROL", 1, schema, item)}
+        states = {
+            state
+            for key, state in found.permissions.items()
+            if key[0] in names and (key[1], key[2], key[3], key[4]) in wanted and key[5] is None
+        }
+        return bool(states) and "D" not in states
 
     # What every session asks
 
     @statement(r"SET LOCK_TIMEOUT \d+")
     def _setting(self) -> None: ...
 
-    @statement(r"SELECT DATABASEPROPERTYEX\(DB_NAME\(\), 'Updateability'\)")
-    def _updateability(self) -> Any:
-        return [(self.here.updateability,)]
+    @statement(
+        r"SELECT CONVERT\(nvarchar\(128\), SERVERPROPERTY\('ServerName'\)\), .* FROM sys\.dm_exec_sessions AS s .* "
+        r"WHERE s\.session_id = @@SPID"
+    )
+    def _who(self) -> Any:
+        login = next((name for name, one in self.server.logins.items() if one.sid == self.sid), None)
+        found = (login, self.sid if login else None)
+        user = self.here.users.get(self.user)
+        sid = self.sid if self.user in {"dbo", self.login} else user.sid if user else None
+        how = 2 if self.home else 1
+        where = 0 if self.home is None else 5
+        return [(self.server.name, self.server.started, self.database, where, how, *found, self.user, sid)]
 
-    @statement(r"SELECT sys\.fn_hadr_is_primary_replica\(DB_NAME\(\)\)")
-    def _replica(self) -> Any:
-        if not self._may_on_server("VIEW SERVER STATE"):
-            raise SqlError(300, "VIEW SERVER STATE permission was denied on object 'server', database 'master'.")
-        return [(self.here.primary,)]
+    @statement(r"SELECT DATABASEPROPERTYEX\(d\.name, 'Updateability'\), .* WHERE d\.database_id = DB_ID\(\)")
+    def _writable(self) -> Any:
+        replica = None if self.here.primary is None else "00000000-0000-0000-0000-000000000001"
+        return [(self.here.updateability, replica, int(self.here.standby))]
 
     @statement(rf"SELECT LOGINPROPERTY\({TEXT}, 'IsLocked'\)")
     def _locked(self, name: str) -> Any:
         return [(int(self.server.logins[untext(name)].locked),)]
-
-    @statement(r"SELECT DB_NAME\(\)")
-    def _who(self) -> Any:
-        return [(self.database,)]
 
     @statement(r"SELECT 1")
     def _one(self) -> Any:
@@ -256,6 +344,14 @@ class Session(Statements):
     @statement(r"SELECT nowhere")
     def _nowhere(self) -> Any:
         raise SqlError(207, "Invalid column name 'nowhere'.")
+
+    @statement(r"SELECT 1; SELECT nowhere")
+    def _late(self) -> Any:
+        return Batch([[(1,)], SqlError(207, "Invalid column name 'nowhere'.")])
+
+    @statement(r"EXECUTE raises_later")
+    def _later(self) -> Any:
+        return Batch([[(1,)], [(2,), (3,)], SqlError(50000, "Raised nowhere near the beginning.")])
 
     @statement(r"BEGIN TRANSACTION")
     def _begin(self) -> None: ...
@@ -266,21 +362,56 @@ class Session(Statements):
     @statement(rf"USE {NAME}")
     def _use(self, name: str) -> None:
         database = unquote(name)
-        if database not in self.server.databases or self.server._user(self.sid, database) is None:
+        closed = self.cookie is not None or self.home not in {None, database}
+        if closed or database not in self.server.databases or self.server._user(self.sid, database) is None:
             raise SqlError(916, f'The server principal is not able to access the database "{database}".')
         self.database = database
+
+    @statement(rf"USE {NAME}; (DENY .*)")
+    def _use_and(self, name: str, then: str) -> None:
+        self.run(f"USE [{name}]")
+        self.run(then)
+
+    @statement(r"DECLARE @cookie varbinary\(8000\); EXECUTE AS USER = N'dbo' WITH COOKIE INTO @cookie; SELECT @cookie")
+    def _become_owner(self) -> Any:
+        if not self._owns_here():
+            raise SqlError(15517, 'Cannot execute as the database principal "dbo", which you can not impersonate.')
+        self.cookie = secrets.token_bytes(8)
+        return [(self.cookie,)]
+
+    @statement(r"DECLARE @cookie varbinary\(8000\) = 0x([0-9A-F]+); REVERT WITH COOKIE = @cookie")
+    def _become_oneself(self, cookie: str) -> None:
+        if self.cookie != bytes.fromhex(cookie):
+            raise SqlError(15591, "The current security context cannot be reverted.")
+        self.cookie = None
+
+    @statement(r"REVERT")
+    def _revert(self) -> None:
+        if self.cookie is not None:
+            raise SqlError(15591, "The current security context cannot be reverted.")
 
     @statement(r"SELECT HAS_PERMS_BY_NAME\(NULL, NULL, '([A-Z ]+)'\)")
     def _has_server(self, permission: str) -> Any:
         return [(int(self._may_on_server(permission)),)]
 
-    @statement(r"SELECT HAS_PERMS_BY_NAME\(NULL, NULL, '([A-Z ]+)'\), HAS_PERMS_BY_NAME\(NULL, NULL, '([A-Z ]+)'\)")
-    def _has_both(self, first: str, second: str) -> Any:
-        return [(int(self._may_on_server(first)), int(self._may_on_server(second)))]
+    # Without QUOTENAME a name with a full stop would be two.
+    @statement(r"SELECT HAS_PERMS_BY_NAME\(QUOTENAME\(DB_NAME\(\)\), 'DATABASE', '(CONTROL|ALTER ANY USER)'\)")
+    def _has_here(self, permission: str) -> Any:
+        held = self.here.permissions.get((self.user, permission, 0, None, None, None))
+        return [(int(self._owns_here() or held in {"G", "W"}),)]
 
-    @statement(r"SELECT HAS_PERMS_BY_NAME\(DB_NAME\(\), 'DATABASE', '(?:ALTER ANY USER|CONTROL)'\)")
-    def _has_here(self) -> Any:
-        return [(int(self._owns_here()),)]
+    @statement(rf"SELECT HAS_PERMS_BY_NAME\({TEXT}, 'ROLE', 'ALTER'\)")
+    def _has_role_here(self, role: str) -> Any:
+        held = self.here.permissions.get((self.user, "ALTER", 4, None, _parts(untext(role))[0], None))
+        return [(int(self._owns_here() or held in {"G", "W"}),)]
+
+    @statement(rf"SELECT HAS_PERMS_BY_NAME\({TEXT}, 'SERVER ROLE', 'ALTER'\)")
+    def _has_role(self, role: str) -> Any:
+        return [(int(self._may_alter_role(_parts(untext(role))[0])),)]
+
+    def _may_alter_role(self, role: str) -> bool:
+        key = (self.login, "ALTER", 101, None, role, None)
+        return self._may_on_server("ALTER ANY SERVER ROLE") or self.server.permissions.get(key) in {"G", "W"}
 
     @statement(r"SELECT SUSER_SNAME\(0x([0-9A-F]*)\)")
     def _of_sid(self, sid: str) -> Any:
@@ -288,21 +419,54 @@ class Session(Statements):
 
     # The catalogue
 
-    @statement(rf"SELECT p\.name, p\.sid, .* FROM sys\.server_principals AS p .* WHERE p\.name IN \({TEXT}\)")
-    def _logins(self, name: str) -> Any:
-        found = self.server.logins.get(untext(name))
-        if found is None or not (untext(name) == self.login or self._may_on_server("ALTER ANY LOGIN")):
-            return []
-        attributes = (int(found.disabled), found.database, found.language, int(found.policy), int(found.expiration))
-        return [(untext(name), found.sid, found.kind, *attributes)]
+    _LOGIN = r"SELECT p\.name, p\.sid, .* FROM sys\.server_principals AS p .* WHERE "
 
-    @statement(rf"SELECT r\.name FROM sys\.server_role_members .* = SUSER_ID\({TEXT}\)")
-    def _server_roles(self, name: str) -> Any:
-        return [(role,) for role, members in self.server.members.items() if untext(name) in members]
+    @statement(rf"{_LOGIN}p\.name = {TEXT}")
+    def _login_named(self, name: str) -> Any:
+        return self._login_rows([self.server.called(untext(name))])
 
-    @statement(rf"SELECT p\.state, .* FROM sys\.server_permissions AS p .* = SUSER_ID\({TEXT}\)")
-    def _server_rights(self, name: str) -> Any:
-        return self._permissions(self.server.permissions, untext(name))
+    @statement(rf"{_LOGIN}p\.sid = 0x([0-9A-F]*)")
+    def _login_of(self, sid: str) -> Any:
+        return self._login_rows([name for name, one in self.server.logins.items() if one.sid == bytes.fromhex(sid)])
+
+    def _login_rows(self, names: list[str]) -> Any:
+        rows = []
+        for name in names:
+            found = self.server.logins.get(name)
+            # Everybody sees oneself: https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-server-principals-transact-sql
+            sees = name == self.login or self._may_on_server("ALTER ANY LOGIN") or self._sees_definitions()
+            if found is not None and sees:
+                attributes = (int(found.disabled), found.database, found.language, found.policy, found.expiration)
+                rows.append((name, found.sid, self.server.id_of(name), found.kind, *map(_plain, attributes)))
+        return rows
+
+    @statement(r"SELECT m\.member_principal_id, .* FROM sys\.server_role_members AS m .*")
+    def _server_roles(self) -> Any:
+        # https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-server-role-members-transact-sql
+        every = self._sees_definitions()
+        return [
+            (self.server.id_of(member), self.server.id_of(role), role, int(role in FIXED_ROLES))
+            for role, members in self.server.members.items()
+            for member in members
+            if every or member == self.login or role in FIXED_ROLES
+        ]
+
+    @statement(rf"SELECT p\.grantee_principal_id, .* FROM sys\.server_permissions AS p .* IN \({IDS}\)")
+    def _server_rights(self, ids: str) -> Any:
+        wanted = set(map(int, ids.split(", ")))
+        sees = self._sees_definitions()
+        names = {
+            name
+            for name in (*self.server.logins, *self.server.members)
+            if self.server.id_of(name) in wanted and (sees or name == self.login)
+        }
+        return self._permissions(self.server.permissions, names, self.server.id_of, set(self.server.logins))
+
+    @statement(rf"SELECT r\.owning_principal_id, N'owns the server role', .* IN \({IDS}\)")
+    def _server_extras(self, ids: str) -> Any:
+        wanted = set(map(int, ids.split(", ")))
+        rows = [(self.server.id_of(login), how, what) for login, how, what in self.server.extras]
+        return [row for row in rows if row[0] in wanted and self._sees_definitions()]
 
     @statement(r"SELECT d\.name, d\.state_desc, .* FROM sys\.databases AS d .*")
     def _databases(self) -> Any:
@@ -312,16 +476,23 @@ class Session(Statements):
                 one.state,
                 one.updateability,
                 int(one.state == "ONLINE" and self.server._user(self.sid, name) is not None),
+                one.owner,
             )
             for name, one in sorted(self.server.databases.items())
         ]
 
-    @statement(rf"SELECT u\.name, u\.sid, .* AND \(u\.name = {TEXT}\)")
+    _USER = r"SELECT u\.name, u\.sid, .* FROM sys\.database_principals AS u WHERE .* AND "
+
+    @statement(rf"{_USER}\(u\.name = {TEXT}\)")
     def _user_named(self, name: str) -> Any:
         found = self.here.users.get(untext(name))
         return [] if found is None else [self._user_row(untext(name), found)]
 
-    @statement(rf"SELECT u\.name, u\.sid, .* AND \(u\.sid IN \(0x([0-9A-F]*), 0x([0-9A-F]*)\) OR u\.name = {TEXT}\)")
+    @statement(rf"{_USER}\(u\.sid = 0x([0-9A-F]*)\)")
+    def _user_of(self, sid: str) -> Any:
+        return [self._user_row(*one) for one in self.here.users.items() if one[1].sid == bytes.fromhex(sid)]
+
+    @statement(rf"{_USER}\(u\.sid IN \(0x([0-9A-F]*), 0x([0-9A-F]*)\) OR u\.name = {TEXT}\)")
     def _users_of(self, first: str, second: str, name: str) -> Any:
         sids = {bytes.fromhex(first), bytes.fromhex(second)}
         found = {one: user for one, user in self.here.users.items() if user.sid in sids or one == untext(name)}
@@ -329,39 +500,59 @@ class Session(Statements):
             found["dbo"] = User(self.here.owner)
         return [self._user_row(one, user) for one, user in found.items()]
 
-    @staticmethod
-    def _user_row(name: str, user: User) -> tuple[Any, ...]:
-        return name, user.sid, "S", 1 if user.password is None else 2, user.schema, user.language
+    def _user_row(self, name: str, user: User) -> tuple[Any, ...]:
+        how = 1 if user.password is None else 2
+        return name, user.sid, self.here.id_of(name), "S", how, user.schema, user.language
 
-    @statement(rf"SELECT r\.name FROM sys\.database_role_members .* = USER_ID\({TEXT}\)")
-    def _roles(self, name: str) -> Any:
-        return [(role,) for role, members in self.here.members.items() if untext(name) in members]
-
-    @statement(rf"SELECT p\.state, .* FROM sys\.database_permissions AS p .* = USER_ID\({TEXT}\)")
-    def _rights(self, name: str) -> Any:
-        return self._permissions(self.here.permissions, untext(name))
-
-    @staticmethod
-    def _permissions(permissions: Permissions, grantee: str) -> Any:
-        kinds = {4: "R", 101: "S"}
+    @statement(r"SELECT m\.member_principal_id, .* FROM sys\.database_role_members AS m .*")
+    def _roles(self) -> Any:
+        found = self.here
         return [
-            (state, permission, of, schema, item, kinds.get(of), column)
-            for (who, permission, of, schema, item, column), state in permissions.items()
-            if who == grantee
+            (found.id_of(member), found.id_of(role), role, int(role in FIXED_DATABASE_ROLES))
+            for role, members in found.members.items()
+            for member in members
         ]
 
-    @statement(rf"SELECT s\.name, NULL FROM sys\.schemas AS s .* = USER_ID\({TEXT}\)")
-    def _owned(self, name: str) -> Any:
-        user = untext(name.split("') UNION", 1)[0])
-        rows: list[Any] = [(schema, None) for schema, owner in self.here.schemas.items() if owner == user]
-        return rows + [one for one, owner in self.here.objects.items() if owner == user]
+    @statement(rf"SELECT p\.grantee_principal_id, .* FROM sys\.database_permissions AS p .* IN \({IDS}\)")
+    def _rights(self, ids: str) -> Any:
+        return self._permissions(self.here.permissions, self._named(ids), self.here.id_of, set(self.here.users))
+
+    def _named(self, ids: str) -> set[str]:
+        wanted = set(map(int, ids.split(", ")))
+        return {name for name, one in self.here.ids.items() if one in wanted}
+
+    @staticmethod
+    def _permissions(
+        permissions: Permissions, grantees: set[str], id_of: Callable[[str], int], singles: set[str]
+    ) -> Any:
+        return [
+            (id_of(who), state, permission, of, schema, item, "S" if item in singles else "R", column)
+            for (who, permission, of, schema, item, column), state in permissions.items()
+            if who in grantees
+        ]
+
+    @statement(r"SELECT s\.principal_id, N'SCHEMA', NULL, .* IN \(([\d, ]+)\) UNION ALL .*")
+    def _owned(self, ids: str) -> Any:
+        found, names = self.here, self._named(ids)
+        rows: list[Any] = [
+            (found.id_of(owner), "SCHEMA", None, schema) for schema, owner in found.schemas.items() if owner in names
+        ]
+        rows += [(found.id_of(owner), "OBJECT", *one) for one, owner in found.objects.items() if owner in names]
+        return rows + [
+            (found.id_of(owner), kind, None, item) for (kind, item), owner in found.securables.items() if owner in names
+        ]
+
+    @statement(r"SELECT COUNT\(\*\) FROM sys\.triggers AS t WHERE t\.parent_class = 0 .*")
+    def _has_triggers(self) -> Any:
+        return [(len(self.here.triggers),)]
 
     # Logins
 
     @statement(rf"ALTER LOGIN {NAME} WITH PASSWORD = {TEXT} OLD_PASSWORD = {TEXT}")
     def _own_password(self, name: str, new: str, old: str) -> None:
         found = self.server.logins.get(unquote(name))
-        if found is None or unquote(name) != self.login or found.password != untext(old):
+        own = unquote(name) == self.login and self.home is None
+        if found is None or not own or found.password != untext(old):
             raise SqlError(
                 15151,
                 f"Cannot alter the login '{unquote(name)}', because it does not exist or you do not have permission.",
@@ -372,6 +563,8 @@ class Session(Statements):
     def _user_password(self, name: str, new: str, old: str | None) -> None:
         found = self.here.users.get(unquote(name))
         own = unquote(name) == self.login and found is not None and old is not None and found.password == untext(old)
+        if old is None:
+            self._require_owner(f"the user '{unquote(name)}'")
         if found is None or found.password is None or not (own or (old is None and self._owns_here())):
             raise SqlError(
                 15151, f"Cannot alter the user '{unquote(name)}', because it does not exist or no permission."
@@ -391,7 +584,9 @@ class Session(Statements):
 
     @statement(rf"CREATE LOGIN {NAME} WITH PASSWORD = {TEXT}, SID = 0x([0-9A-F]+), {_OPTIONS}")
     def _create_login(self, name: str, password: str, sid: str, *options: str) -> None:
-        self._require_logins(unquote(name))
+        # From SQL Server 2022 on this is enough, with any SID.
+        if not self._may_on_server("CREATE LOGIN"):
+            self._require_logins(unquote(name))
         if unquote(name) in self.server.logins:
             raise SqlError(15025, f"The server principal '{unquote(name)}' already exists.")
         if any(one.sid == bytes.fromhex(sid) for one in self.server.logins.values()):
@@ -436,12 +631,25 @@ class Session(Statements):
         self._require_logins(unquote(name))
         if unquote(name) not in self.server.logins:
             raise SqlError(15151, f"Cannot alter the login '{unquote(name)}', because it does not exist.")
+        if "sysadmin" in self.server.roles_of(unquote(name)) and not self._may_on_server("CONTROL SERVER"):
+            raise SqlError(15151, f"Cannot alter the login '{unquote(name)}', or you do not have permission.")
         return self.server.logins[unquote(name)]
+
+    @statement(rf"CREATE SERVER ROLE {NAME}")
+    def _create_server_role(self, name: str) -> None:
+        if not self._may_on_server("CONTROL SERVER"):
+            raise SqlError(15247, "User does not have permission to perform this action.")
+        self.server.members[unquote(name)] = set()
 
     @statement(rf"ALTER SERVER ROLE {NAME} (ADD|DROP) MEMBER {NAME}")
     def _server_role(self, role: str, verb: str, name: str) -> None:
+        # https://learn.microsoft.com/sql/t-sql/statements/alter-server-role-transact-sql: of a fixed role whoever is in
+        # it, of another one whoever may alter it, and not its members.
         members = self.server.members[unquote(role)]
-        if self.login not in members and not self._may_on_server("ALTER ANY SERVER ROLE"):
+        own = self.server.roles_of(self.login)
+        fixed = unquote(role) in FIXED_ROLES
+        may = unquote(role) in own if fixed else self._may_alter_role(unquote(role))
+        if self.cookie is not None or not (may or "sysadmin" in own):
             raise SqlError(15151, f"Cannot alter the server role '{unquote(role)}', or you do not have permission.")
         (members.add if verb == "ADD" else members.discard)(unquote(name))
 
@@ -449,7 +657,7 @@ class Session(Statements):
 
     @statement(rf"CREATE USER {NAME} FOR LOGIN {NAME}(?: WITH DEFAULT_SCHEMA = {NAME})?")
     def _create_user(self, name: str, login: str, schema: str | None) -> None:
-        self._require_owner(f"the user '{unquote(name)}'")
+        self._require_owner(f"the user '{unquote(name)}'", ("ALTER ANY USER", 0, None))
         if unquote(login) not in self.server.logins:
             raise SqlError(15007, f"'{unquote(login)}' is not a valid login or you do not have permission.")
         self._add_user(unquote(name), User(self.server.logins[unquote(login)].sid), schema)
@@ -477,11 +685,13 @@ class Session(Statements):
     @statement(rf"ALTER USER {NAME} WITH LOGIN = {NAME}")
     def _map(self, name: str, login: str) -> None:
         self._require_owner(f"the user '{unquote(name)}'")
+        if self.here.users[unquote(name)].password is not None:
+            raise SqlError(33016, "The user cannot be remapped to a login.")
         self.here.users[unquote(name)].sid = self.server.logins[unquote(login)].sid
 
     @statement(rf"ALTER ROLE {NAME} (ADD|DROP) MEMBER {NAME}")
     def _role(self, role: str, verb: str, name: str) -> None:
-        self._require_owner(f"the role '{unquote(role)}'")
+        self._require_owner(f"the role '{unquote(role)}'", ("ALTER", 4, unquote(role)))
         members = self.here.members.setdefault(unquote(role), set())
         (members.add if verb == "ADD" else members.discard)(unquote(name))
 
@@ -497,17 +707,30 @@ class Session(Statements):
         tail: str | None,
     ) -> None:
         permissions, key = self._securable(permission, kind, item, column, unquote(name))
-        permissions[key] = "D" if verb == "DENY" else "W" if tail and "GRANT" in tail else "G"
+        self._set_state(permissions, key, "D" if verb == "DENY" else "W" if tail and "GRANT" in tail else "G")
 
     @statement(rf"REVOKE (GRANT OPTION FOR )?([A-Z ]+?){ON} FROM {NAME} CASCADE")
     def _revoke(
         self, option: str | None, permission: str, kind: str | None, item: str | None, column: str | None, name: str
     ) -> None:
         permissions, key = self._securable(permission, kind, item, column, unquote(name))
-        if option:
-            permissions[key] = "G"
-        else:
+        self._set_state(permissions, key, "G" if option else None)
+
+    @staticmethod
+    def _set_state(permissions: Permissions, key: Any, state: str | None) -> None:
+        """A column has a row where it differs from its object, and what is said of the object holds for all columns.
+
+        https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-database-permissions-transact-sql
+        """
+        *whole, column = key
+        if column is None:
+            for other in [other for other in permissions if list(other[:-1]) == whole]:
+                del permissions[other]
+        of_object = None if column is None else permissions.get((*whole, None))
+        if state == of_object:
             permissions.pop(key, None)
+        else:
+            permissions[key] = state or "R"
 
     def _securable(
         self, permission: str, kind: str | None, item: str | None, column: str | None, grantee: str
@@ -520,12 +743,20 @@ class Session(Statements):
         of = _CLASSES[kind] if kind else 100 if on_server else 0
         key = (grantee, permission, of, schema, named, unquote(column) if column else None)
         if on_server:
+            if self.database != "master":
+                raise SqlError(4621, "Permissions at the server scope can only be granted when the database is master.")
             passed_on = self.server.permissions.get((self.login, *key[1:])) == "W"
-            if not (self._may_on_server("CONTROL SERVER") or passed_on) or grantee not in self.server.logins:
+            # https://learn.microsoft.com/sql/t-sql/statements/grant-server-principal-permissions-transact-sql
+            any_of = {"LOGIN": "ALTER ANY LOGIN", "SERVER ROLE": "ALTER ANY SERVER ROLE"}.get(kind or "")
+            passed_on |= any_of is not None and self._may_on_server(any_of)
+            passed_on |= self.server.permissions.get((self.login, "CONTROL", of, schema, named, None)) in {"G", "W"}
+            known = {*self.server.logins, *self.server.members}
+            if not (self._may_on_server("CONTROL SERVER") or passed_on) or grantee not in known:
                 raise SqlError(4613, "Grantor does not have GRANT permission.")
             return self.server.permissions, key
         self._require_owner(f"the permissions of '{grantee}'")
-        if grantee not in self.here.users or (schema is None and of == 3 and named not in self.here.schemas):
+        absent = schema is None and of == 3 and named not in self.here.schemas
+        if absent or grantee not in {*self.here.users, *self.here.members}:
             raise SqlError(15151, f"Cannot find the object or the user '{grantee}', because it does not exist.")
         if self._owner(of, schema, named) in {grantee, self.user}:
             raise SqlError(15151, "Cannot grant, deny, or revoke permissions to the entity owner or yourself.")
@@ -574,6 +805,10 @@ class Session(Statements):
             raise SqlError(208, f"Invalid object name '{schema}.{item}'.")
         if not self._may(permission, schema, item):
             raise SqlError(229, f"The {permission} permission was denied on the object '{item}'.")
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else value
 
 
 def fresh_sid(name: str) -> bytes:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 _BATCH, _REPLY, _ATTENTION, _PRELOGIN = 1, 4, 6, 18
-_ENCRYPT_ON, _ENCRYPT_NOT_SUPPORTED = 1, 2
+_ENCRYPT_ON, _ENCRYPT_NOT_SUPPORTED, _ENCRYPT_REQUIRED = 1, 2, 3
 _TDS_74 = 0x74000004
 _COLLATION = b"\x09\x04\xd0\x00\x34"
 _NULL = 0xFFFF
-_DONE_ERROR, _DONE_ATTENTION = 0x02, 0x20
+_DONE_MORE, _DONE_ERROR, _DONE_ATTENTION = 0x01, 0x02, 0x20
 _CHUNK = 4000
 
 
@@ -37,12 +37,16 @@ class SqlError(Exception):
         self.message = message
 
 
+class Batch(list[Sequence[Sequence[Any]] | SqlError]):
+    """Several results of one batch, and what failed among them."""
+
+
 class Session(Protocol):
     """What a login leads to."""
 
     database: str
 
-    def run(self, text: str) -> Sequence[Sequence[Any]]:
+    def run(self, text: str) -> Sequence[Sequence[Any]] | Batch:
         """Answer a batch with rows of texts, numbers, bytes and None; none where it gives none."""
 
 
@@ -56,11 +60,25 @@ class TdsServer:
     Args:
         log_in: user, password and database to a session; raises SqlError.
         certificate: a PEM file with certificate and key; None: the server offers no encryption.
+        reply: how a session's answers are sent.
+        instead_of_tls: what the server says where the handshake should begin.
+        farewell: how it ends TLS after a login: it does so before it hears anything.
     """
 
-    def __init__(self, log_in: Callable[[str, str, str], Session], certificate: Path | None) -> None:
+    def __init__(
+        self,
+        log_in: Callable[[str, str, str], Session],
+        certificate: Path | None,
+        *,
+        reply: Callable[[socket.socket, bytes], None] | None = None,
+        instead_of_tls: SqlError | None = None,
+        farewell: bool = False,
+    ) -> None:
         self._log_in = log_in
         self.certificate = certificate
+        self.reply = reply
+        self.instead_of_tls = instead_of_tls
+        self.farewell = farewell
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -93,7 +111,7 @@ class TdsServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with connection:
-                _Connection(connection, self.certificate).serve(self._log_in)
+                _Connection(connection, self).serve(self._log_in)
         except (_Hangup, OSError):
             return
         finally:
@@ -101,18 +119,18 @@ class TdsServer:
 
 
 class _Connection:
-    def __init__(self, plain: socket.socket, certificate: Path | None) -> None:
+    def __init__(self, plain: socket.socket, server: TdsServer) -> None:
         self._plain = plain
-        self._certificate = certificate
+        self._server = server
+        self._certificate = server.certificate
+        self._reply: Callable[[socket.socket, bytes], None] = socket.socket.sendall
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         self._buffer = b""
 
     def serve(self, log_in: Callable[[str, str, str], Session]) -> None:
         _, asked = self._read_message()
-        self._send(_REPLY, self._prelogin())
-        if self._certificate is not None and self._encryption_asked(asked):
-            self._handshake()
+        self._answer_prelogin(encrypted=self._encryption_asked(asked))
         _, login = self._read_message()
         try:
             session = log_in(*_read_login(login))
@@ -120,6 +138,9 @@ class _Connection:
             self._send(_REPLY, _error(error) + _done(status=_DONE_ERROR))
             return
         self._send(_REPLY, _database(session.database) + _login_ack() + _done())
+        self._reply = self._server.reply or self._reply
+        if self._server.farewell:
+            self._say_farewell()
         while True:
             kind, body = self._read_message()
             if kind == _ATTENTION:
@@ -132,15 +153,35 @@ class _Connection:
                 continue
             (headers,) = struct.unpack_from("<I", body)
             try:
-                answer = _rows(session.run(body[headers:].decode("utf-16-le"))) + _done()
+                answer = _answer(session.run(body[headers:].decode("utf-16-le")))
             except SqlError as error:
                 answer = _error(error) + _done(status=_DONE_ERROR)
             except Exception as error:  # noqa: BLE001  # a test's failure must reach the test, through the driver
                 answer = _error(SqlError(50000, f"{type(error).__name__}: {error}")) + _done(status=_DONE_ERROR)
             self._send(_REPLY, answer)
 
-    def _prelogin(self) -> bytes:
-        encryption = _ENCRYPT_NOT_SUPPORTED if self._certificate is None else _ENCRYPT_ON
+    def _answer_prelogin(self, *, encrypted: bool) -> None:
+        self._send(_REPLY, self._prelogin(encrypted=encrypted))
+        if self._certificate is None:
+            return
+        if not encrypted:
+            # It demands TLS, and both sides hang up.
+            raise _Hangup
+        if self._server.instead_of_tls is not None:
+            self._send(_REPLY, _error(self._server.instead_of_tls) + _done(status=_DONE_ERROR))
+        self._handshake()
+
+    def _say_farewell(self) -> None:
+        if self._tls is not None:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            self._plain.sendall(self._outgoing.read())
+        raise _Hangup
+
+    def _prelogin(self, *, encrypted: bool) -> bytes:
+        # https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868
+        demanded = _ENCRYPT_ON if encrypted else _ENCRYPT_REQUIRED
+        encryption = _ENCRYPT_NOT_SUPPORTED if self._certificate is None else demanded
         # VERSION at 11, six bytes; ENCRYPTION at 17, one byte.
         return struct.pack(">BHHBHHB", 0, 11, 6, 1, 17, 1, 255) + bytes([16, 0, 0, 0, 0, 0, encryption])
 
@@ -185,11 +226,10 @@ class _Connection:
             struct.pack(">BBHHBB", kind, int(number == len(pieces)), len(piece) + 8, 0, number % 256, 0) + piece
             for number, piece in enumerate(pieces, 1)
         )
-        if self._tls is None:
-            self._plain.sendall(packets)
-            return
-        self._tls.write(packets)
-        self._plain.sendall(self._outgoing.read())
+        if self._tls is not None:
+            self._tls.write(packets)
+            packets = self._outgoing.read()
+        self._reply(self._plain, packets)
 
     def _read_message(self) -> tuple[int, bytes]:
         body = b""
@@ -249,6 +289,19 @@ def _error(error: SqlError) -> bytes:
 
 def _done(status: int = 0) -> bytes:
     return struct.pack("<BHHQ", 0xFD, status, 0, 0)
+
+
+def _answer(results: Sequence[Sequence[Any]] | Batch) -> bytes:
+    if not isinstance(results, Batch):
+        return _rows(results) + _done()
+    tokens = b""
+    for number, result in enumerate(results, 1):
+        more = _DONE_MORE if number < len(results) else 0
+        if isinstance(result, SqlError):
+            tokens += _error(result) + _done(status=_DONE_ERROR | more)
+        else:
+            tokens += _rows(result) + _done(status=more)
+    return tokens
 
 
 def _rows(rows: Sequence[Sequence[Any]]) -> bytes:

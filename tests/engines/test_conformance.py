@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, Rotated, rotated
 
-from rotators.engines.postgres.session import PostgresSession
-from rotators.errors import LoginRefused, PairRefused, SecretsManagerDenied
+from rotators.engines.libpq.connection import LibpqConnection
+from rotators.errors import (
+    ConfigurationError,
+    EditedMeanwhile,
+    LoginRefused,
+    PairRefused,
+    RotationError,
+    SecretsManagerDenied,
+    Unreachable,
+)
 from rotators.testing import STEPS, Application, Refusal, RotationService
 
 
@@ -66,11 +74,8 @@ def test_no_login_fails_and_few_calls_are_made(subject: Rotated) -> None:
         calls = [call for call in subject.service.calls[before:] if call.step]
         assert len(calls) == (10 if "masterarn" in subject.value else 8)
         assert not [call for call in calls if call.error]
-        # Nobody can see which of two passwords is which: the new one is tried before it is added. MySQL's admin can't
-        # even see whether there are two.
-        asked = subject.strategy == DUAL and (
-            subject.target.kind == "mysql" or (subject.target.kind == "oracle" and number > 0)
-        )
+        # Within Oracle's rollover nobody can see which of two passwords is which: the new one is tried first.
+        asked = subject.strategy == DUAL and subject.target.kind == "oracle" and number > 0
         assert subject.target.failed_logins(subject.target.log_since(mark)) == int(asked)
 
 
@@ -241,15 +246,45 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_the_admin_repairs_it_where_that_is_allowed(
         self, target: Any, rotation_service: RotationService, strategy: str
     ) -> None:
-        application = target.make_application()
-        rotator = target.rotator(rotation_service, ALLOW_ADMIN_RESET="true", ROTATION_STRATEGY=strategy)
-        admin = rotation_service.create_secret("the-admin", target.admin_secret(), rotator)
-        arn = rotation_service.create_secret("the-app", target.secret(application, masterarn=admin), rotator)
-        target.set_password(application.username, "somebody-elses-choice")
-        assert rotation_service.rotate(arn).error is None
-        target.work(rotation_service.value(arn))
-        assert rotation_service.rotate(arn).succeeded
-        target.work(rotation_service.value(arn))
+        subject = self._resetting(target, rotation_service, strategy)
+        target.set_password(subject.application.username, "somebody-elses-choice")
+        for _ in range(2):
+            assert subject.service.rotate(subject.arn).error is None
+            target.work(subject.value)
+
+    def _resetting(self, target: Any, service: RotationService, strategy: str, **variables: str) -> Rotated:
+        admin = service.create_secret("the-admin", target.admin_secret(), target.rotator(service))
+        return rotated(target, service, strategy, masterarn=admin, ALLOW_ADMIN_RESET="true", **variables)
+
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    @pytest.mark.parametrize("named", ["nobody", "somebody else"])
+    def test_the_admin_repairs_nobody_whom_the_deployer_has_not_named(
+        self, target: Any, rotation_service: RotationService, strategy: str, named: str
+    ) -> None:
+        """Issue 11: a secret is no order to set a password; ROTATION_USERS is."""
+        victim = target.make_application()
+        users = "{}" if named == "nobody" else json.dumps({"secret-of-the-thief": victim.username})
+        subject = self._resetting(target, rotation_service, strategy, ROTATION_USERS=users)
+        stolen = {**subject.value, "username": victim.username, "password": "not-the-victims"}
+        rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(stolen))
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, ConfigurationError)
+        assert failed.failed_step == "createSecret"
+        assert "ROTATION_USERS=" in str(failed.error)
+        target.work(target.secret(victim))
+
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    def test_a_secret_that_names_another_user_than_the_deployer_is_refused(
+        self, target: Any, rotation_service: RotationService, strategy: str
+    ) -> None:
+        victim = target.make_application()
+        subject = self._resetting(target, rotation_service, strategy)
+        stolen = {**subject.value, "username": victim.username, "password": "not-the-victims"}
+        rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(stolen))
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, PairRefused)
+        assert f"names the user '{victim.username}', and ROTATION_USERS names" in str(failed.error)
+        target.work(target.secret(victim))
 
     def test_an_edit_between_the_steps_lets_the_pending_version_go(
         self, target: Any, rotation_service: RotationService
@@ -267,6 +302,57 @@ class TestWhenDatabaseAndSecretDisagree:
             assert rotation.token not in subject.service.labels(subject.arn)
             target.work(target.secret(subject.application))
             target.work(target.secret(other))
+
+    def _edit(self, subject: Rotated, **changes: Any) -> dict[str, Any]:
+        value = {key: text for key, text in {**subject.value, **changes}.items() if text is not None}
+        subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
+        return value
+
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    @pytest.mark.parametrize("after", ["createSecret", "testSecret"])
+    def test_no_edit_is_overwritten(
+        self, target: Any, rotation_service: RotationService, strategy: str, after: str
+    ) -> None:
+        """Issue 12, B8: a note, a new key, another form of the port: all keys are compared."""
+        subject = rotated(target, rotation_service, strategy)
+        rotation = rotation_service.stage(subject.arn)
+        for step in STEPS[: STEPS.index(after) + 1]:
+            rotation_service.invoke(rotation, step)
+        edited = self._edit(subject, note="for the person on call", port=str(subject.value["port"]))
+        if after == "testSecret":
+            # The label of a single user has moved in setSecret: there is nothing left to be promoted.
+            with pytest.raises(RotationError):
+                rotation_service.invoke(rotation, "finishSecret")
+        failed = rotation_service.retry(subject.arn)
+        assert isinstance(failed.error, RotationError)
+        assert subject.value == edited
+        assert rotation.token not in [
+            token for token, labels in rotation_service.labels(subject.arn).items() if "AWSPENDING" in labels
+        ]
+        assert rotation_service.rotate(subject.arn).error is None
+        assert subject.value["note"] == "for the person on call"
+        target.work(subject.value)
+
+    @pytest.mark.parametrize("change", [{"note": "edited"}, {"host": "127.0.0.1"}])
+    def test_an_edit_after_the_database_has_changed_loses_neither_version(
+        self, target: Any, rotation_service: RotationService, change: dict[str, Any]
+    ) -> None:
+        """Issue 12, B6 and B8: the pending version is the only record of the password that is valid."""
+        subject = rotated(target, rotation_service, SINGLE)
+        rotation = rotation_service.stage(subject.arn)
+        rotation_service.invoke(rotation, "createSecret")
+        pending = rotation_service.value(subject.arn, "AWSPENDING")
+        # As after a kill between the change and the label.
+        target.set_password(subject.application.username, pending["password"])
+        before = subject.value
+        edited = self._edit(subject, **change)
+        failed = rotation_service.retry(subject.arn)
+        assert isinstance(failed.error, EditedMeanwhile)
+        assert subject.value == edited
+        assert rotation_service.value(subject.arn, "AWSPENDING") == pending
+        self._edit(subject, **{key: before.get(key) for key in change})
+        assert rotation_service.retry(subject.arn).error is None
+        target.work(subject.value)
 
     def test_two_secrets_for_one_user_are_told(self, target: Any, rotation_service: RotationService) -> None:
         first = rotated(target, rotation_service, SINGLE)
@@ -294,25 +380,42 @@ class TestTheAdminsSecret:
         assert rotation_service.value(arn)["username"] == f"{application.username}_clone"
         target.work(rotation_service.value(arn))
 
-    def test_one_that_rds_manages_has_only_user_and_password(
+    def _managed(self, target: Any, service: RotationService, **variables: str) -> str:
+        """The secret of an application whose admin's secret RDS manages: user and password, and no host."""
+        admin = {key: value for key, value in target.admin_secret().items() if key in {"username", "password"}}
+        rotator = target.rotator(service, **variables)
+        admin_arn = service.create_secret("rds!cluster-1", admin, rotator)
+        secret = target.secret(target.make_application(), masterarn=admin_arn)
+        return service.create_secret("app-rds", secret, rotator)
+
+    def test_one_that_rds_manages_has_its_host_from_the_functions_settings(
         self, target: Any, rotation_service: RotationService
     ) -> None:
-        admin = {key: value for key, value in target.admin_secret().items() if key in {"username", "password"}}
-        rotator = target.rotator(rotation_service)
-        admin_arn = rotation_service.create_secret("rds!cluster-1", admin, rotator)
-        arn = rotation_service.create_secret(
-            "app-rds", target.secret(target.make_application(), masterarn=admin_arn), rotator
-        )
-        assert rotation_service.rotate(arn).succeeded
+        known = target.admin_secret()
+        arn = self._managed(target, rotation_service, ROTATION_ADMIN_HOST=f"{known['host']}:{known['port']}")
+        assert rotation_service.rotate(arn).error is None
         target.work(rotation_service.value(arn))
 
-    def test_a_cluster_ties_two_host_names_together(self, target: Any, rotation_service: RotationService) -> None:
-        admin = {**target.admin_secret(), "host": "127.0.0.1", "dbClusterIdentifier": "c-1"}
+    def test_one_without_a_host_is_never_used_where_the_applications_secret_says(
+        self, target: Any, rotation_service: RotationService
+    ) -> None:
+        """Issue 11, fault 4: the admin's address never comes from an application's secret."""
+        arn = self._managed(target, rotation_service)
+        before = rotation_service.value(arn)
+        failed = rotation_service.rotate(arn)
+        assert isinstance(failed.error, ConfigurationError)
+        assert failed.failed_step == "createSecret"
+        for remedy in ("add 'host'", "ROTATION_ADMIN_HOST", "rds:DescribeDBInstances"):
+            assert remedy in str(failed.error)
+        assert rotation_service.value(arn) == before
+
+    def test_one_server_may_have_two_names(self, target: Any, rotation_service: RotationService) -> None:
+        admin = {**target.admin_secret(), "host": "127.0.0.1"}
         rotator = target.rotator(rotation_service)
         admin_arn = rotation_service.create_secret("admin-c1", admin, rotator)
-        secret = target.secret(target.make_application(), masterarn=admin_arn, dbClusterIdentifier="c-1")
+        secret = target.secret(target.make_application(), masterarn=admin_arn)
         arn = rotation_service.create_secret("app-c1", secret, rotator)
-        assert rotation_service.rotate(arn).succeeded
+        assert rotation_service.rotate(arn).error is None
         target.work(rotation_service.value(arn))
 
     def _refused(self, target: Any, service: RotationService, admin: Any, **extra: Any) -> Any:
@@ -327,13 +430,15 @@ class TestTheAdminsSecret:
         target.work(target.secret(application))
         return failed.error
 
-    @pytest.mark.parametrize("change", [{"host": "elsewhere.example"}, {"port": 1}])
+    @pytest.mark.parametrize("change", [{"host": "elsewhere.invalid"}, {"port": 1}])
     def test_one_of_another_server_is_refused_and_never_used(
         self, target: Any, rotation_service: RotationService, change: dict[str, Any]
     ) -> None:
-        error = self._refused(target, rotation_service, {**target.admin_secret(), **change})
-        assert isinstance(error, PairRefused)
-        assert "name the admin secret of the same server" in str(error)
+        """Whatever identifiers the application's secret has in common with it: whoever writes them chooses them."""
+        admin = {**target.admin_secret(), **change, "dbClusterIdentifier": "c-1"}
+        error = self._refused(target, rotation_service, admin, dbClusterIdentifier="c-1")
+        assert isinstance(error, PairRefused | Unreachable)
+        assert str(next(iter(change.values()))) in str(error)
 
     def test_one_that_may_not_be_read_is_named(self, target: Any, rotation_service: RotationService) -> None:
         # The second read of createSecret is the admin's.
@@ -416,17 +521,17 @@ class Window:
         self.of_thread = threading.local()
         self._service = service
         service.faults.hooks.append(self._call)
-        execute = PostgresSession.execute
+        execute = LibpqConnection.execute
 
-        def watched(session: PostgresSession, statement: Any, *arguments: Any, **options: Any) -> Any:
-            result = execute(session, statement, *arguments, **options)
+        def watched(connection: LibpqConnection, statement: Any, *arguments: Any, **options: Any) -> Any:
+            result = execute(connection, statement, *arguments, **options)
             if self.opened is not None:
-                self.seen.append(statement.as_string(session._connection))
+                self.seen.append(connection.quote(statement))
                 self.closed.append((self.opened, time.monotonic()))
                 self.opened = None
             return result
 
-        monkeypatch.setattr(PostgresSession, "execute", watched)
+        monkeypatch.setattr(LibpqConnection, "execute", watched)
 
     def _call(self, operation: str, when: str) -> None:
         if when == "after":

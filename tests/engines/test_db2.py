@@ -6,15 +6,19 @@ Where IBM's driver is installed (x86_64 only, 136 MB), its TLS is tried over the
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import ssl
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from doubles.db2 import User, failure
 from doubles.grammar import require_parsed
+from doubles.listener import Listener
 from hypothesis import given
 from hypothesis import strategies as st
 from targets import ALTERNATING, SINGLE, Db2Target, rotated
@@ -22,8 +26,8 @@ from targets import ALTERNATING, SINGLE, Db2Target, rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.db2 import Db2Engine, connection, tasks
+from rotators.engines.db2.clone import statements
 from rotators.engines.db2.session import Db2Session
-from rotators.engines.db2.twin import statements
 from rotators.engines.rights import Right
 from rotators.errors import (
     ConfigurationError,
@@ -71,7 +75,7 @@ class TestTheConnectionString:
         values = {"username": username, "password": password, "dbname": dbname, "host": host}
         options = ConnectOptions(timeout=2.0, ca_file="/ca.pem")
         try:
-            text = connection._string(Credentials(values), host, 50000, options)
+            text = connection._string(Credentials(values), host, 50000, options, 2.0)
         except SecretMalformed:
             return
         parts = [part.split("=", 1) for part in text.removesuffix(";").split(";")]
@@ -176,9 +180,23 @@ class TestErrors:
         def fail(_: Any) -> None:
             raise failure(code, "Something happened.")
 
-        monkeypatch.setattr("doubles.db2.Session._one", fail)
+        monkeypatch.setattr("doubles.db2.Session._system_user", fail)
         with connect(db2) as session, pytest.raises(kind):
             session.verify(None)
+
+    def test_a_test_query_is_read_to_its_last_result(self, db2: Db2Target, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A procedure may fail after its first result, which a client that reads no further never sees."""
+        execute = db2.catalogue.execute
+
+        def with_more(prepared: Any, *values: Any) -> bool:
+            done = execute(prepared, *values)
+            if prepared.text == "VALUES 1":
+                prepared.more = [[(2,)], failure("SQL0551N", "The second result is refused.")]
+            return done
+
+        monkeypatch.setattr(db2.catalogue, "execute", with_more)
+        with connect(db2) as session, pytest.raises(PermissionRefused, match="ROTATION_TEST_QUERY failed as 'admin'"):
+            session.verify("VALUES 1")
 
     def test_a_user_that_may_not_connect(self, db2: Db2Target) -> None:
         application = db2.make_application()
@@ -220,7 +238,7 @@ class TestTasks:
         subject = rotated(db2, rotation_service, SINGLE)
         now = [0.0]
         monkeypatch.setattr(tasks.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(tasks, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10 * seconds))
+        monkeypatch.setattr(tasks, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
         monkeypatch.setattr(db2.catalogue, "patience", 10_000)
         failed = rotation_service.rotate(subject.arn)
         assert isinstance(failed.error, ServiceFailed)
@@ -253,7 +271,7 @@ class TestTasks:
 
 
 class Pair:
-    """An application and what the twin has, in the double's catalogue."""
+    """An application and what the clone has, in the double's catalogue."""
 
     def __init__(self, target: Db2Target, service: RotationService) -> None:
         self.target = target
@@ -263,6 +281,7 @@ class Pair:
         self.rotate()
         rights = target.catalogue.databases["APP"].rights
         self.mine, self.theirs = rights[self.name.upper()], rights[f"{self.name}_clone".upper()]
+        self.marked = ("USAGE", 'SEQUENCE "ROTATORS"."CLONE"')
         self.users = target.catalogue.users
 
     def rotate(self) -> None:
@@ -271,7 +290,7 @@ class Pair:
             self.target.work(self.subject.value)
 
     def states(self, whose: Any) -> dict[Any, str]:
-        return {key: state for key, (state, _) in whose.items()}
+        return {key: state for key, (state, _) in whose.items() if key != self.marked}
 
 
 @pytest.fixture
@@ -297,7 +316,16 @@ ANYTHING = [
     ("USAGE", 'WORKLOAD "W"'),
     ("EXECUTE", 'SPECIFIC PROCEDURE "S"."SQL1"'),
     ("EXECUTE", 'FUNCTION "S".*'),
-    ('ROLE "R"', ""),
+    ("SELECTIN", 'SCHEMA "S"'),
+    ("INSERTIN", 'SCHEMA "S"'),
+    ("UPDATEIN", 'SCHEMA "S"'),
+    ("DELETEIN", 'SCHEMA "S"'),
+    ("EXECUTEIN", 'SCHEMA "S"'),
+    ("SCHEMAADM", 'SCHEMA "S"'),
+    ("ACCESSCTRL", 'SCHEMA "S"'),
+    ("DATAACCESS", 'SCHEMA "S"'),
+    ("LOAD", 'SCHEMA "S"'),
+    ('ROLE "DBA_RESTRICTED"', ""),
 ]
 
 
@@ -322,8 +350,10 @@ BEYOND_THE_GRAMMAR = {
 
 
 def _has_option(right: tuple[str, str]) -> bool:
-    """Whether Db2 lets it be passed on: CONTROL, and what is on the database or a workload, it does not."""
-    return right[0] != "CONTROL" and not right[1].startswith(("DATABASE", "WORKLOAD"))
+    """Whether Db2 lets it be passed on: not CONTROL, authorities, and what is on the database or a workload."""
+    if right[0] in {"CONTROL", "SCHEMAADM", "ACCESSCTRL", "DATAACCESS", "LOAD"}:
+        return False
+    return not right[1].startswith(("DATABASE", "WORKLOAD"))
 
 
 def _form(statement: str) -> str:
@@ -331,7 +361,7 @@ def _form(statement: str) -> str:
     return " ".join(re.sub(r'"(?:[^"]|"")+"', '"X"', statement).replace("?", "'x'").split())
 
 
-class TestTwin:
+class TestClone:
     @pytest.mark.parametrize("right", ANYTHING, ids=lambda right: f"{right[0]} {right[1]}".strip())
     def test_whatever_is_granted_comes_changes_and_goes(self, pair: Pair, right: tuple[str, str]) -> None:
         for state in "YGY" if _has_option(right) else "Y":
@@ -372,7 +402,7 @@ class TestTwin:
         pair.target.alter_table(pair.subject.value, 2)
         pair.rotate()
 
-    def test_an_administrator_gets_no_twin(self, db2: Db2Target, rotation_service: RotationService) -> None:
+    def test_an_administrator_gets_no_clone(self, db2: Db2Target, rotation_service: RotationService) -> None:
         subject = rotated(db2, rotation_service, ALTERNATING)
         db2.catalogue.databases["APP"].authorities[subject.application.username.upper()] = {"DBADM"}
         failed = rotation_service.rotate(subject.arn)
@@ -388,9 +418,11 @@ class TestTwin:
         assert isinstance(failed.error, PermissionRefused)
         assert "CALL rdsadmin.dbadm_grant(?, 'APP', 'ACCESSCTRL', 'USER admin')" in str(failed.error)
 
+    @pytest.mark.parametrize("surplus", [False, True])
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
-        self, db2: Db2Target, rotation_service: RotationService
+        self, db2: Db2Target, rotation_service: RotationService, *, surplus: bool
     ) -> None:
+        """Where it may do no more than its user; else whoever deploys names the user."""
         application = db2.make_application()
         clone = f"{application.username}_clone"
         rights = db2.catalogue.databases["APP"].rights
@@ -398,32 +430,96 @@ class TestTwin:
         rights[clone.upper()] = {
             ("CONNECT", "DATABASE"): ("Y", "ADMIN"),
             ("CREATETAB", "DATABASE"): ("Y", "ADMIN"),
-            ("LOAD", "DATABASE"): ("Y", "ADMIN"),
         }
+        if surplus:
+            rights[clone.upper()]["LOAD", "DATABASE"] = ("Y", "ADMIN")
         subject = rotated(db2, rotation_service, ALTERNATING, application=application)
+        if surplus:
+            failed = rotation_service.rotate(subject.arn)
+            assert isinstance(failed.error, PairRefused)
+            assert "it has LOAD on DATABASE" in str(failed.error)
+            users = json.dumps({"named": application.username})
+            rotator = db2.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_USERS=users)
+            subject = replace(subject, arn=rotation_service.create_secret("named", subject.value, rotator))
         assert rotation_service.rotate(subject.arn).error is None
         db2.work(subject.value)
         assert ("LOAD", "DATABASE") not in rights[clone.upper()]
 
-    @pytest.mark.parametrize("how", ["group", "rights", "power", "connect alone", "another database"])
+    @pytest.mark.parametrize("how", ["group", "rights", "another database"])
     def test_a_strangers_user_is_refused_and_left_alone(
         self, db2: Db2Target, rotation_service: RotationService, how: str
     ) -> None:
         application = db2.make_application()
         clone = f"{application.username}_clone"
-        database = db2.catalogue.databases["APP"]
+        here, there = (db2.catalogue.databases[name] for name in ("APP", "PAYROLL"))
         db2.catalogue.users[clone] = stranger = User(db2._password(), {"finance"} if how == "group" else set())
-        if how != "another database":
-            database.rights[clone.upper()] = {("CONNECT", "DATABASE"): ("Y", "ADMIN")}
-        if how == "rights":
+        database = there if how == "another database" else here
+        database.rights[clone.upper()] = {("CONNECT", "DATABASE"): ("Y", "ADMIN")}
+        if how != "group":
             database.rights[clone.upper()]["SELECT", 'TABLE "PAY"."ROLL"'] = ("Y", "ADMIN")
-        elif how == "power":
-            database.authorities[clone.upper()] = {"DATAACCESS"}
         password = stranger.password
         subject = rotated(db2, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
         assert isinstance(failed.error, PairRefused)
+        assert failed.failed_step == "createSecret"
         assert stranger.password == password
+
+    def test_a_user_of_the_host_of_whom_no_database_knows_is_left_alone(
+        self, db2: Db2Target, rotation_service: RotationService
+    ) -> None:
+        application = db2.make_application()
+        db2.catalogue.users[f"{application.username}_clone"] = stranger = User(db2._password())
+        password = stranger.password
+        subject = rotated(db2, rotation_service, ALTERNATING, application=application)
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, PairRefused)
+        assert "nothing shows whose it is" in str(failed.error)
+        assert stranger.password == password
+
+    def test_a_role_that_the_admin_may_not_grant_is_told_before_anything(
+        self, db2: Db2Target, rotation_service: RotationService
+    ) -> None:
+        """RDS's admin has no SECADM: a role of rdsadmin.create_role is granted by rdsadmin.grant_role alone."""
+        subject = rotated(db2, rotation_service, ALTERNATING)
+        name = subject.application.username
+        rights = db2.catalogue.databases["APP"].rights
+        rights[name.upper()]['ROLE "SALES"', ""] = ("Y", "RDSDB")
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, PermissionRefused)
+        assert failed.failed_step == "createSecret"
+        call = f"CALL rdsadmin.grant_role(?, 'APP', 'SALES', 'USER {name.upper()}_CLONE', 'N')"
+        assert call in str(failed.error)
+        rights[f"{name.upper()}_CLONE"] = {('ROLE "SALES"', ""): ("Y", "RDSDB")}
+        db2.catalogue.users[f"{name}_clone"] = User(db2._password(), {"staff"})
+        assert rotation_service.retry(subject.arn).error is None
+        db2.work(subject.value)
+
+    @pytest.mark.parametrize("what", ["CREATE_SECURE_OBJECT", "SURROGATE", "CONTEXT", "SECURITYLABELACCESS"])
+    def test_what_only_secadm_could_give_is_told_before_anything(
+        self, db2: Db2Target, rotation_service: RotationService, what: str
+    ) -> None:
+        subject = rotated(db2, rotation_service, ALTERNATING)
+        authid = subject.application.username.upper()
+        database = db2.catalogue.databases["APP"]
+        if what == "CREATE_SECURE_OBJECT":
+            database.rights[authid][what, "DATABASE"] = ("Y", "RDSDB")
+        else:
+            database.extras[what, authid] = "BOSS"
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, PermissionRefused | UserNotRotatable)
+        assert failed.failed_step == "createSecret"
+        assert "rotate this secret as a single user" in str(failed.error)
+
+    def test_a_clone_that_is_no_equal_after_all_gets_no_password(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair.mine["BINDADD", "DATABASE"] = ("Y", "ADMIN")
+        monkeypatch.setattr("rotators.engines.db2.clone.statements", lambda *_: iter(()))
+        before = dict(pair.subject.value)
+        failed = pair.subject.service.rotate(pair.subject.arn)
+        assert isinstance(failed.error, ServiceFailed)
+        assert "is not the equal of" in str(failed.error)
+        pair.target.work(before)
 
 
 rights = st.dictionaries(
@@ -437,7 +533,7 @@ rights = st.dictionaries(
 def test_any_rights_become_any_others(wanted: set[Right], present: set[Right]) -> None:
     """By the meaning of the words, applied here to a set: a REVOKE takes a privilege from the table and its columns."""
     state = {(right.what, right.on): right.passed_on for right in present}
-    for statement in statements(wanted, present, "app"):
+    for statement in statements(wanted, present, "APP"):
         words = re.fullmatch(
             r'(GRANT|REVOKE) (.+?)(?: ON (TABLE .+?))? (?:TO|FROM) USER "APP"( WITH \w+ OPTION)?', statement
         )
@@ -456,7 +552,7 @@ def test_any_rights_become_any_others(wanted: set[Right], present: set[Right]) -
 @pytest.mark.parametrize("username", ["a" * 27, "1app", "a-b", "_clone", "ünicode", "a;b"])
 def test_names_that_the_host_does_not_take(username: str) -> None:
     with pytest.raises(PairRefused):
-        Db2Engine().twin_name(username)
+        Db2Engine().other_name(username)
 
 
 @pytest.mark.skipif(
@@ -471,13 +567,23 @@ class TestTheRealDriver:
 
     def dial(self, port: int, ca: CertificateAuthority) -> None:
         value = {"host": "localhost", "port": port, "username": "app", "password": "of-the-wire", "dbname": "APP"}
-        Db2Engine().connect(Credentials(value), ConnectOptions(timeout=1.0, ca_file=str(ca.ca_file)))
+        Db2Engine().connect(Credentials(value), ConnectOptions(timeout=3.0, ca_file=str(ca.ca_file)))
 
     def test_a_good_certificate_lets_it_speak(self, listen: Any, authority: CertificateAuthority) -> None:
+        """The driver tries again for seconds where the connection breaks: it may be the time that ends first."""
         listener = listen("localhost")
-        with pytest.raises(ConnectionLost):
+        with pytest.raises((ConnectionLost, Unreachable)):
             self.dial(listener.port, authority)
         assert listener.heard
+
+    def test_a_server_that_is_silent_in_tlss_handshake_is_left_in_time(self, authority: CertificateAuthority) -> None:
+        """Issue 11, fault 12: the driver's own time-outs hold for TCP alone, and this one would wait for ever."""
+        listener = Listener(None, hangs_up=False)
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer in time"):
+            self.dial(listener.port, authority)
+        assert time.monotonic() - began < 4.0
+        listener.close()
 
     def test_another_name_another_ca_and_no_tls_do_not(
         self, listen: Any, authority: CertificateAuthority, tmp_path: Path

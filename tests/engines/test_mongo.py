@@ -1,4 +1,4 @@
-"""What is MongoDB's own: errors, twins, and what its servers say of a user. On SecantusDB, which is neither."""
+"""What is MongoDB's own: errors, clones, and what its servers say of a user. On SecantusDB, which is neither."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import secrets
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from targets import ALTERNATING, SINGLE, MongoTarget, rotated
 
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
-from rotators.engines.mongo import MongoEngine
+from rotators.engines.mongo import MongoEngine, catalog
+from rotators.engines.mongo.catalog import Power, User
 from rotators.engines.mongo.session import MongoSession
-from rotators.engines.mongo.users import User
 from rotators.errors import (
     ConfigurationError,
     LoginRefused,
     PairRefused,
     PermissionRefused,
     ReadOnlyServer,
+    SecretMalformed,
     ServiceFailed,
     TlsFailed,
     Unreachable,
@@ -87,7 +89,7 @@ class TestErrors:
 
     def test_a_secondary_is_recognised(self, mongo: MongoTarget, monkeypatch: pytest.MonkeyPatch) -> None:
         with connect(mongo) as session:
-            monkeypatch.setattr(session, "run", lambda *_: {"isWritablePrimary": False, "secondary": True})
+            monkeypatch.setattr(session._connection, "run", lambda *_: {"isWritablePrimary": False, "secondary": True})
             with pytest.raises(ReadOnlyServer, match="is a secondary"):
                 session.check_rotatable()
 
@@ -102,6 +104,31 @@ class TestErrors:
         assert isinstance(failed.error, PermissionRefused)
         assert "changeOwnPassword" in str(failed.error)
         mongo.work(subject.value)
+
+    @pytest.mark.parametrize(
+        ("actions", "database", "may"),
+        [
+            (["find", "changeOwnPassword"], "admin", True),
+            (["anyAction"], "", True),
+            (["find", "insert"], "admin", False),
+            (["changeOwnPassword"], "own", False),
+        ],
+    )
+    def test_where_the_server_lists_privileges_it_is_found_before_anything(
+        self, mongo: MongoTarget, monkeypatch: pytest.MonkeyPatch, actions: list[str], database: str, *, may: bool
+    ) -> None:
+        """Issue 12, number 17. MongoDB lists them; the server of the tests does not, and then nothing is refused."""
+        application = mongo.make_application()
+        with connect(mongo, mongo.secret(application)) as session:
+            session.check_can_set_own_password()
+            listed = [{"resource": {"db": database, "collection": ""}, "actions": actions}]
+            status = {"authInfo": {"authenticatedUserPrivileges": listed, "authenticatedUserRoles": []}}
+            monkeypatch.setattr(session._connection, "run", lambda *_: status)
+            if may:
+                session.check_can_set_own_password()
+                return
+            with pytest.raises(PermissionRefused, match=r"may not change its own password\. give the user a role"):
+                session.check_can_set_own_password()
 
     def test_an_admin_that_may_not_manage_users_is_told(
         self, mongo: MongoTarget, rotation_service: RotationService
@@ -130,17 +157,53 @@ class TestErrors:
             session.verify(query)
         assert said in str(failed.value)
 
+    @pytest.mark.parametrize("key", ["username", "password", "host"])
+    def test_half_a_character_is_the_secrets_fault(self, mongo: MongoTarget, key: str) -> None:
+        """JSON may hold a lone surrogate, which no server could be sent."""
+        with pytest.raises(SecretMalformed, match=f"the key '{key}' holds half a character"):
+            connect(mongo, {key: "a\ud800b"})
+
+    @pytest.mark.parametrize(
+        "host", ["a.example,b.example", "mongodb://a.example/?tlsAllowInvalidCertificates=true", "/var/a.sock", "a b"]
+    )
+    def test_a_host_is_one_host_and_never_an_option_of_the_drivers(self, mongo: MongoTarget, host: str) -> None:
+        with pytest.raises(SecretMalformed, match="the key 'host'"):
+            connect(mongo, {"host": host})
+
+    def test_a_database_that_can_not_be_one_is_the_secrets_fault(self, mongo: MongoTarget) -> None:
+        with pytest.raises(SecretMalformed, match="authenticationDatabase"):
+            connect(mongo, {"authenticationDatabase": "a/b?c=d"})
+
+    def test_what_saslprep_refuses_is_told(self, mongo: MongoTarget) -> None:
+        with pytest.raises((SecretMalformed, LoginRefused)):
+            connect(mongo, {"password": "bell\u0007"})
+
     def test_a_test_query_that_reads_passes(self, mongo: MongoTarget) -> None:
         application = mongo.make_application()
         database = mongo.database(application.username, "granted")
         with connect(mongo, mongo.secret(application, dbname=database)) as session:
             session.verify(json.dumps({"count": "answers"}))
 
+    def test_a_test_query_is_read_to_its_end(self, mongo: MongoTarget) -> None:
+        """What fails may fail in the last batch, which a client that reads the first one only never sees."""
+        application = mongo.make_application()
+        database = mongo.database(application.username, "granted")
+        with mongo.client(mongo.server.root) as root:
+            root[database].many.insert_many([{"n": 1} for _ in range(250)] + [{"n": 0}])
+        divide = {"$project": {"x": {"$divide": [1, "$n"]}}}
+        with connect(mongo, mongo.secret(application, dbname=database)) as session:
+            session.verify(json.dumps({"find": "many", "batchSize": 7}))
+            with pytest.raises(ServiceFailed, match="ROTATION_TEST_QUERY failed"):
+                session.verify(json.dumps({"aggregate": "many", "pipeline": [divide], "cursor": {"batchSize": 7}}))
 
-class TestTwin:
+
+MARKS = {("rotators_source", "admin"), ("rotators_clone", "admin")}
+
+
+class TestClone:
     def roles(self, mongo: MongoTarget, user: str) -> set[tuple[str, str]]:
         (found,) = mongo.as_admin({"usersInfo": user})["users"]
-        return {(role["role"], role["db"]) for role in found["roles"]}
+        return {(role["role"], role["db"]) for role in found["roles"]} - MARKS
 
     def test_grants_and_revocations_reach_the_other_at_the_next_rotation(
         self, mongo: MongoTarget, rotation_service: RotationService
@@ -170,7 +233,8 @@ class TestTwin:
         subject = rotated(mongo, rotation_service, ALTERNATING, application=application)
         failed = subject.service.rotate(subject.arn)
         assert isinstance(failed.error, PairRefused)
-        assert "somebody else's user" in str(failed.error)
+        assert "nothing shows that" in str(failed.error)
+        assert "it has readWrite@another" in str(failed.error)
         mongo.log_in({"username": f"{application.username}_clone", "password": "strangers"})
 
     def test_two_users_made_by_hand_keep_their_roles(
@@ -178,8 +242,14 @@ class TestTwin:
     ) -> None:
         application = mongo.make_application()
         mongo.as_root({"createUser": f"{application.username}_clone", "pwd": "by-hand", "roles": []})
-        subject = rotated(mongo, rotation_service, ALTERNATING, application=application, ROTATION_TWIN="adopt")
-        assert subject.service.rotate(subject.arn).error is None
+        users = json.dumps({"kept-by-hand": application.username})
+        rotator = mongo.rotator(
+            rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_TWIN="adopt", ROTATION_USERS=users
+        )
+        admin = rotation_service.create_secret("the-admin", mongo.admin_secret(), rotator)
+        secret = mongo.secret(application, masterarn=admin)
+        arn = rotation_service.create_secret("kept-by-hand", secret, rotator)
+        assert rotation_service.rotate(arn).error is None
         assert self.roles(mongo, f"{application.username}_clone") == set()
 
 
@@ -188,27 +258,105 @@ class TestTwin:
 def test_a_name_of_any_characters_is_a_value_and_never_a_command(mongo: MongoTarget, name: str) -> None:
     """Commands are documents: there is nothing to quote, and nothing that could be taken for another field."""
     with connect(mongo) as session:
+        account = replace(session.account, key=("admin", name), name=name)
         with pytest.raises(UserNotRotatable) as refused:
-            session.ensure_twin(name, f"{name}_clone", "any-password")
-        assert refused.value.what.startswith(f"there is no user '{name}'")
+            session.inspect_pair(account, f"{name}_clone")
+        assert refused.value.what.startswith("there is no user '")
 
 
-def test_only_a_user_without_the_weaker_verifier_gets_a_twin_without_it() -> None:
+def test_only_a_user_without_the_weaker_verifier_gets_a_clone_without_it() -> None:
     user = {"user": "app", "db": "admin", "roles": [{"role": "read", "db": "b"}, {"role": "read", "db": "a"}]}
-    assert User.read({**user, "mechanisms": ["SCRAM-SHA-1", "SCRAM-SHA-256"]}).attributes == {
+    both = User.read({**user, "mechanisms": ["SCRAM-SHA-1", "SCRAM-SHA-256"]})
+    assert both.attributes(both.roles) == {
         "roles": [{"role": "read", "db": "a"}, {"role": "read", "db": "b"}],
         "customData": {},
     }
     restriction = [{"clientSource": ["10.0.0.0/8"]}]
     strict = User.read({**user, "mechanisms": ["SCRAM-SHA-256"], "authenticationRestrictions": restriction})
-    assert strict.attributes["mechanisms"] == ["SCRAM-SHA-256"]
-    assert strict.attributes["authenticationRestrictions"] == restriction
+    assert strict.attributes(strict.roles)["mechanisms"] == ["SCRAM-SHA-256"]
+    assert strict.attributes(strict.roles)["authenticationRestrictions"] == restriction
+
+
+OWN = '{"collection": "", "db": "own"}'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "beyond"),
+    [
+        (Power(frozenset({("read", "own")}), frozenset()), Power(frozenset({("readWrite", "own")}), frozenset()), []),
+        (
+            Power(frozenset({("read", "own")}), frozenset()),
+            Power(frozenset({("readWriteAnyDatabase", "admin")}), frozenset()),
+            [],
+        ),
+        (
+            Power(frozenset({("read", "local")}), frozenset()),
+            Power(frozenset({("readAnyDatabase", "admin")}), frozenset()),
+            ["it has read@local"],
+        ),
+        (
+            Power(frozenset({("readWrite", "own")}), frozenset()),
+            Power(frozenset({("read", "own"), ("dbOwner", "elsewhere")}), frozenset()),
+            ["it has readWrite@own"],
+        ),
+        (
+            Power(frozenset(), frozenset({(OWN, "find"), (OWN, "insert")})),
+            Power(frozenset(), frozenset({(OWN, "find")})),
+            ["it may insert on own.*"],
+        ),
+        (
+            Power(frozenset({("__system", "admin")}), frozenset()),
+            Power(frozenset({("root", "admin")}), frozenset()),
+            ["it has __system@admin"],
+        ),
+    ],
+)
+def test_what_one_may_do_beyond_another(one: Power, other: Power, beyond: list[str]) -> None:
+    assert one.beyond(other) == beyond
+    assert one.beyond(one) == []
+
+
+@pytest.mark.parametrize(
+    ("roles", "privileges", "by"),
+    [
+        ({("root", "admin")}, set(), "root@admin"),
+        ({("userAdmin", "admin")}, set(), "userAdmin@admin"),
+        ({("dbOwner", "admin")}, set(), "dbOwner@admin"),
+        ({("userAdminAnyDatabase", "admin")}, set(), "userAdminAnyDatabase@admin"),
+        ({("dbOwner", "own"), ("userAdmin", "own")}, set(), None),
+        ({("readWriteAnyDatabase", "admin"), ("dbAdminAnyDatabase", "admin"), ("clusterAdmin", "admin")}, set(), None),
+        (set(), {('{"anyResource": true}', "anyAction")}, "anyAction on any resource"),
+        (set(), {('{"collection": "", "db": ""}', "grantRole")}, "grantRole on any database.*"),
+        (set(), {('{"collection": "", "db": "admin"}', "createRole")}, "createRole on admin.*"),
+        (set(), {('{"collection": "", "db": "own"}', "createRole")}, None),
+        (set(), {('{"collection": "system.users", "db": "admin"}', "update")}, "update on admin.system.users"),
+        (set(), {('{"cluster": true}', "internal")}, "internal on the cluster"),
+    ],
+)
+def test_who_may_give_itself_anything(
+    roles: set[tuple[str, str]], privileges: set[tuple[str, str]], by: str | None
+) -> None:
+    assert Power(frozenset(roles), frozenset(privileges)).administers == by
+
+
+@pytest.mark.parametrize(
+    ("greeting", "server"),
+    [
+        ({"setName": "rs0", "me": "a:27017"}, "rs0 a:27017"),
+        ({"topologyVersion": {"processId": "6b09"}}, "6b09"),
+        ({"msg": "isdbgrid", "topologyVersion": {"processId": "6b09"}}, "the cluster behind db.example:27017"),
+        ({}, "db.example:27017"),
+    ],
+)
+def test_what_tells_a_server_from_every_other(greeting: dict[str, Any], server: str) -> None:
+    """Routers of one cluster are behind one name, and each has a process of its own."""
+    assert catalog.server(greeting, "db.example:27017") == server
 
 
 def test_names_are_as_long_as_documentdb_takes_them() -> None:
-    assert MongoEngine().twin_name("a" * 57) == "a" * 57 + "_clone"
+    assert MongoEngine().other_name("a" * 57) == "a" * 57 + "_clone"
     with pytest.raises(PairRefused, match="takes names of 1 to 63"):
-        MongoEngine().twin_name("a" * 58)
+        MongoEngine().other_name("a" * 58)
 
 
 def test_passwords_have_none_of_what_documentdb_refuses() -> None:

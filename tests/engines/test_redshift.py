@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import secrets
 import socket
 import struct
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.redshift import RedshiftEngine
 from rotators.engines.redshift.passwords import verifier
 from rotators.engines.redshift.session import RedshiftSession
-from rotators.errors import LoginRefused, PairRefused, PermissionRefused, UserNotRotatable
+from rotators.errors import LoginRefused, PairRefused, PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.testing import RotationService
 
 OTHER = "other database"
@@ -60,6 +62,13 @@ class TestPasswords:
                 RedshiftEngine().connect(Credentials(value), ConnectOptions(timeout=2.0, plaintext=True))
             thread.join()
 
+    def test_that_a_user_may_change_its_own_is_tried_and_changes_nothing(self, redshift: RedshiftTarget) -> None:
+        """Issue 12, number 17."""
+        application = redshift.make_application()
+        with connect(redshift, redshift.secret(application)) as session:
+            session.check_can_set_own_password()
+        redshift.log_in(redshift.secret(application))
+
     def test_new_ones_hold_nothing_that_redshift_refuses(
         self, redshift: RedshiftTarget, rotation_service: RotationService
     ) -> None:
@@ -96,7 +105,7 @@ class TestErrors:
         assert f'ALTER USER "{weak.username}" CREATEUSER' in str(failed.error)
         assert failed.failed_step == "createSecret"
 
-    def test_a_superuser_gets_no_twin(self, redshift: RedshiftTarget, rotation_service: RotationService) -> None:
+    def test_a_superuser_gets_no_clone(self, redshift: RedshiftTarget, rotation_service: RotationService) -> None:
         application = redshift.make_application()
         redshift._on_schema(application, "ALTER ROLE {user} SUPERUSER")
         subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
@@ -116,14 +125,20 @@ class TestErrors:
         redshift.work(rotation_service.value(app))
 
 
+def give(target: RedshiftTarget, view: str, grantee: str, what: str = "odd", kind: str = "user") -> None:
+    """Something that PostgreSQL has not, in Redshift's views."""
+    values = map(sql.Literal, (view, grantee, kind, what, "COPY", "t"))
+    target.as_superuser(sql.SQL("INSERT INTO shim.extras VALUES ({})").format(sql.SQL(", ").join(values)))
+
+
 class Pair:
-    """An application and its twin."""
+    """An application and its clone."""
 
     def __init__(self, target: RedshiftTarget, service: RotationService, username: str | None = None) -> None:
         self.target = target
         application = target.make_application(username)
         self.subject = rotated(target, service, ALTERNATING, application=application)
-        self.user, self.twin = application.username, f"{application.username}_clone"
+        self.user, self.clone = application.username, f"{application.username}_clone"
         self.rotate()
 
     def rotate(self) -> None:
@@ -132,14 +147,14 @@ class Pair:
             self.target.work(self.subject.value)
 
     def run(self, statement: str, dbname: str = "postgres") -> Any:
-        names = {"user": sql.Identifier(self.user), "twin": sql.Identifier(self.twin)}
+        names = {"user": sql.Identifier(self.user), "clone": sql.Identifier(self.clone)}
         names["schema"] = sql.Identifier(f"of_{self.user}"[:60])
         return self.target.as_superuser(sql.SQL(statement).format(**names), dbname)
 
     def ask(self, statement: str, dbname: str = "postgres") -> list[tuple[Any, Any]]:
-        """The same question for user and twin."""
+        """The same question for user and clone."""
         answers = []
-        for name in (self.user, self.twin):
+        for name in (self.user, self.clone):
             text = sql.SQL(statement).format(name=sql.Literal(name))
             answers.append(self.target.as_superuser(text, dbname))
         return answers
@@ -179,10 +194,22 @@ GRANTS = {
     "EXECUTE ON FUNCTION {schema}.f(integer, character varying)": True,
     "USAGE ON LANGUAGE plpgsql": True,
 }
-SHIMMED = ('ROLE "an odd role"', 'EXECUTE ON MODEL "ml"."m"', 'SHARE ON DATASHARE "d"', 'DROP ON TABLE "s"."t"')
+SHIMMED = (
+    'ROLE "an odd role"',
+    'EXECUTE ON MODEL "ml"."m"',
+    'SHARE ON DATASHARE "d"',
+    'DROP ON TABLE "s"."t"',
+    # Scoped: https://docs.aws.amazon.com/redshift/latest/dg/t_scoped-permissions.html
+    'SELECT FOR TABLES IN SCHEMA "s"',
+    'ALTER FOR TABLES IN SCHEMA "s"',
+    'EXECUTE FOR FUNCTIONS IN SCHEMA "s"',
+    'USAGE FOR SCHEMAS IN DATABASE "d"',
+    'INSERT FOR TABLES IN DATABASE "d"',
+    'USAGE FOR LANGUAGES IN DATABASE "d"',
+)
 
 
-class TestTwin:
+class TestClone:
     def test_attributes_and_settings(self, pair: Pair) -> None:
         attributes = """
         SELECT rolcreatedb, rolconnlimit, rolvaliduntil::text, ARRAY(SELECT unnest(rolconfig) ORDER BY 1),
@@ -211,7 +238,7 @@ class TestTwin:
         assert "900" not in str(pair.ask(attributes)[1])
 
     def test_groups_come_and_go(self, pair: Pair) -> None:
-        groups = "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = {name}"  # noqa: E501
+        groups = "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = {name} AND g.rolname NOT LIKE 'rotators!_%' ESCAPE '!'"  # noqa: E501
         group = f"group {secrets.token_hex(3)}"
         pair.run(f'CREATE ROLE "{group}"; GRANT "{group}" TO {{user}}')
         pair.rotate()
@@ -271,16 +298,16 @@ class TestTwin:
         assert pair.subject.service.rotate(pair.subject.arn).error is None
         pair.target.alter_table(pair.subject.value, 1)
         pair.target.create_table(pair.subject.value, 2)
-        pair.run("CREATE SCHEMA {twin} AUTHORIZATION {twin}")
-        pair.run("CREATE FUNCTION {twin}.g(integer) RETURNS int LANGUAGE sql AS 'SELECT 1'")
-        pair.run("ALTER FUNCTION {twin}.g(integer) OWNER TO {twin}")
+        pair.run("CREATE SCHEMA {clone} AUTHORIZATION {clone}")
+        pair.run("CREATE FUNCTION {clone}.g(integer) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        pair.run("ALTER FUNCTION {clone}.g(integer) OWNER TO {clone}")
         pair.rotate()
         pair.target.alter_table(pair.subject.value, 2)
         owners = pair.run(
             "SELECT DISTINCT r.rolname FROM pg_roles r JOIN pg_shdepend d ON d.refobjid = r.oid AND d.deptype = 'o' "
             "WHERE r.rolname LIKE '%!_clone' ESCAPE '!'"
         )
-        assert (pair.twin,) not in owners
+        assert (pair.clone,) not in owners
 
     def test_every_database_of_the_cluster(self, pair: Pair) -> None:
         pair.run(f'CREATE DATABASE "{OTHER}"')
@@ -297,20 +324,69 @@ class TestTwin:
         finally:
             pair.run(f'DROP DATABASE "{OTHER}"')
 
+    @pytest.mark.parametrize("surplus", [False, True])
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
-        self, redshift: RedshiftTarget, rotation_service: RotationService
+        self, redshift: RedshiftTarget, rotation_service: RotationService, *, surplus: bool
     ) -> None:
+        """Where it may do no more than its user; else whoever deploys names the user."""
         application = redshift.make_application()
         clone = f"{application.username}_clone"
-        redshift.as_superuser(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(sql.Identifier(clone)))
+        option = "CREATEDB" if surplus else "CONNECTION LIMIT 7"
+        redshift.as_superuser(sql.SQL("CREATE ROLE {} LOGIN " + option).format(sql.Identifier(clone)))
         schema = sql.Identifier(f"of_{application.username}")
         grant = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}")
         redshift.as_superuser(grant.format(schema, sql.Identifier(clone)))
         subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
+        if surplus:
+            failed = rotation_service.rotate(subject.arn)
+            assert isinstance(failed.error, PairRefused)
+            assert "it has CREATEDB" in str(failed.error)
+            users = json.dumps({"named": application.username})
+            rotator = redshift.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_USERS=users)
+            subject = replace(subject, arn=rotation_service.create_secret("named", subject.value, rotator))
         assert rotation_service.rotate(subject.arn).error is None
         redshift.work(subject.value)
-        found = sql.SQL("SELECT rolcreatedb FROM pg_roles WHERE rolname = {}").format(sql.Literal(clone))
-        assert redshift.as_superuser(found) == [(False,)]
+        found = sql.SQL("SELECT rolcreatedb, rolconnlimit FROM pg_roles WHERE rolname = {}").format(sql.Literal(clone))
+        assert redshift.as_superuser(found) == [(False, -1)]
+
+    @pytest.mark.parametrize(
+        "view",
+        ["svv_attached_masking_policy", "svv_rls_attached_policy", "svv_iam_privileges", "svv_system_privileges"],
+    )
+    def test_what_can_not_be_copied_is_told_before_anything(
+        self, redshift: RedshiftTarget, rotation_service: RotationService, view: str
+    ) -> None:
+        """A mask that the clone has not shows what the user may not see."""
+        subject = rotated(redshift, rotation_service, ALTERNATING)
+        give(redshift, view, subject.application.username)
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, UserNotRotatable)
+        assert failed.failed_step == "createSecret"
+        assert "roles are copied" in str(failed.error)
+        redshift.work(subject.value)
+
+    def test_a_right_of_a_scope_that_nobody_knows_is_told_before_anything(
+        self, redshift: RedshiftTarget, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(redshift, rotation_service, ALTERNATING)
+        statement = sql.SQL("INSERT INTO shim.grants VALUES ({}, {}, false)")
+        what = 'ALTER FOR TEMPLATES IN SCHEMA "s"'
+        redshift.as_superuser(statement.format(sql.Literal(what), sql.Literal(subject.application.username)))
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, ServiceFailed)
+        assert failed.failed_step == "createSecret"
+        assert "is for 'TEMPLATES' in a schema" in str(failed.error)
+
+    def test_a_clone_that_is_no_equal_after_all_gets_no_password(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair.run("GRANT UPDATE ON {schema}.granted TO {user}")
+        monkeypatch.setattr("rotators.engines.redshift.clone._grants", lambda *_: iter(()))
+        before = pair.subject.value
+        failed = pair.subject.service.rotate(pair.subject.arn)
+        assert isinstance(failed.error, ServiceFailed)
+        assert "is not the equal of its source" in str(failed.error)
+        pair.target.work(before)
 
     def test_a_strangers_user_is_refused_and_left_alone(
         self, redshift: RedshiftTarget, rotation_service: RotationService
@@ -354,13 +430,16 @@ class TestTwin:
 @pytest.fixture
 def everything(pair: Pair) -> None:
     """Every kind of statement has been sent."""
-    test = TestTwin()
+    test = TestClone()
     test.test_grants_of_every_kind_come_change_and_go(pair)
 
 
 # What the grammar does not know, though the manual does.
 _MANUAL = "https://docs.aws.amazon.com/redshift/latest/dg"
+_SCOPE = r"(?:TABLES|FUNCTIONS|SCHEMAS|LANGUAGES) IN (?:SCHEMA|DATABASE)"
 BEYOND_THE_GRAMMAR = {
+    r"SELECT usesysid, usename FROM pg_user WHERE usename = SESSION_USER": f"{_MANUAL}/r_SESSION_USER.html",
+    rf'(?:GRANT|REVOKE) [A-Z]+ FOR {_SCOPE} "x" (?:TO|FROM) "x"(?: WITH GRANT OPTION)?': f"{_MANUAL}/r_GRANT.html",
     r'(?:GRANT|REVOKE) EXECUTE ON MODEL "x"\."x" (?:TO|FROM) "x"(?: WITH GRANT OPTION)?': f"{_MANUAL}/r_GRANT.html",
     r'(?:GRANT|REVOKE) SHARE ON DATASHARE "x" (?:TO|FROM) "x"(?: WITH GRANT OPTION)?': f"{_MANUAL}/r_GRANT.html",
 }

@@ -9,7 +9,7 @@ import pytest
 from recovery import goes_on, recovers, survives
 from targets import ALTERNATING, SINGLE, PostgresTarget, rotated
 
-from rotators.engines.postgres.session import PostgresSession
+from rotators.engines.libpq.connection import LibpqConnection
 from rotators.testing import Crash, RotationService
 
 
@@ -22,21 +22,21 @@ class Killer:
         self.nth: int | None = None
         self.when = "before"
 
-    def __call__(self, session: PostgresSession, *arguments: Any, **options: Any) -> Any:
-        if session._connection.closed:
-            return self._execute(session, *arguments, **options)
+    def __call__(self, connection: LibpqConnection, *arguments: Any, **options: Any) -> Any:
+        if connection._connection.closed:
+            return self._execute(connection, *arguments, **options)
         self.count += 1
         due = self.count == self.nth
         if due and self.when == "before":
-            self._kill(session)
-        result = self._execute(session, *arguments, **options)
+            self._kill(connection)
+        result = self._execute(connection, *arguments, **options)
         if due:
-            self._kill(session)
+            self._kill(connection)
         return result
 
-    def _kill(self, session: PostgresSession) -> None:
+    def _kill(self, connection: LibpqConnection) -> None:
         # The kernel closes a killed process's connections, and the server rolls back.
-        session._connection.close()
+        connection._connection.close()
         raise Crash("killed at a statement")
 
 
@@ -51,12 +51,12 @@ def test_every_statement(
     strategy: str,
     when: str,
 ) -> None:
-    killer = Killer(PostgresSession.execute)
+    killer = Killer(LibpqConnection.execute)
 
-    def execute(session: PostgresSession, *arguments: Any, **options: Any) -> Any:
-        return killer(session, *arguments, **options)
+    def execute(connection: LibpqConnection, *arguments: Any, **options: Any) -> Any:
+        return killer(connection, *arguments, **options)
 
-    monkeypatch.setattr(PostgresSession, "execute", execute)
+    monkeypatch.setattr(LibpqConnection, "execute", execute)
     subject = rotated(postgres, rotation_service, strategy)
     assert rotation_service.rotate(subject.arn).succeeded
     killer.count = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -170,14 +171,18 @@ def rotated(target: Any, service: RotationService, strategy: str, **extra: Any) 
     """Make an application, its secret and its function.
 
     Args:
-        extra: further keys of the secret, or variables of the function (in capitals).
+        extra: further keys of the secret, or variables of the function (in capitals). Where one of them is an order
+            that must name its user, ROTATION_USERS does.
     """
     variables = {"ROTATION_STRATEGY": strategy} | {key: value for key, value in extra.items() if key.isupper()}
     keys = {key: value for key, value in extra.items() if not key.isupper()}
     application = keys.pop("application", None) or target.make_application()
+    name = f"secret-of-{secrets.token_hex(4)}"
+    if {"ALLOW_ADMIN_RESET", "ROTATION_TWIN"} & variables.keys():
+        variables.setdefault("ROTATION_USERS", json.dumps({name: application.username}))
     rotator = target.rotator(service, **variables)
     if strategy != SINGLE or getattr(target, "needs_admin", False):
         admin = service.create_secret(f"admin-{secrets.token_hex(4)}", target.admin_secret(), rotator)
         keys = {"masterarn": admin, **keys}
-    arn = service.create_secret(f"secret-of-{secrets.token_hex(4)}", target.secret(application, **keys), rotator)
+    arn = service.create_secret(name, target.secret(application, **keys), rotator)
     return Rotated(target, service, arn, application, strategy, rotator)

@@ -20,6 +20,8 @@ from rotators.versions import SecretVersions
 from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _NOBODY_LISTENS = 3
+_RDS_AUTHORITIES = ("DBADM", "ACCESSCTRL", "DATAACCESS", "SQLADM", "WLMADM")
+_RDS_ROLES = ("DBA", "DBA_RESTRICTED", "DEVELOPER", "ROLE_NULLID_PACKAGES", "ROLE_PROCEDURES", "ROLE_TABLESPACES")
 _IMPOSSIBLE = "\"'`;{}[]()=?*!@,\\/&|<>$#%^ äöüß"
 
 
@@ -40,8 +42,14 @@ class Db2Target(Refusals):
         self.admin_password = self._password()
         server.users["admin"] = User(self.admin_password)
         for database in server.databases.values():
-            database.rights["ADMIN"] = {("CONNECT", "DATABASE"): ("Y", "SYSIBM")}
-            database.authorities["ADMIN"] = {"DBADM", "ACCESSCTRL", "DATAACCESS"}
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
+            database.rights["ADMIN"] = {
+                ("CONNECT", "DATABASE"): ("Y", "SYSIBM"),
+                ('ROLE "MASTER_USER_ROLE"', ""): ("Y", "RDSDB"),
+            }
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-default-roles.html
+            database.of_roles["MASTER_USER_ROLE"] = {(f'ROLE "{role}"', ""): ("G", "RDSDB") for role in _RDS_ROLES}
+            database.authorities["ADMIN"] = set(_RDS_AUTHORITIES)
 
     def _password(self) -> str:
         made = secrets.token_urlsafe(18)
@@ -98,8 +106,8 @@ class Db2Target(Refusals):
 
     @contextlib.contextmanager
     def session(self, secret: Mapping[str, Any]) -> Iterator[Session]:
-        text = f"DATABASE=APP;PORT={self.catalogue.port};UID={secret['username']};PWD={secret['password']};"
-        yield self.catalogue.connect(text, "", "")
+        place = f"DATABASE=APP;HOSTNAME=localhost;PORT={self.catalogue.port}"
+        yield self.catalogue.connect(f"{place};UID={secret['username']};PWD={secret['password']};", "", "")
 
     def log_in(self, secret: Mapping[str, Any]) -> None:
         with self.session(secret):

@@ -19,6 +19,7 @@ from rotators.testing import RotationService
 from rotators.testing.servers.mysql import MysqlServer, available
 from rotators.versions import SecretVersions
 from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, fresh_name
+from targets.shares import share_of
 
 
 class MysqlTarget:
@@ -26,10 +27,10 @@ class MysqlTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING, DUAL})
     refusals = (pymysql.err.OperationalError,)
-    part = slice(None)
 
     def __init__(self, server: MysqlServer) -> None:
         self.server = server
+        self.part = share_of(server.installation)
         self.kind = server.installation.kind
         self.passwords: set[str] = set()
 
@@ -181,7 +182,7 @@ def _kind(name: str) -> Kind:
     return Kind(
         name,
         MysqlTarget.strategies,
-        lambda: [("", one) for one in available() if one.kind == name],
+        lambda: [(f"-{one.version}", one) for one in available() if one.kind == name],
         _start,
         f"{name} is not installed: see tools/databases and tools/mysql",
     )

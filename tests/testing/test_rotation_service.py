@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -185,11 +187,18 @@ class TestTheGuard:
 
     def test_cancelling_leaves_the_label_where_it_is(self, rotation_service: RotationService, secret: str) -> None:
         rotation = rotation_service.stage(secret)
-        rotation_service.client.cancel_rotate_secret(SecretId=secret)
+        reply = rotation_service.client.cancel_rotate_secret(SecretId=secret)
+        assert reply["VersionId"] == rotation.token
         assert rotation_service.labels(secret)[rotation.token] == ["AWSPENDING"]
         assert rotation_service.client.describe_secret(SecretId=secret)["RotationEnabled"] is False
         assert rotation_service.run() == []
         assert error_of(rotation_service.client.rotate_secret, SecretId=secret)[0] == "InvalidRequestException"
+
+    def test_cancelling_names_no_version_where_none_is_pending(
+        self, rotation_service: RotationService, secret: str
+    ) -> None:
+        rotation_service.rotate(secret)
+        assert "VersionId" not in rotation_service.client.cancel_rotate_secret(SecretId=secret)
 
     def test_a_secret_that_was_never_configured_is_refused(self, rotation_service: RotationService) -> None:
         rotation_service.client.create_secret(Name="plain", SecretString="x")
@@ -228,6 +237,24 @@ class TestATestOfTheConfiguration:
         assert rotation_service.labels(secret) == before
         assert names(rotation_service) == ["TestRotationStarted", "TestRotationSucceeded"]
         assert "LastRotatedDate" not in rotation_service.client.describe_secret(SecretId=secret)
+
+    def test_a_function_may_make_its_calls_in_other_threads(
+        self, rotation_service: RotationService, secret: str
+    ) -> None:
+        seen: list[Any] = []
+
+        def look(event: Any, _: Any) -> None:
+            version = {"SecretId": secret, "VersionId": event["ClientRequestToken"]}
+            read = rotation_service.client.get_secret_value
+            context = contextvars.copy_context()
+            thread = threading.Thread(target=lambda: seen.append(context.run(read, **version)["SecretString"]))
+            thread.start()
+            thread.join(10.0)
+
+        rotation_service.configure(secret, look)
+        rotation_service.client.rotate_secret(SecretId=secret, RotateImmediately=False)
+        assert seen == ["first"]
+        assert rotation_service.calls[-1].step == "testSecret"
 
     def test_a_failure_is_an_event(self, rotation_service: RotationService, function: Function, secret: str) -> None:
         function.fail_at = "testSecret"
@@ -304,6 +331,40 @@ class TestTheSchedule:
         service.client.cancel_rotate_secret(SecretId=arn)
         service.clock.advance(days=10)
         assert service.run() == []
+
+    def test_a_list_of_secrets_shows_how_each_rotates(self, service: RotationService) -> None:
+        arn = self.configured(service, Function(), AutomaticallyAfterDays=30)
+        service.client.create_secret(Name="plain", SecretString="x")
+        assert service.rotate(arn).succeeded
+        described = service.client.describe_secret(SecretId=arn)
+        [rotating, plain] = service.client.list_secrets()["SecretList"]
+        for field in ("RotationEnabled", "RotationLambdaARN", "RotationRules", "LastRotatedDate", "NextRotationDate"):
+            assert rotating[field] == described[field]
+            assert field not in plain
+        assert rotating["SecretVersionsToStages"] == described["VersionIdsToStages"]
+        assert [one["Name"] for one in service.client.list_secrets(MaxResults=1)["SecretList"]] == ["app"]
+
+    def test_every_date_is_by_the_services_clock(self, service: RotationService) -> None:
+        arn = self.configured(service, Function(), AutomaticallyAfterDays=30)
+        created = service.clock.now
+
+        def dates() -> dict[str, Any]:
+            described = service.client.describe_secret(SecretId=arn)
+            return {key: value.astimezone(UTC) for key, value in described.items() if key.endswith("Date")}
+
+        assert dates()["CreatedDate"] == dates()["LastChangedDate"] == created
+        [version] = service.client.list_secret_version_ids(SecretId=arn)["Versions"]
+        assert version["CreatedDate"].astimezone(UTC) == created
+        service.clock.advance(days=3)
+        assert service.rotate(arn).succeeded
+        assert dates()["LastChangedDate"] == dates()["LastRotatedDate"] == service.clock.now
+        assert service.client.get_secret_value(SecretId=arn)["CreatedDate"].astimezone(UTC) == service.clock.now
+        service.clock.advance(days=3)
+        service.client.update_secret(SecretId=arn, Description="an application's")
+        assert dates()["LastChangedDate"] == service.clock.now
+        assert dates()["CreatedDate"] == created
+        deleted = service.client.delete_secret(SecretId=arn, RecoveryWindowInDays=7)
+        assert deleted["DeletionDate"].astimezone(UTC) == datetime(2026, 3, 14, 10, 30, tzinfo=UTC)
 
     def test_time_goes_forward_only(self) -> None:
         with pytest.raises(ValueError, match="forward"):
@@ -395,6 +456,28 @@ class TestVersions:
         reply = rotation_service.client.get_secret_value(SecretId=secret)
         assert reply["SecretBinary"] == b"\x00\xff"
         assert "SecretString" not in reply
+
+    @pytest.mark.parametrize("operation", ["create_secret", "put_secret_value", "update_secret"])
+    @pytest.mark.parametrize(
+        ("fits", "too_large"),
+        [
+            ({"SecretString": "x" * 65_536}, {"SecretString": "x" * 65_537}),
+            ({"SecretString": "ü" * 32_768}, {"SecretString": "ü" * 32_769}),
+            ({"SecretBinary": b"x" * 65_536}, {"SecretBinary": b"x" * 65_537}),
+        ],
+        ids=["ascii", "two bytes each", "binary"],
+    )
+    def test_a_value_has_65536_bytes_at_most(
+        self, rotation_service: RotationService, secret: str, *, operation: str, fits: Any, too_large: Any
+    ) -> None:
+        call = getattr(rotation_service.client, operation)
+        which = {"Name": "large"} if operation == "create_secret" else {"SecretId": secret}
+        before = rotation_service.labels(secret)
+        code, message = error_of(call, **which, **too_large)
+        assert code == "ValidationException"
+        assert message.endswith("Member must have length less than or equal to 65536")
+        assert rotation_service.labels(secret) == before
+        call(**which, **fits)
 
     def test_a_deleted_secret_is_refused(self, rotation_service: RotationService, secret: str) -> None:
         rotation_service.client.delete_secret(SecretId=secret)

@@ -71,7 +71,7 @@ DRIVERS = {
     "mysql": {"pymysql"},
     "mariadb": {"pymysql"},
     "mongo": {"pymongo"},
-    "sqlserver": {"pytds", "OpenSSL", "cryptography"},
+    "sqlserver": {"pytds"},
     "oracle": {"oracledb", "cryptography"},
     # 136 MB: not before it is needed.
     "db2": set(),

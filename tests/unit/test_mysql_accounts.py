@@ -1,17 +1,17 @@
-"""SHOW CREATE USER and SHOW GRANTS, taken apart and put together."""
+"""What accounts may do, as sets; and whether a stored hash is a password's."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotators.engines.mysql.accounts import account, native_hash
-from rotators.engines.mysql.grants import Right, lacking, rights, statements
+from rotators.engines.mysql.accounts import native_hash
+from rotators.engines.mysql.grants import Right, administers, beyond, lacking, parse, statements
+from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role, quote_text
+from rotators.engines.mysql.verifiers import accepts, sha256_crypt
 
-TWIN = "'app_clone'@'%'"
+CLONE = "'app_clone'@'%'"
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12).map(
     lambda name: "`" + name.replace("`", "``") + "`"
@@ -40,29 +40,40 @@ some_rights = st.sets(
 def test_what_is_run_leads_from_what_there_is_to_what_is_wanted(wanted: set[Right], present: set[Right]) -> None:
     """The statements are read back as SHOW GRANTS would be."""
     now = set(present)
-    for statement in statements(wanted, present, TWIN):
+    for statement in statements(wanted, present, CLONE):
         if statement.startswith("GRANT"):
-            now |= rights([statement])
+            now |= parse([statement])
         elif statement.startswith("REVOKE GRANT OPTION"):
-            on = statement.removeprefix("REVOKE GRANT OPTION ON ").removesuffix(f" FROM {TWIN}")
+            on = statement.removeprefix("REVOKE GRANT OPTION ON ").removesuffix(f" FROM {CLONE}")
             now -= {right for right in now if right.kind == "grant option" and right.on == on}
         else:
-            as_grant = "GRANT" + statement.removeprefix("REVOKE").removesuffix(f" FROM {TWIN}") + f" TO {TWIN}"
-            now -= rights([as_grant])
+            as_grant = "GRANT" + statement.removeprefix("REVOKE").removesuffix(f" FROM {CLONE}") + f" TO {CLONE}"
+            now -= parse([as_grant])
         assert now >= wanted & present, "something that is wanted was taken away on the way"
     assert now == wanted
 
 
-def test_all_privileges_are_taken_whole_and_what_is_wanted_comes_back() -> None:
-    wanted = {Right("privilege", "SELECT", "`d`.*")}
-    present = {Right("privilege", "ALL PRIVILEGES", "`d`.*"), Right("grant option", "GRANT OPTION", "`d`.*")}
-    assert list(statements(wanted, present, TWIN)) == [
-        f"REVOKE ALL PRIVILEGES ON `d`.* FROM {TWIN}",
-        f"GRANT SELECT ON `d`.* TO {TWIN}",
-        f"REVOKE GRANT OPTION ON `d`.* FROM {TWIN}",
+def test_privileges_on_one_object_are_given_and_taken_together() -> None:
+    wanted = parse(["GRANT SELECT (`a`), INSERT ON `d`.`t` TO `u`@`%`", "GRANT SELECT, UPDATE ON `d`.* TO `u`@`%`"])
+    present = parse(["GRANT DELETE, DROP ON `d`.`t` TO `u`@`%`", "GRANT SELECT ON `d`.* TO `u`@`%`"])
+    assert list(statements(wanted, present, CLONE)) == [
+        f"GRANT UPDATE ON `d`.* TO {CLONE}",
+        f"GRANT INSERT, SELECT (`a`) ON `d`.`t` TO {CLONE}",
+        f"REVOKE DELETE, DROP ON `d`.`t` FROM {CLONE}",
     ]
-    assert list(statements({Right("privilege", "ALL PRIVILEGES", "`d`.*")}, wanted, TWIN)) == [
-        f"GRANT ALL PRIVILEGES ON `d`.* TO {TWIN}"
+
+
+def test_a_dynamic_privileges_own_option_is_not_everybodys() -> None:
+    """Issue 12, C12."""
+    wanted = parse(["GRANT SELECT ON *.* TO `u`@`%`", "GRANT XA_RECOVER_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"])
+    assert Right("grant option", "GRANT OPTION", "*.*") not in wanted
+    assert list(statements(wanted, parse(["GRANT SELECT ON *.* TO `u`@`%`"]), CLONE)) == [
+        f"GRANT XA_RECOVER_ADMIN ON *.* TO {CLONE} WITH GRANT OPTION"
+    ]
+    without = {right for right in wanted if right.kind != "dynamic option"}
+    assert list(statements(without, wanted, CLONE)) == [
+        f"REVOKE XA_RECOVER_ADMIN ON *.* FROM {CLONE}",
+        f"GRANT XA_RECOVER_ADMIN ON *.* TO {CLONE}",
     ]
 
 
@@ -71,87 +82,204 @@ def test_options_partial_revokes_and_default_roles() -> None:
         "GRANT USAGE ON *.* TO `app`@`%`",
         "GRANT `r`@`%`,`q`@`%` TO `app`@`%` WITH ADMIN OPTION",
         "GRANT PROXY ON `x`@`y` TO `app`@`%` WITH GRANT OPTION",
+        "GRANT SELECT ON *.* TO `app`@`%`",
         "REVOKE SELECT ON `mysql`.* FROM `app`@`%`",
-        "SET DEFAULT ROLE `r` FOR `app`@`%`",
     ]
-    wanted = rights(lines)
-    assert list(statements(wanted, set(), TWIN)) == [
-        f"GRANT `q`@`%` TO {TWIN}",
-        f"GRANT `r`@`%` TO {TWIN}",
-        f"GRANT `q`@`%` TO {TWIN} WITH ADMIN OPTION",
-        f"GRANT `r`@`%` TO {TWIN} WITH ADMIN OPTION",
-        f"GRANT PROXY ON `x`@`y` TO {TWIN}",
-        f"GRANT PROXY ON `x`@`y` TO {TWIN} WITH GRANT OPTION",
-        f"REVOKE SELECT ON `mysql`.* FROM {TWIN}",
-        f"SET DEFAULT ROLE `r` FOR {TWIN}",
+    wanted = parse(lines)
+    assert list(statements(wanted, set(), CLONE)) == [
+        f"GRANT SELECT ON *.* TO {CLONE}",
+        f"GRANT `q`@`%` TO {CLONE} WITH ADMIN OPTION",
+        f"GRANT `r`@`%` TO {CLONE} WITH ADMIN OPTION",
+        f"GRANT PROXY ON `x`@`y` TO {CLONE} WITH GRANT OPTION",
+        f"REVOKE SELECT ON `mysql`.* FROM {CLONE}",
     ]
-    without = {right for right in wanted if right.kind not in {"admin option", "default role", "revoked"}}
-    assert list(statements(without, wanted, TWIN)) == [
-        f"REVOKE `q`@`%` FROM {TWIN}",
-        f"GRANT `q`@`%` TO {TWIN}",
-        f"REVOKE `r`@`%` FROM {TWIN}",
-        f"GRANT `r`@`%` TO {TWIN}",
-        f"SET DEFAULT ROLE NONE FOR {TWIN}",
-        f"GRANT SELECT ON `mysql`.* TO {TWIN}",
+    without = {right for right in wanted if right.kind not in {"admin option", "revoked"}}
+    assert list(statements(without, wanted, CLONE)) == [
+        f"REVOKE `q`@`%` FROM {CLONE}",
+        f"GRANT `q`@`%` TO {CLONE}",
+        f"REVOKE `r`@`%` FROM {CLONE}",
+        f"GRANT `r`@`%` TO {CLONE}",
+        f"GRANT SELECT ON `mysql`.* TO {CLONE}",
+    ]
+    # A partial revoke goes with what it limits: a GRANT for it would then be a right of its own.
+    assert list(statements(set(), parse(lines[-2:]), CLONE)) == [f"REVOKE SELECT ON *.* FROM {CLONE}"]
+    proxy = parse(["GRANT PROXY ON `x`@`y` TO `app`@`%` WITH GRANT OPTION"])
+    assert list(statements(proxy, parse(["GRANT PROXY ON `x`@`y` TO `app`@`%`"]), CLONE)) == [
+        f"REVOKE PROXY ON `x`@`y` FROM {CLONE}",
+        f"GRANT PROXY ON `x`@`y` TO {CLONE} WITH GRANT OPTION",
     ]
 
 
 def test_a_grant_of_a_form_that_is_not_known_is_no_right() -> None:
     with pytest.raises(ValueError, match="TO"):
-        rights(["GRANT SELECT ON `d`.*"])
+        parse(["GRANT SELECT ON `d`.*"])
 
 
 def test_what_an_admin_lacks_is_named() -> None:
-    admin = rights(
+    admin = parse(
         [
             "GRANT SELECT, INSERT ON *.* TO `a`@`%` WITH GRANT OPTION",
             "GRANT EXECUTE ON `p`.* TO `a`@`%` WITH GRANT OPTION",
         ]
     )
-    wanted = rights(
+    wanted = parse(
         [
             "GRANT SELECT (`x`), DELETE ON `d`.`t` TO `u`@`%`",
             "GRANT EXECUTE ON `p`.* TO `u`@`%`",
-            "GRANT ALL PRIVILEGES ON `d`.* TO `u`@`%`",
+            "GRANT EXECUTE ON PROCEDURE `p`.`f` TO `u`@`%`",
             "GRANT `r`@`%` TO `u`@`%`",
+            "GRANT PROXY ON `x`@`y` TO `u`@`%`",
         ]
     )
-    assert lacking(wanted, admin, frozenset({"SELECT", "INSERT"})) == ["GRANT DELETE ON `d`.`t`", "GRANT `r`@`%`"]
-    assert "GRANT ALL PRIVILEGES ON `d`.*" in lacking(wanted, admin, frozenset({"SELECT", "DROP"}))
+    assert lacking(wanted, admin, wanted) == [
+        "GRANT DELETE ON `d`.`t`",
+        "GRANT PROXY ON `x`@`y`",
+        "GRANT `r`@`%`",
+    ]
+    anybody = parse(
+        [
+            "GRANT ALL PRIVILEGES ON *.* TO `a`@`%` WITH GRANT OPTION",
+            "GRANT PROXY ON ''@'' TO `a`@`%` WITH GRANT OPTION",
+        ]
+    )
+    assert not lacking(wanted, anybody, wanted)
+
+
+def test_an_admin_with_partial_revokes_can_not_pass_on_the_whole() -> None:
+    """Issue 12, C12: whom such an admin grants, is restricted as well."""
+    admin = parse(["GRANT SELECT ON *.* TO `a`@`%` WITH GRANT OPTION", "REVOKE SELECT ON `mysql`.* FROM `a`@`%`"])
+    whole = parse(["GRANT SELECT ON *.* TO `u`@`%`"])
+    assert lacking(set(), admin, whole) == ["GRANT SELECT ON `mysql`.*"]
+    assert not lacking(set(), admin, whole | {Right("revoked", "SELECT", "`mysql`.*")})
 
 
 @pytest.mark.parametrize(
-    ("text", "plugin", "alternatives", "attributes", "locked"),
+    ("right", "power"),
     [
-        ("CREATE USER `a`@`%` IDENTIFIED BY PASSWORD '*AB' REQUIRE SSL", "mysql_native_password", (),
-         "REQUIRE SSL", False),
-        ("CREATE USER `a`@`%` IDENTIFIED BY PASSWORD '*AB' WITH MAX_USER_CONNECTIONS 2", "mysql_native_password", (),
-         "WITH MAX_USER_CONNECTIONS 2", False),
-        ("CREATE USER `a`@`%` IDENTIFIED VIA ed25519 USING 'x' OR mysql_native_password USING '*A' ACCOUNT LOCK",
-         "ed25519", ("mysql_native_password",), "ACCOUNT LOCK", True),
-        ("CREATE USER `a`@`%` IDENTIFIED WITH 'AWSAuthenticationPlugin' AS 'RDS' REQUIRE NONE ACCOUNT UNLOCK",
-         "AWSAuthenticationPlugin", (), "REQUIRE NONE ACCOUNT UNLOCK", False),
-        ("CREATE USER a IDENTIFIED WITH 'sha256_password' AS <secret> REQUIRE NONE PASSWORD EXPIRE ACCOUNT UNLOCK",
-         "sha256_password", (), "REQUIRE NONE ACCOUNT UNLOCK", False),
+        ("SELECT ON `d`.`t`", "SELECT ON `d`.*"),
+        ("SELECT (`a`) ON `d`.`t`", "SELECT ON `d`.`t`"),
+        ("SELECT (`a`) ON `d`.`t`", "SELECT ON *.*"),
+        ("EXECUTE ON PROCEDURE `d`.`p`", "EXECUTE ON `d`.*"),
+        ("INSERT ON `d`.*", "ALL PRIVILEGES ON `d`.*"),
     ],
-)  # fmt: skip
-def test_an_account_is_read_as_the_server_shows_it(
-    text: str, plugin: str, alternatives: tuple[str, ...], attributes: str, locked: bool
-) -> None:
-    found = account(text)
-    assert (found.plugin, found.alternatives, found.attributes, found.locked) == (
-        plugin,
-        alternatives,
-        attributes,
-        locked,
-    )
+)
+def test_a_wider_right_comprises_a_narrower_one(right: str, power: str) -> None:
+    one, other = parse([f"GRANT {right} TO `u`@`%`"]), parse([f"GRANT {power} TO `u`@`%`"])
+    assert beyond(one, other) is None
+    assert beyond(other, one) is not None
 
 
-def test_no_hash_stays_in_what_was_read() -> None:
-    found = account("CREATE USER `a`@`%` IDENTIFIED WITH 'caching_sha2_password' AS 'it''s-a-hash' REQUIRE SSL")
-    assert not re.search("hash", repr(found))
+@pytest.mark.parametrize(
+    "grant",
+    [
+        "GRANT SELECT ON `e`.* TO `u`@`%`",
+        "GRANT SELECT ON `d`.* TO `u`@`%` WITH GRANT OPTION",
+        "GRANT `r`@`%` TO `u`@`%`",
+        "GRANT PROXY ON `x`@`y` TO `u`@`%`",
+        "GRANT SYSTEM_USER ON *.* TO `u`@`%`",
+        "GRANT UPDATE ON `mysql`.`user` TO `u`@`%`",
+    ],
+)
+def test_what_one_has_and_the_other_has_not_is_found(grant: str) -> None:
+    power = parse(["GRANT SELECT, INSERT ON `d`.* TO `v`@`%`"])
+    assert beyond(parse([grant]), power) is not None
+    assert beyond(set(), power) is None
+
+
+def test_a_partial_revoke_is_no_whole() -> None:
+    limited = parse(["GRANT SELECT ON *.* TO `v`@`%`", "REVOKE SELECT ON `mysql`.* FROM `v`@`%`"])
+    whole = parse(["GRANT SELECT ON *.* TO `u`@`%`"])
+    assert beyond(whole, limited) == Right("privilege", "SELECT", "`mysql`.*")
+    assert beyond(limited, whole) is None
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        "GRANT CREATE USER ON *.* TO `u`@`%`",
+        "GRANT SUPER ON *.* TO `u`@`%`",
+        "GRANT ALL PRIVILEGES ON *.* TO `u`@`%`",
+        "GRANT UPDATE ON *.* TO `u`@`%`",
+        "GRANT INSERT ON `mysql`.* TO `u`@`%`",
+        "GRANT INSERT ON `my%`.* TO `u`@`%`",
+        "GRANT UPDATE (`Priv`) ON `mysql`.`global_priv` TO `u`@`%`",
+        "GRANT SYSTEM_USER ON *.* TO `u`@`%`",
+    ],
+)
+def test_an_admins_account_is_known_by_any_right_that_makes_it_one(grant: str) -> None:
+    assert administers(parse([grant]), admin=set()) is not None
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        ["GRANT SELECT ON *.* TO `u`@`%`"],
+        ["GRANT ALL PRIVILEGES ON `mysqlx`.* TO `u`@`%`"],
+        ["GRANT ALL PRIVILEGES ON `my\\_ql`.* TO `u`@`%`"],
+        ["GRANT UPDATE ON *.* TO `u`@`%`", "REVOKE UPDATE ON `mysql`.* FROM `u`@`%`"],
+        ["GRANT SELECT ON `mysql`.* TO `u`@`%`"],
+    ],
+)
+def test_an_applications_user_is_no_admin(grants: list[str]) -> None:
+    assert administers(parse(grants), admin=set()) is None
+
+
+def test_system_user_is_above_an_admin_without_it() -> None:
+    power = parse(["GRANT SYSTEM_USER ON *.* TO `u`@`%`"])
+    assert administers(power, admin=power) is None
+
+
+@given(st.text(), st.text())
+def test_quoted_texts_and_names_end_where_they_should(user: str, host: str) -> None:
+    """Put together, and found again by their quotes alone."""
+    for quoted, quote, text in ((quote_text(user), "'", user), (quote_name(user), "`", user)):
+        assert quoted[0] == quoted[-1] == quote
+        assert quoted[1:-1].replace(quote * 2, quote) == text
+        assert quoted[1:-1].replace(quote * 2, "").count(quote) == 0
+    assert quote_account(user, host) == f"{quote_text(user)}@{quote_text(host)}"
+    assert quote_role("r", "") == "`r`"
 
 
 def test_the_native_hash_is_the_servers() -> None:
     # SELECT PASSWORD('password') on any server that has the function.
     assert native_hash("password") == "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
+
+
+@pytest.mark.parametrize(
+    ("password", "salt", "hashed"),
+    [
+        ("Hello world!", "saltstring", "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+        ("This is just a test", "saltstringsaltst", "x/zpfu1wRdjMeUna2pNrIP8Ex4hjxvm4nrkMHIHcl65"),
+        ("Hello world!", "0123456789abcdef", "iwtal7EDnW3Ts3mURAdsgwwJMDONlOpKqRHd/eVLyQ0"),
+        (
+            "pässwörd that is longer than one block of sixty-four bytes, to be sure of it",
+            "abc",
+            "CgVZabFcHd0m1nuQGlgu5q4avn9G9ThPEryoFOcvde.",
+        ),
+    ],
+)
+def test_the_crypt_is_the_one_of_openssl(password: str, salt: str, hashed: str) -> None:
+    # openssl passwd -5 -salt SALT PASSWORD
+    assert sha256_crypt(password.encode(), salt.encode(), 5000).decode() == hashed
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40), st.text(st.characters(codec="utf-8"), max_size=40))
+def test_a_hash_is_its_own_passwords_and_no_others(password: str, other: str) -> None:
+    salt = b"abcdefghijklmnopqrst"
+    stored = {
+        "mysql_native_password": native_hash(password),
+        "caching_sha2_password": f"$A$001${salt.decode()}{sha256_crypt(password.encode(), salt, 1000).decode()}",
+        "sha256_password": f"$5$rounds=7${salt.decode()}${sha256_crypt(password.encode(), salt, 7).decode()}",
+    }
+    for plugin, text in stored.items():
+        assert accepts(plugin, text, password)
+        assert accepts(plugin, text, other) == (other == password)
+
+
+@pytest.mark.parametrize("plugin", ["mysql_native_password", "caching_sha2_password", "sha256_password", "ed25519", ""])
+@pytest.mark.parametrize(
+    "stored", ["", "*", "$A$005$", "$5$x", "$A$00G$" + "x" * 63, "THISISACOMBINATIONOFINVALIDSALT"]
+)
+def test_what_is_no_hash_is_nobodys(plugin: str, stored: str) -> None:
+    assert not accepts(plugin, stored, "")
+    assert not accepts(plugin, stored, "x")

@@ -78,6 +78,41 @@ def test_one_without_a_schedule_is_right_where_that_is_meant(rotation_service: R
     assert check(rotation_service, {"stack": "s", "secrets": [arn], "on_demand": [arn]}) == {}
 
 
+def test_the_way_out_is_the_command_that_works(rotation_service: RotationService) -> None:
+    """Deploying the same template again would change nothing."""
+    cancelled, unscheduled = rotated(rotation_service, "cancelled"), rotated(rotation_service, "unscheduled", days=None)
+    rotation_service.client.cancel_rotate_secret(SecretId=cancelled)
+    functions = [f"arn:aws:lambda:eu-west-1:111122223333:function:{name}" for name in ("one", "two")]
+    rules: list[dict[str, str]] = [{}, {"ScheduleExpression": "rate(30 days)", "Duration": "3h"}]
+    event = {
+        "stack": "s",
+        "secrets": [cancelled, unscheduled],
+        "functions": functions,
+        "rotated_by": [1, 0],
+        "rules": rules,
+    }
+    wrong = check(rotation_service, event)
+    assert wrong[cancelled] == (
+        f"rotation is switched off. To switch it on: aws secretsmanager rotate-secret --secret-id {cancelled} "
+        f"--no-rotate-immediately --rotation-lambda-arn {functions[1]}"
+    )
+    assert wrong[unscheduled].endswith(
+        f"--rotation-lambda-arn {functions[0]} "
+        """--rotation-rules '{"ScheduleExpression": "rate(30 days)", "Duration": "3h"}'"""
+    )
+
+
+@pytest.mark.parametrize(
+    "odd", [{"rotated_by": [7]}, {"rotated_by": []}, {"rules": None}, {"functions": None}, {"rotated_by": ["x"]}]
+)
+def test_an_event_that_does_not_tell_the_function_is_no_reason_to_stop(
+    rotation_service: RotationService, odd: dict[str, Any]
+) -> None:
+    arn = rotated(rotation_service, "app", days=None)
+    event = {"stack": "s", "secrets": [arn], "functions": ["f"], "rotated_by": [0], "rules": [{}], **odd}
+    assert "aws secretsmanager rotate-secret, with --rotation-lambda-arn" in check(rotation_service, event)[arn]
+
+
 @pytest.mark.parametrize(
     "event", [None, {}, {"stack": "s"}, {"stack": 1, "secrets": []}, {"stack": "s", "secrets": "x"}]
 )

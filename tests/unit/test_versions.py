@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from typing import Any
 
 import boto3
 import pytest
@@ -56,6 +57,33 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, nobody_listens: str) ->
     monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", nobody_listens)
     with pytest.raises(SecretsManagerError, match=r"could not be made \(NoCredentialsError\)"):
         SecretVersions().describe("app")
+
+
+@pytest.mark.parametrize(
+    ("call", "fault", "cure"),
+    [
+        (lambda versions: versions.admin(""), "Invalid length for parameter SecretId", "'masterarn'"),
+        (
+            lambda versions: versions.put_pending("app", "short", "a-password", None),
+            "Invalid length for parameter ClientRequestToken",
+            "32 to 64 characters",
+        ),
+        (
+            lambda versions: versions.put_pending("app", "0" * 32, 17, None),
+            "Invalid type for parameter SecretString",
+            "",
+        ),
+    ],
+)
+def test_a_parameter_that_is_none_is_named_and_its_value_is_not(
+    rotation_service: RotationService, call: Any, fault: str, cure: str
+) -> None:
+    with pytest.raises(SecretsManagerError) as caught:
+        call(SecretVersions(rotation_service.client, patience=0.1))
+    assert f"could not be made: {fault}. " in str(caught.value)
+    assert cure in str(caught.value)
+    assert "17" not in str(caught.value)
+    assert "role and region" not in str(caught.value)
 
 
 def test_botocore_does_not_log_requests_even_at_debug() -> None:

@@ -1,23 +1,24 @@
 """RDS for Db2, over ibm_db.
 
 There a user is one of the host, and the admin alone gives it a password, by a task that is done some time after it was
-asked for. ``connection`` logs in and names what went wrong, ``session`` is what one login can do, ``tasks`` asks for
-tasks and waits until they are done, ``catalog`` reads what was granted, ``twin`` makes one user the equal of another.
+asked for. ``quoting`` is how names are written, ``errors`` says what went wrong, ``connection`` logs in and runs
+statements, ``catalog`` reads who somebody is and what was granted, ``tasks`` asks for tasks and waits until they are
+done, ``clone`` makes one user the equal of another, and ``session`` is what one login can do.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate
+from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.db2.connection import NEVER_IN_A_VALUE, USER, connect
 from rotators.engines.db2.session import Db2Session
-from rotators.errors import LoginRefused, PairRefused
+from rotators.errors import PairRefused
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.engines.base import ConnectOptions
+    from rotators.engines.base import ConnectOptions, Engine
 
 
 class Db2Engine:
@@ -29,33 +30,25 @@ class Db2Engine:
     # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128, never=NEVER_IN_A_VALUE)
 
-    def twin_name(self, username: str) -> str:
-        """The other of the pair.
+    def other_name(self, username: str) -> str:
+        """The other user of the pair; its suffix in whatever case, for Db2 tells none from another.
 
         Raises:
             PairRefused: the host can't have a user of that name.
         """
-        twin = alternate(username)
-        if not USER.fullmatch(twin):
+        base, suffix = username[: -len(CLONE_SUFFIX)], username[-len(CLONE_SUFFIX) :]
+        other = base if suffix.lower() == CLONE_SUFFIX else username + CLONE_SUFFIX
+        if not USER.fullmatch(other):
             raise PairRefused(
-                f"the other user of '{username}' would be '{twin}'",
+                f"the other user of '{username}' would be '{other}'",
                 "the host takes names of 1 to 32 letters, digits and underscores, and no digit first: rename the user",
             )
-        return twin
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> Db2Session:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
+        return Db2Session(connect(credentials, self.default_port, options))
 
-        def elsewhere(dbname: str) -> Db2Session:
-            return self.connect(credentials.replace(dbname=dbname), options)
 
-        def logs_in(user: str, password: str) -> bool:
-            login = credentials.replace(username=user, password=password)
-            try:
-                self.connect(login, options).close()
-            except LoginRefused:
-                return False
-            return True
-
-        connection = connect(credentials, self.default_port, options)
-        return Db2Session(connection, credentials, options, elsewhere, logs_in)
+if TYPE_CHECKING:
+    _engine: type[Engine] = Db2Engine

@@ -1,30 +1,34 @@
-"""Logging in to Db2, and telling apart the ways in which that fails.
+"""Logging in to Db2, and running statements, each within its time.
 
 https://www.ibm.com/docs/en/db2/11.5.x?topic=odbc-cliodbc-configuration-keywords-by-category
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import socket
 import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
+from rotators.engines.db2 import errors
 from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
     LoginRefused,
-    PermissionRefused,
-    ReadOnlyServer,
     SecretMalformed,
     ServiceError,
-    ServiceFailed,
     TlsFailed,
     Unreachable,
-    UserNotRotatable,
 )
+from rotators.limits import within
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
@@ -36,64 +40,148 @@ _VALUE = re.compile(r"[!-~]+")
 USER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,7}")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
-_CODE = re.compile(r"\b(SQL\d{4,5}N|CLI\d{4}E)\b")
-_REASON = re.compile(r'reason "(\d+)"')
-_LOGIN, _COMMUNICATION, _TLS = "SQL30082N", "SQL30081N", "SQL20576N"
 _OF_TLS = re.compile(r'protocol being used: "SSL".*"(4\d\d)"', re.DOTALL)
-# https://www.ibm.com/docs/en/db2/11.5.x?topic=messages-sql30000-sql30499#sql30082n
-_LOGIN_REASONS: dict[str, tuple[type[ServiceError], str]] = {
-    "1": (LoginRefused, "the password has expired: have the admin set it"),
-    "19": (UserNotRotatable, "the user is disabled or restricted: enable it, or stop rotating this secret"),
-}
-_MEANINGS: dict[str, tuple[type[ServiceError], str]] = {
-    "SQL1060N": (PermissionRefused, "grant the user CONNECT on that database"),
-    "SQL1013N": (ServiceFailed, "correct 'dbname' in the secret"),
-    "SQL30061N": (ServiceFailed, "correct 'dbname' in the secret"),
-    "SQL1776N": (ReadOnlyServer, "put the primary's endpoint as 'host' into the secret"),
-    "SQL1032N": (Unreachable, "wait until the database manager is started"),
-}
+# What of the time the driver gets: it tries again for seconds what can't succeed, and the rest is for finding out why.
+_DRIVERS_SHARE, _SHORTEST_PROBE = 0.8, 0.2
 
 
 class Connection:
-    """The driver's connection: statements with values, and rows.
-
-    The driver is imported here alone, where it is needed: it is 136 MB, and there is none for arm64.
+    """A login to one database: runs statements, and raises our errors only.
 
     Args:
-        handle: what ``ibm_db.connect`` gave.
+        driver: the module.
+        handle: what its ``connect`` gave.
+        credentials: who.
+        port: where, at the host.
+        options: how it was connected.
     """
 
-    def __init__(self, driver: Any, handle: Any) -> None:
+    def __init__(self, driver: Any, handle: Any, credentials: Credentials, port: int, options: ConnectOptions) -> None:
         self._driver = driver
         self._handle = handle
+        self._credentials = credentials
+        self._port = port
+        self._options = options
+        self._lost = False
+        self.user = credentials.username
+        self.host = credentials.host
+        self.database = (credentials.dbname or "").upper()
+        self.where = f"Db2 at {self.host}, as '{self.user}'"
 
-    def run(self, statement: str, values: tuple[Any, ...], timeout: int) -> list[tuple[Any, ...]]:
-        """Run a statement.
+    @property
+    def deadline(self) -> float:
+        """When all must have ended, on the clock of ``time.monotonic``."""
+        return self._options.deadline
+
+    def execute(self, statement: str, values: tuple[Any, ...] = (), advice: str = "") -> list[tuple[Any, ...]]:
+        """Run one statement, whose names are quoted already, and read all that it gives.
+
+        Args:
+            statement: the statement.
+            values: for its parameter markers.
+            advice: what to do where a right is missing.
 
         Raises:
-            Exception: as the driver raises it, of no class of its own.
+            ServiceError: as what the server's answer means.
         """
-        options = {self._driver.SQL_ATTR_QUERY_TIMEOUT: timeout}
-        prepared = self._driver.prepare(self._handle, statement, options)
+        seconds = self._options.limit(self.where)
+        if self._lost:
+            raise ConnectionLost(f"{self.where}: the connection was lost", "the rotation will be repeated")
+        try:
+            return within(seconds, lambda: self._run(statement, values, seconds))
+        except TimeoutError:
+            # The driver may still be at it, in a thread that is left behind: nothing of it is used again.
+            self._lost = True
+            raise ConnectionLost(f"{self.where}: no answer in time", "the rotation will be repeated") from None
+        except Exception as error:  # noqa: BLE001  # the driver has no class of its own
+            translated = errors.of_statement(error, self.where, advice)
+            if isinstance(translated, ConnectionLost):
+                self.close()
+            raise translated from None
+
+    def _run(self, statement: str, values: tuple[Any, ...], seconds: float) -> list[tuple[Any, ...]]:
+        prepared = self._driver.prepare(
+            self._handle, statement, {self._driver.SQL_ATTR_QUERY_TIMEOUT: max(1, int(seconds))}
+        )
         self._driver.execute(prepared, *([values] if values else []))
         rows: list[tuple[Any, ...]] = []
-        if self._driver.num_fields(prepared):
-            while row := self._driver.fetch_tuple(prepared):
-                rows.append(tuple(row))
+        # A procedure may give several results, and fail in the last.
+        result = prepared
+        while result:
+            if self._driver.num_fields(result):
+                while row := self._driver.fetch_tuple(result):
+                    rows.append(tuple(row))
+            result = self._driver.next_result(prepared)
         self._driver.free_stmt(prepared)
         return rows
 
-    def in_transaction(self, *, begin: bool) -> None:
-        """Begin a transaction, or roll it back."""
-        if begin:
-            self._driver.autocommit(self._handle, self._driver.SQL_AUTOCOMMIT_OFF)
-        else:
-            self._driver.rollback(self._handle)
-            self._driver.autocommit(self._handle, self._driver.SQL_AUTOCOMMIT_ON)
+    @contextmanager
+    def rolled_back(self) -> Iterator[None]:
+        """A transaction that is rolled back at its end."""
+        self._bounded(lambda: self._driver.autocommit(self._handle, self._driver.SQL_AUTOCOMMIT_OFF))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(Exception):
+                self._bounded(lambda: self._driver.rollback(self._handle))
+                self._bounded(lambda: self._driver.autocommit(self._handle, self._driver.SQL_AUTOCOMMIT_ON))
+
+    def _bounded(self, work: Any) -> None:
+        try:
+            within(self._options.limit(self.where), work)
+        except TimeoutError:
+            self._lost = True
+            raise ConnectionLost(f"{self.where}: no answer in time", "the rotation will be repeated") from None
+        except ServiceError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the driver has no class of its own
+            raise errors.of_statement(error, self.where, "") from None
+
+    @contextmanager
+    def connected_to(self, database: str) -> Iterator[Connection]:
+        """The same login to another database of the host."""
+        other = connect(self._credentials.replace(dbname=database), self._port, self._options)
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def logs_in(self, user: str, password: str) -> bool:
+        """Whether a user's password is accepted.
+
+        Raises:
+            ServiceError: the server could not be asked.
+        """
+        try:
+            connect(self._credentials.replace(username=user, password=password), self._port, self._options).close()
+        except LoginRefused:
+            return False
+        return True
+
+    def address(self) -> str:
+        """Which server this is: its address and port. An ordinary user of a restrictive database is told no more.
+
+        https://www.ibm.com/docs/en/db2/11.5.x?topic=ownership-default-privileges-granted-creating-database
+        """
+        host = self.host.strip("[]")
+        try:
+            found = within(
+                self._options.limit(self.where), lambda: socket.getaddrinfo(host, self._port, type=socket.SOCK_STREAM)
+            )
+        except (OSError, UnicodeError):
+            return f"{host.lower()}:{self._port}"
+        addresses = {str(address[0]) for family, *_, address in found if family == socket.AF_INET}
+        addresses = addresses or {str(address[0]) for *_, address in found}
+        return f"{' '.join(sorted(addresses))}:{self._port}"
 
     def close(self) -> None:
-        """End it."""
-        self._driver.close(self._handle)
+        """End it; never raises."""
+        if not self._lost:
+            with contextlib.suppress(Exception):
+                within(
+                    max(_SHORTEST_PROBE, min(1.0, self._options.time_left)), lambda: self._driver.close(self._handle)
+                )
+        self._lost = True
 
 
 def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
@@ -106,16 +194,19 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
     target = f"Db2 at {host}:{port}, user '{credentials.username}'"
-    text = _string(credentials, host, port, options)
+    seconds = options.limit(target)
+    ends = time.monotonic() + seconds
+    text = _string(credentials, host, port, options, seconds)
     driver = importlib.import_module("ibm_db")
     try:
-        handle = driver.connect(text, "", "")
+        handle = within(seconds * _DRIVERS_SHARE, lambda: driver.connect(text, "", ""))
     except Exception as error:  # noqa: BLE001  # the driver has no class of its own
-        raise _explain(error, target, (host, port), options) from None
-    return Connection(driver, handle)
+        left = replace(options, timeout=max(_SHORTEST_PROBE, ends - time.monotonic()))
+        raise _explain(error, target, (host, port), left) from None
+    return Connection(driver, handle, credentials, port, options)
 
 
-def _string(credentials: Credentials, host: str, port: int, options: ConnectOptions) -> str:
+def _string(credentials: Credentials, host: str, port: int, options: ConnectOptions, seconds: float) -> str:
     values = {
         "dbname": (credentials.dbname or "", _DATABASE),
         "host": (host, _HOST),
@@ -128,7 +219,6 @@ def _string(credentials: Credentials, host: str, port: int, options: ConnectOpti
                 f"{credentials.source}: the key '{key}' holds what can't stand in Db2's connection string",
                 "a password takes letters, digits and -._~+: alone; a user's and a database's name letters and digits",
             )
-    seconds = max(1, round(options.timeout))
     parts = {
         "DATABASE": credentials.dbname,
         "HOSTNAME": host,
@@ -136,8 +226,8 @@ def _string(credentials: Credentials, host: str, port: int, options: ConnectOpti
         "PROTOCOL": "TCPIP",
         "UID": credentials.username,
         "PWD": credentials.password,
-        "CONNECTTIMEOUT": seconds,
-        "TCPIPCONNECTTIMEOUT": seconds,
+        "CONNECTTIMEOUT": max(1, int(seconds)),
+        "TCPIPCONNECTTIMEOUT": max(1, int(seconds)),
         "PROGRAMNAME": "rotators",
     }
     if not options.plaintext:
@@ -160,47 +250,40 @@ def _ca_file(host: str, port: int, options: ConnectOptions) -> str:
 
 
 def _explain(error: Exception, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
-    code, words = code_of(error), said(error)
-    if code == _LOGIN:
-        reason = _REASON.search(str(error))
-        number = reason[1] if reason else ""
-        kind, advice = _LOGIN_REASONS.get(number, (LoginRefused, "check the password"))
-        return kind(f"{target}: {words}", advice)
-    if code == _TLS:
+    if isinstance(error, TimeoutError):
+        return _on_the_way(target, address, options) or network.no_answer(target)
+    code = errors.code_of(error)
+    if code == errors.TLS:
         return network.another_name(
             target, address[0], names_offered(address, options, lambda _: None), network.OWN_NAME
         )
-    if code == _COMMUNICATION:
+    if code == errors.COMMUNICATION:
         return _of_communication(str(error), target, address, options)
-    kind, advice = _MEANINGS.get(code, (ServiceFailed, "the database's diagnostic log tells more"))
-    return kind(f"{target}: {words}", advice)
+    return errors.of_login(error, target)
 
 
 def _of_communication(text: str, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
     """The driver gives one message for all: the way is gone again, as far as it goes."""
+    on_the_way = _on_the_way(target, address, options)
+    if on_the_way is not None:
+        return on_the_way
+    if "Timeout" in text:
+        return Unreachable(f"{target}: no answer in time", "see what keeps the server busy")
     found = _OF_TLS.search(text)
-    cause = network.go(address, options)
+    detail = f" (TLS, {found[1]})" if found else ""
+    return ConnectionLost(f"{target}: the connection broke{detail}", "the rotation will be repeated")
+
+
+def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError | None:
+    """What stands on the way to the server, if anything does."""
+    try:
+        cause = within(options.timeout, lambda: network.go(address, options))
+    except TimeoutError as error:
+        cause = error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return network.certificate_refused(
             cause, target, address[0], lambda: names_offered(address, options, lambda _: None), advice=network.OWN_NAME
         )
     if isinstance(cause, ssl.SSLError):
         return TlsFailed(f"{target}: TLS failed", "name the port of TLS (for RDS: ssl_svcename), and switch it on")
-    if cause is not None:
-        return network.unreachable(cause, target) or network.no_answer(target)
-    if "Timeout" in text:
-        return Unreachable(f"{target}: no answer in time", "see what keeps the server busy")
-    detail = f" (TLS, {found[1]})" if found else ""
-    return ConnectionLost(f"{target}: the connection broke{detail}", "the rotation will be repeated")
-
-
-def code_of(error: Exception) -> str:
-    """Db2's code: ``SQL30082N``; empty where there is none."""
-    found = _CODE.search(str(error))
-    return found[1] if found else ""
-
-
-def said(error: Exception) -> str:
-    """Db2's words in one line, without the driver's name and what follows the reason."""
-    text = " ".join(str(error).split())
-    return re.sub(r"^(?:\[[^\]]*\]\s*)+|\s*SQLSTATE=.*$", "", text).rstrip(".")
+    return None if cause is None else network.unreachable(cause, target) or network.no_answer(target)

@@ -1,7 +1,7 @@
 """DocumentDB and MongoDB, over PyMongo.
 
-``connection`` logs in and names what went wrong; ``session`` is what one login can do; ``users`` is what the servers
-say of a user; ``twin`` makes one user the equal of another, each time in one command.
+``errors`` says what went wrong, ``connection`` logs in and runs commands, ``catalog`` is what the servers say of users
+and roles, ``clone`` makes one user the equal of another, and ``session`` is what one login can do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.engines.base import ConnectOptions
+    from rotators.engines.base import ConnectOptions, Engine
 
 
 class MongoEngine:
@@ -28,20 +28,22 @@ class MongoEngine:
     longest_name: ClassVar[int] = 63
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=100, never='/"@')
 
-    def twin_name(self, username: str) -> str:
-        """The other of the pair.
+    def other_name(self, username: str) -> str:
+        """The other user of the pair.
 
         Raises:
             PairRefused: its name would be empty, or longer than DocumentDB takes.
         """
-        twin = alternate(username)
+        other = alternate(username)
         require_length(
-            username, twin, len(twin), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
+            username, other, len(other), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
         )
-        return twin
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MongoSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
-        client = connect(credentials, self.default_port, options)
-        database = credentials.text("authenticationDatabase") or "admin"
-        return MongoSession(client, credentials, database)
+        return MongoSession(connect(credentials, self.default_port, options), credentials.dbname)
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = MongoEngine

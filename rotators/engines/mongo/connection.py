@@ -1,4 +1,4 @@
-"""Logging in to DocumentDB or MongoDB, and telling apart the ways in which that fails.
+"""Logging in to DocumentDB or MongoDB, and running commands, each within its time.
 
 https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/,
 https://docs.aws.amazon.com/documentdb/latest/developerguide/connect_programmatically.html
@@ -6,55 +6,102 @@ https://docs.aws.amazon.com/documentdb/latest/developerguide/connect_programmati
 
 from __future__ import annotations
 
-import ssl
+import contextlib
+import re
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pymongo
-from pymongo.errors import (
-    ConfigurationError as DriverConfigurationError,
-)
-from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from bson.errors import BSONError
+from pymongo.errors import PyMongoError
 
 from rotators.engines import network
-from rotators.engines.certificates import names_offered
-from rotators.errors import (
-    ConnectionLost,
-    LoginRefused,
-    PermissionRefused,
-    ServiceError,
-    ServiceFailed,
-    TlsFailed,
-    UserNotRotatable,
-)
+from rotators.engines.mongo import errors
+from rotators.errors import SecretMalformed, UserNotRotatable
+from rotators.limits import within
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
 _EXTERNAL = "$external"
-# https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
-UNAUTHORIZED, AUTHENTICATION_FAILED, AUTHENTICATION_UNSUPPORTED = 13, 18, 334
-_MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
-    AUTHENTICATION_FAILED: (LoginRefused, "check the password, and 'authenticationDatabase'"),
-    AUTHENTICATION_UNSUPPORTED: (LoginRefused, "check the password, and how the user logs in"),
-    UNAUTHORIZED: (PermissionRefused, "grant the user a role"),
-}
+# https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
+_DATABASE = re.compile(r'[^/\\. "$*<>:|?\x00]{1,63}')
+ADMIN_ADVICE = (
+    "as the primary user, run: db.grantRolesToUser('{user}', [{{role: 'userAdminAnyDatabase', db: 'admin'}}])"
+)
+_DRIVER_ERRORS = (PyMongoError, BSONError, OSError, ValueError, TypeError)
 
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> pymongo.MongoClient[Any]:
+class Connection:
+    """A login to one server: runs commands, and raises our errors only.
+
+    Args:
+        client: the driver's, logged in.
+        credentials: who.
+        port: where, at the host.
+        options: how it was connected.
+    """
+
+    def __init__(
+        self, client: pymongo.MongoClient[Any], credentials: Credentials, port: int, options: ConnectOptions
+    ) -> None:
+        self._client = client
+        self._options = options
+        self.user = credentials.username
+        self.host = credentials.host
+        self.address = f"{credentials.host.lower()}:{port}"
+
+    def run(self, database: str, command: Mapping[str, Any], advice: str = "") -> Any:
+        """Run a command.
+
+        Args:
+            database: where.
+            command: its document.
+            advice: what to do where a right is missing; empty: make the user an admin.
+
+        Raises:
+            ServiceError: it failed. The text is the server's; the command, which may hold a password, is not shown.
+        """
+        where = f"{self.host}, as '{self.user}'"
+        try:
+            # Not the driver's own limit, which would send the server a field that not every one knows.
+            return within(
+                self._options.limit(where), lambda: self._client.get_database(database).command(dict(command))
+            )
+        except _DRIVER_ERRORS as error:
+            if not isinstance(error, pymongo.errors.OperationFailure):
+                self.close()
+            raise errors.of_command(error, where, advice or ADMIN_ADVICE.format(user=self.user)) from None
+
+    def close(self) -> None:
+        """End it; never raises."""
+        with contextlib.suppress(Exception):
+            self._client.close()
+
+
+def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
     """Log in, over verified TLS, to this one server, whatever others it knows of.
 
     Raises:
         ServiceError: it did not work; the kind says why.
+        SecretMalformed: a value is none that a server could have.
         ConfigurationError: there are no CA certificates, or a name is to be verified that the driver can't verify.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
+    source = credentials.text("authenticationDatabase") or "admin"
+    if source != _EXTERNAL and not _DATABASE.fullmatch(source):
+        raise _unusable(credentials, "the key 'authenticationDatabase' is no database's name")
     target = f"the server at {host}:{port}, user '{credentials.username}'"
-    if credentials.text("authenticationDatabase") == _EXTERNAL:
+    if source == _EXTERNAL:
         raise UserNotRotatable(f"{target} logs in by a certificate or by IAM", "it has no password to rotate")
     network.require_ca(options, f"the server at {host}:{port}")
     network.require_own_name(options, host, port, "MongoDB's")
-    milliseconds = max(1000, round(options.timeout * 1000))
+    ends = time.monotonic() + options.limit(target)
+    _go(target, (host, port), options)
+    seconds = ends - time.monotonic()
+    milliseconds = max(1, round(seconds * 1000))
     tls: dict[str, Any] = {"tls": False} if options.plaintext else {"tls": True, "tlsCAFile": options.ca_file}
     try:
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(
@@ -62,7 +109,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
             port,
             username=credentials.username,
             password=credentials.password,
-            authSource=credentials.text("authenticationDatabase") or "admin",
+            authSource=source,
             **tls,
             directConnection=True,
             # DocumentDB has no retryable writes, and ours are repeated by the rotation.
@@ -74,56 +121,32 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
             serverMonitoringMode="poll",
             maxPoolSize=1,
         )
-    except (DriverConfigurationError, ValueError, OSError) as error:
-        raise ServiceFailed(f"{target}: the driver refuses the settings: {error}", "correct the secret") from None
+    except _DRIVER_ERRORS as error:
+        raise _unusable(credentials, type(error).__name__) from None
     try:
-        client.admin.command("ping")
-    except (PyMongoError, OSError, UnicodeError) as error:
+        within(seconds, lambda: client.admin.command("ping"))
+    except _DRIVER_ERRORS as error:
         client.close()
-        cause: Exception = error
-        if isinstance(error, ServerSelectionTimeoutError):
-            # The driver tells what it met as a text only: meet it again.
-            cause = network.go((host, port), options) or error
-        raise _explain(cause, target, (host, port), options) from None
-    return client
+        if isinstance(error, ValueError | TypeError) and not isinstance(error, OSError | UnicodeError):
+            # SASLprep takes no control characters and no unassigned ones.
+            raise _unusable(credentials, "the driver can't send its user or password") from None
+        raise errors.of_login(error, target, (host, port), options) from None
+    return Connection(client, credentials, port, options)
 
 
-def _explain(error: Exception, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
-    cause = _root(error)
-    if isinstance(cause, ssl.SSLError):
-        return _of_tls(cause, target, address, options)
-    if isinstance(cause, OperationFailure):
-        kind, advice = _MEANINGS.get(cause.code or 0, (ServiceFailed, "the server's log tells more"))
-        return kind(f"{target}: {said_by(cause)} [{cause.code}]", advice)
-    if (on_the_way := network.unreachable(cause, target)) is not None:
-        return on_the_way
-    if isinstance(cause, NetworkTimeout) or isinstance(error, ServerSelectionTimeoutError):
-        return network.no_answer(target)
-    return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
+def _go(target: str, address: tuple[str, int], options: ConnectOptions) -> None:
+    """Go the way to the server without the driver, which searches until its time is over and tells only a text.
+
+    Raises:
+        ServiceError: something stands on it.
+    """
+    try:
+        cause = within(options.limit(target), lambda: network.go(address, options))
+    except TimeoutError as error:
+        cause = error
+    if cause is not None:
+        raise errors.of_login(cause, target, address, options)
 
 
-def _of_tls(error: ssl.SSLError, target: str, address: tuple[str, int], options: ConnectOptions) -> TlsFailed:
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return TlsFailed(
-            f"{target}: TLS failed: {error.reason or 'the server speaks none'}", "switch TLS on in the server"
-        )
-    return network.certificate_refused(
-        error,
-        target,
-        address[0],
-        lambda: names_offered(address, options, lambda _: None),
-        advice=network.OWN_NAME,
-        bundle="for DocumentDB: AWS's global bundle",
-    )
-
-
-def _root(error: BaseException) -> BaseException:
-    """What is behind the driver's error: the server's own answer, or the operating system's."""
-    while not isinstance(error, OperationFailure) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def said_by(error: OperationFailure) -> str:
-    """The server's words: without what the driver adds, which may hold the whole answer."""
-    return str((error.details or {}).get("errmsg", "the command failed")).splitlines()[0]
+def _unusable(credentials: Credentials, reason: str) -> SecretMalformed:
+    return SecretMalformed(f"{credentials.source}: {reason}", "correct the secret")

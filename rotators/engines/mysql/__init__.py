@@ -1,8 +1,10 @@
 """MySQL and MariaDB, RDS and Aurora included, over PyMySQL.
 
-``connection`` logs in and names what went wrong; ``session`` is what one login can do, on either server; ``accounts``
-reads what the servers say of their accounts. Which of the two a server is, it says itself: a MariaDB behind a secret
-that says ``mysql`` is served as the MariaDB that it is.
+From below: ``quoting`` and ``verifiers`` know no server; ``errors`` says what error numbers mean; ``connection`` logs
+in and runs statements; ``grants`` compares what accounts may do; ``accounts`` are the facts of an account, which
+``dialects`` reads and changes, in ``mysql`` and ``mariadb`` as each server has it; ``clone`` makes one user the equal
+of another; ``session`` is what one login can do. Which of the two a server is, it says itself: a MariaDB behind a
+secret that says ``mysql`` is served as the MariaDB that it is.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import alternate, require_length
 from rotators.engines.mysql.connection import connect
-from rotators.engines.mysql.session import MariadbSession, MysqlSession
+from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session
+from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -30,24 +33,25 @@ class MysqlEngine:
     # https://dev.mysql.com/doc/refman/8.4/en/caching-sha2-pluggable-authentication.html: longer ones are slow to hash.
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128)
 
-    def twin_name(self, username: str) -> str:
+    spoken: ClassVar[frozenset[str]] = frozenset({NATIVE, CACHING_SHA2, SHA256})
+    """The plugins by which a password is proven: the last two send it itself to a server that is verified."""
+
+    def other_name(self, username: str) -> str:
         """The other of the pair.
 
         Raises:
             PairRefused: its name would be empty, or longer than the server takes.
         """
-        twin = alternate(username)
+        other = alternate(username)
         require_length(
-            username, twin, len(twin), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
+            username, other, len(other), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
         )
-        return twin
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MysqlSession | MariadbSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
-        connection = connect(credentials, self.default_port, options)
-        said: str = connection.get_server_info()  # type: ignore[no-untyped-call]
-        kind = MariadbSession if "mariadb" in said.lower() else MysqlSession
-        return kind(connection, credentials.host, options.timeout)
+        connection = connect(credentials, self.default_port, options, self.spoken)
+        return open_session(connection, credentials.username, admin=options.admin)
 
 
 class MariadbEngine(MysqlEngine):
@@ -56,3 +60,5 @@ class MariadbEngine(MysqlEngine):
     name: ClassVar[str] = "mariadb"
     # https://mariadb.com/kb/en/identifier-names/#maximum-length
     longest_name: ClassVar[int] = 80
+    # MariaDB has no plugin that is sent the password: whoever asks for it is another server.
+    spoken: ClassVar[frozenset[str]] = frozenset({NATIVE})

@@ -1,69 +1,156 @@
-"""What the servers say of an account: the answer of SHOW CREATE USER, taken apart.
+"""What the servers' catalogues say of an account, fact by fact, and who is who among accounts of one name.
 
-https://dev.mysql.com/doc/refman/8.4/en/show-create-user.html, https://mariadb.com/kb/en/show-create-user/
+Nothing here is text that a server would take back: what is sent is put together of facts, and quoted by us.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-_NATIVE = "mysql_native_password"
-_PLUGIN = re.compile(r" IDENTIFIED (?:WITH|VIA) '?(\w+)'?")
-_ALTERNATIVE = re.compile(r" OR (\w+)")
-_TEXT = r"'(?:[^']|'')*'"
-_SECRETS = re.compile(rf"(?: USING| AS| BY PASSWORD| BY) (?:{_TEXT}|<secret>|0x[0-9A-Fa-f]+)")
-_DEFAULT_ROLE = re.compile(r" DEFAULT ROLE ((?:`(?:[^`]|``)*`@`(?:[^`]|``)*`,?)+)")
-_ATTRIBUTES = re.compile(
-    r" (?:REQUIRE|WITH MAX_|ACCOUNT|PASSWORD (?:EXPIRE|HISTORY|REUSE|REQUIRE)|FAILED_LOGIN|COMMENT|ATTRIBUTE).*$",
-    re.DOTALL,
-)
-_EXPIRED = re.compile(r" PASSWORD EXPIRE(?! (?:DEFAULT|NEVER|INTERVAL))")
+from rotators.engines.identity import Account
+from rotators.engines.mysql.quoting import quote_account
+from rotators.engines.mysql.verifiers import accepts, native_hash
+from rotators.errors import UserNotRotatable
+from rotators.logs import logger
+
+__all__ = ["Method", "Row", "native_hash", "of_password", "refuse_plugins", "require_password"]
+
+_AWS_IAM = "AWSAuthenticationPlugin"
 
 
 @dataclass(frozen=True)
-class Account:
-    """An account.
+class Method:
+    """A way to log in.
 
     Args:
-        plugin: how it logs in.
-        alternatives: further ways that MariaDB accepts as well.
-        attributes: all that stands behind: TLS, limits, lock, expiry, comment; as ALTER USER takes it.
-        default_roles: as ALTER USER takes them; empty where there are none (or on MariaDB, which grants them).
-        locked: nobody may log in.
+        plugin: the server's name for it.
+        stored: what the server keeps of the password.
+        second: of a second password, where the plugin keeps one beside the first (MySQL).
     """
 
     plugin: str
-    alternatives: tuple[str, ...]
-    attributes: str
-    default_roles: str
-    locked: bool
+    stored: str = field(repr=False)
+    second: str = field(default="", repr=False)
+
+    def is_first(self, password: str) -> bool:
+        """Whether this is the password, and not the one kept beside it."""
+        return accepts(self.plugin, self.stored, password)
+
+    def takes(self, password: str) -> bool:
+        """Whether it logs in with this password."""
+        return self.is_first(password) or (bool(self.second) and accepts(self.plugin, self.second, password))
 
 
-def account(create_user: str) -> Account:
-    """Take the answer of SHOW CREATE USER apart; hashes are left out at once."""
-    identified = _PLUGIN.search(create_user)
-    text = _SECRETS.sub("", create_user)
-    roles = _DEFAULT_ROLE.search(text)
-    text = _EXPIRED.sub("", _DEFAULT_ROLE.sub("", text))
-    attributes = _ATTRIBUTES.search(text)
-    shown = attributes[0].strip() if attributes else ""
-    head = text[: attributes.start()] if attributes else text
-    return Account(
-        # MariaDB's short form, and an account without a password, name no plugin.
-        plugin=identified[1] if identified else _NATIVE,
-        alternatives=tuple(_ALTERNATIVE.findall(head)),
-        attributes=shown,
-        default_roles=roles[1] if roles else "",
-        locked="ACCOUNT LOCK" in shown,
-    )
+@dataclass(frozen=True)
+class Row:
+    """One account: a user on one host.
 
-
-def native_hash(password: str) -> str:
-    """What ``mysql_native_password`` stores, so that no statement holds the password.
-
-    https://mariadb.com/kb/en/authentication-plugin-mysql_native_password/
+    Args:
+        user: its name.
+        host: where it logs in from, as a pattern.
+        methods: the ways in which it logs in.
+        locked: nobody may log in.
+        tls: REQUIRE, as ALTER USER takes it.
+        limits: the resource limits that are not 0, by the words of ALTER USER.
+        password_rules: what else ALTER USER says of the password, each clause by itself.
+        attributes: MySQL's comment and attributes, without our mark.
+        default_roles: as GRANT takes them.
+        revoked: partial revokes: privilege and database.
+        clone_of: the user whose clone it is, by our mark.
+        locked_by_us: that it is locked, is our doing.
+        unknown: what it has that can't be copied.
     """
-    inner = hashlib.sha1(password.encode()).digest()  # noqa: S324  # the server's choice, not ours
-    return f"*{hashlib.sha1(inner).hexdigest().upper()}"  # noqa: S324
+
+    user: str
+    host: str
+    methods: tuple[Method, ...]
+    locked: bool
+    tls: str
+    limits: Mapping[str, str]
+    password_rules: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    default_roles: tuple[str, ...]
+    revoked: tuple[tuple[str, str], ...]
+    clone_of: str | None
+    locked_by_us: bool
+    unknown: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return quote_account(self.user, self.host)
+
+    def takes(self, password: str) -> bool:
+        """Whether it logs in with this password, by any of its ways."""
+        return any(method.takes(password) for method in self.methods)
+
+    @property
+    def copied(self) -> dict[str, Any]:
+        """What a clone has as well, by what it is called for people."""
+        return {
+            "TLS": self.tls,
+            "limits": dict(self.limits),
+            "rules for passwords": self.password_rules,
+            "attributes": dict(self.attributes),
+            "default roles": self.default_roles,
+        }
+
+
+def of_password(rows: Iterable[Row], account: Account, password: str, plugins: frozenset[str], where: str) -> list[Row]:
+    """The accounts of a user: those of its name that have its password.
+
+    Another account of the name, with another password, is another person's: it is left alone, and named in the log.
+
+    Args:
+        rows: all of that name.
+        account: the one that logged in.
+        password: with which.
+        plugins: those whose passwords can be set.
+        where: the server, for messages.
+
+    Raises:
+        UserNotRotatable: the one that logged in is not there, or has another password by now.
+    """
+    found = list(rows)
+    mine = [row for row in found if row.takes(password)]
+    if account.key not in {(row.user, row.host) for row in mine}:
+        own = [row for row in found if (row.user, row.host) == account.key]
+        for row in own:
+            require_password(row, plugins, where)
+        raise UserNotRotatable(
+            f"the account {quote_account(account.name, account.scope[0])} that logged in at {where} is not among those "
+            "that the admin sees, or its password changed meanwhile",
+            "rotate the secret again; if it stays so, the admin's host is not the server that answered",
+        )
+    others = [str(row) for row in found if row not in mine]
+    if others:
+        logger.warning("accounts of the user with another password are left alone", accounts=others)
+    return mine
+
+
+def require_password(row: Row, plugins: frozenset[str], where: str) -> None:
+    """Make sure that an account logs in by passwords that can be set.
+
+    Args:
+        row: the account.
+        plugins: those whose passwords can be set.
+        where: the server, for messages.
+
+    Raises:
+        UserNotRotatable: it logs in by other means.
+    """
+    refuse_plugins({method.plugin for method in row.methods} - plugins, str(row), plugins, where)
+
+
+def refuse_plugins(unknown: set[str], account: str, plugins: frozenset[str], where: str) -> None:
+    """Refuse an account that logs in by plugins that we can't set, if there are any.
+
+    Raises:
+        UserNotRotatable: there are.
+    """
+    if unknown:
+        how = "by IAM" if _AWS_IAM in unknown else f"by the plugin {', '.join(sorted(unknown))}"
+        raise UserNotRotatable(
+            f"{account} at {where} logs in {how}, which this function can't rotate",
+            f"give the account one of {', '.join(sorted(plugins))}, or stop rotating this secret",
+        )

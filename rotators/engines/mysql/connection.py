@@ -1,158 +1,461 @@
-"""Logging in to MySQL or MariaDB, and telling apart the ways in which that fails.
+"""Logging in to MySQL or MariaDB, and running statements there, each within its time.
 
-https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html, https://mariadb.com/kb/en/mariadb-error-codes/
+https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pymysql
-from pymysql.constants import CLIENT, CR, ER
+from pymysql import _auth
+from pymysql.connections import Connection as PymysqlConnection
+from pymysql.constants import CLIENT, CR
+from pymysql.protocol import MysqlPacket
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
+from rotators.engines.mysql.errors import LOGIN, is_lost, meaning_of, server_message
+from rotators.engines.mysql.quoting import has_no_account
+from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.errors import (
     ConnectionLost,
     LoginRefused,
-    PermissionRefused,
+    SecretMalformed,
     ServiceError,
     ServiceFailed,
     TlsFailed,
     UserNotRotatable,
 )
+from rotators.limits import Limit, cut_socket, limited, within
 
 if TYPE_CHECKING:
-    from pymysql.connections import Connection
-
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-# Never answered: the first two send the password as it is, the third needs a package that PyMySQL does not bring.
-_NOT_SPOKEN = (b"mysql_clear_password", b"dialog", b"client_ed25519")
+    # Generic in its type stubs only.
+    _PymysqlConnection = PymysqlConnection[Any]
+else:
+    _PymysqlConnection = PymysqlConnection
+
 _UTF8MB4 = 45
-
-_MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
-    ER.ACCESS_DENIED_ERROR: (LoginRefused, "check the password, and from which hosts the user may log in"),
-    1698: (UserNotRotatable, "the user logs in by its operating-system account: it has no password to rotate"),
-    ER.DBACCESS_DENIED_ERROR: (PermissionRefused, "grant the user a right on that database, or correct 'dbname'"),
-    ER.BAD_DB_ERROR: (ServiceFailed, "correct 'dbname' in the secret"),
-    ER.HOST_NOT_PRIVILEGED: (PermissionRefused, "let the user log in from the function's address"),
-    ER.HOST_IS_BLOCKED: (ServiceFailed, "run FLUSH HOSTS on the server"),
-    ER.CON_COUNT_ERROR: (ServiceFailed, "raise max_connections, or close connections"),
-    ER.TOO_MANY_USER_CONNECTIONS: (ServiceFailed, "raise max_user_connections, or close connections"),
-    ER.USER_LIMIT_REACHED: (ServiceFailed, "raise the account's resource limit"),
-    3118: (UserNotRotatable, "the account is locked: unlock it, or stop rotating this secret"),
-    4151: (UserNotRotatable, "the account is locked: unlock it, or stop rotating this secret"),
-    1862: (LoginRefused, "the password has expired: have the admin set it (ALLOW_ADMIN_RESET=true)"),
-    CR.CR_SSL_CONNECTION_ERROR: (TlsFailed, "switch TLS on in the server; nothing is ever sent without it"),
-    CR.CR_AUTH_PLUGIN_CANNOT_LOAD: (UserNotRotatable, "the user logs in by a plugin that has no password we can set"),
-    CR.CR_SERVER_GONE_ERROR: (ConnectionLost, "the rotation will be repeated"),
-    CR.CR_SERVER_LOST: (ConnectionLost, "the rotation will be repeated"),
-}
+_BROKEN = "the rotation will be repeated"
+# For the second look at a certificate, which is only for the message.
+_LOOK = 2.0
+_FAST_PATH_SUCCEEDED = 3
+_OLD_PASSWORD = b"\xfe"
 
 
-class _NamedContext(ssl.SSLContext):
-    """A context that verifies a name of our choice: PyMySQL passes the host's."""
+class _RefusedError(Exception):
+    """A login that we end ourselves.
 
-    name: str
+    Args:
+        reason: our error for it.
+    """
 
-    def wrap_socket(self, sock: socket.socket, *_: Any, **__: Any) -> ssl.SSLSocket:
-        """Verify ``name``, whatever is asked for."""
-        return super().wrap_socket(sock, server_hostname=self.name)
+    def __init__(self, reason: ServiceError) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
-class _NotSpoken:
-    """What PyMySQL calls where a server asks for one of these: for an IAM user, for PAM, or as an impostor."""
+class _Driver(_PymysqlConnection):
+    """PyMySQL's connection, which sends a password only by the plugins that we let it.
 
-    def __init__(self, _: Any) -> None: ...
+    Args:
+        target: server and user, for messages.
+        spoken: the plugins.
+        options: PyMySQL's own.
+    """
 
-    def authenticate(self, _: Any) -> NoReturn:
-        """Refuse.
+    _secure: bool
+    _auth_plugin_name: str
 
-        Raises:
-            pymysql.err.OperationalError: always.
-        """
-        raise pymysql.err.OperationalError(
-            CR.CR_AUTH_PLUGIN_CANNOT_LOAD, "the server asks for the password in clear, or by ed25519"
+    def __init__(self, target: str, spoken: frozenset[str], **options: Any) -> None:
+        self._target = target
+        self._spoken = spoken
+        self.plugin = ""
+        self.logged_in = False
+        super().__init__(**options)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the server has been verified."""
+        return self._secure
+
+    def _get_server_information(self) -> None:
+        super()._get_server_information()  # type: ignore[misc]
+        named = self._auth_plugin_name
+        if named not in self._spoken or (named != NATIVE and not self.ssl):
+            # With sha256_password PyMySQL would send the password itself at once. So the server is asked to switch.
+            self._auth_plugin_name = ""
+        self.plugin = self._auth_plugin_name
+
+    def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
+        packet = super()._read_packet(packet_type)  # type: ignore[no-untyped-call]
+        if not self.logged_in and packet.get_all_data() == _OLD_PASSWORD:
+            raise self._refusal("mysql_old_password")
+        return packet
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        name = plugin_name.decode("ascii", "replace")
+        if name not in self._spoken:
+            raise self._refusal(name)
+        self.plugin = name
+        return super()._process_auth(plugin_name, auth_packet, handler)  # type: ignore[misc]
+
+    def _refusal(self, plugin: str) -> _RefusedError:
+        advice = "give the account one that we speak"
+        if plugin in {CACHING_SHA2, SHA256}:
+            advice = "it is MySQL's: if the server is one, put 'mysql' as 'engine' into the secret, and use its handler"
+        return _RefusedError(
+            UserNotRotatable(
+                f"{self._target}: the server asks for the password by the plugin {plugin}, "
+                f"and this function speaks {', '.join(sorted(self._spoken))}",
+                f"{advice}, or stop rotating this secret",
+            )
         )
 
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection[Any]:
+class _FastPathOnly:
+    """MySQL's plugins without TLS, as far as they need only a proof, and never the password itself.
+
+    Its encryption by the server's key would do no good: nothing says whose key it is.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def authenticate(self, packet: Any) -> Any:
+        """Prove the password to a server that remembers it.
+
+        Raises:
+            _RefusedError: the server wants the password.
+        """
+        connection = self._connection
+        if packet.is_auth_switch_request():
+            if connection.plugin == SHA256:
+                self._refuse()
+            salt = packet.read_all().removesuffix(b"\0")
+            connection.write_packet(_auth.scramble_caching_sha2(connection.password, salt))
+            packet = connection._read_packet()  # noqa: SLF001  # PyMySQL's own handlers do it
+        if packet.is_extra_auth_data():
+            packet.advance(1)
+            if packet.read_uint8() != _FAST_PATH_SUCCEEDED:
+                self._refuse()
+            packet = connection._read_packet()  # noqa: SLF001
+        return packet
+
+    def _refuse(self) -> NoReturn:
+        raise _RefusedError(
+            TlsFailed(
+                f"{self._connection._target}: the server asks for the password itself, which is never sent without TLS",  # noqa: SLF001
+                "remove 'ssl' from the secret, so that the login is by TLS",
+            )
+        )
+
+
+class Connection:
+    """An open login, in autocommit, with the sql_mode NO_BACKSLASH_ESCAPES.
+
+    Args:
+        driver: the driver's connection.
+        host: the server's name, for messages.
+        username: who logged in, for messages.
+        options: how long a statement may take.
+    """
+
+    def __init__(self, driver: _Driver, host: str, username: str, options: ConnectOptions) -> None:
+        self._driver = driver
+        self._options = options
+        self.host = host
+        self.username = username
+
+    @property
+    def plugin(self) -> str:
+        """The plugin by which the login was made."""
+        return self._driver.plugin
+
+    def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
+        """Run one statement, whose texts and names are quoted already.
+
+        Args:
+            statement: the statement; it is never shown, for it may hold a password.
+            advice: what to do where a right is missing.
+
+        Raises:
+            ServiceError: as what the server's answer means.
+        """
+        _, rows = self._run(statement, advice)
+        return rows
+
+    def read(self, statement: str, advice: str = "") -> list[dict[str, Any]]:
+        """Like :meth:`execute`, each row by its columns' names in lower case."""
+        columns, rows = self._run(statement, advice)
+        names = [name.lower() for name in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def close(self) -> None:
+        """End it; never raises."""
+        with contextlib.suppress(pymysql.Error, OSError):
+            if self._driver.open:
+                self._driver.close()
+
+    def _run(self, statement: str, advice: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        where = f"the server at {self.host}, as '{self.username}'"
+        seconds = self._options.limit(where)
+        limit = Limit()
+        try:
+            with limited(seconds, lambda: _cut(self._driver)) as limit, self._driver.cursor() as cursor:
+                cursor.execute(statement)
+                columns = [str(column[0]) for column in cursor.description or ()]
+                return columns, [tuple(row) for row in cursor.fetchall()]
+        except Exception as error:  # noqa: BLE001  # what a server sends may make the driver fail in any way
+            raise self._explain(error, where, advice, limit) from None
+
+    def _explain(self, error: Exception, where: str, advice: str, limit: Limit) -> ServiceError:
+        if limit.expired:
+            self.close()
+            return ConnectionLost(f"{where}: no answer in time", _BROKEN)
+        if is_lost(error):
+            self.close()
+            return ConnectionLost(f"{where}: the connection was lost", _BROKEN)
+        code, message = server_message(error)
+        if not isinstance(error, pymysql.Error):
+            self.close()
+            return ServiceFailed(
+                f"{where}: the answer is none that a statement has ({type(error).__name__})",
+                "see that MySQL or MariaDB itself listens there",
+            )
+        kind, what_to_do = meaning_of(code, message, advice)
+        return kind(f"{where}: {message} [{code}]", what_to_do)
+
+
+def connect(credentials: Credentials, default_port: int, options: ConnectOptions, spoken: frozenset[str]) -> Connection:
     """Log in, over verified TLS, in autocommit.
+
+    Args:
+        credentials: who, and where.
+        default_port: where the secret has none.
+        options: how, and until when.
+        spoken: the plugins by which a password may be proven, or sent to the server once it is verified.
 
     Raises:
         ServiceError: it did not work; the kind says why.
+        SecretMalformed: no server could have such a user, or such a name.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
-    host, port = credentials.host, credentials.port(default_port)
+    host, port = credentials.host.strip("[]"), credentials.port(default_port)
+    target = f"the server at {host}:{port}, user '{credentials.username}'"
     name = options.server_name or host
-    network.require_ca(options, f"the server at {host}:{port}")
+    network.require_ca(options, target)
+    _require_encodable(credentials, target)
+    _require_tls_name(name, target, options)
+    login = _Login(target, (host, port), name, options, time.monotonic() + options.limit(target))
+    driver = _driver(credentials, name, target, spoken, options)
+    limit = Limit()
     try:
-        connection: Connection[Any] = pymysql.connect(
-            host=host.strip("[]"),
-            port=port,
-            user=credentials.username,
-            # As bytes: PyMySQL would encode a text as latin-1.
-            password=credentials.password.encode(),
-            database=credentials.dbname,
-            ssl=None if options.plaintext else _context(options.ca_file, name),
-            ssl_disabled=options.plaintext,
-            connect_timeout=max(1, round(options.timeout)),
-            read_timeout=max(1, round(options.timeout)),
-            write_timeout=max(1, round(options.timeout)),
-            charset="utf8mb4",
-            autocommit=True,
-            auth_plugin_map=dict.fromkeys(_NOT_SPOKEN, _NotSpoken),  # type: ignore[arg-type]
-            # Then the only character to be doubled in a text is the quote, and names stand in backticks.
-            init_command="SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'",
+        plain = _open(login)
+        descriptor = plain.fileno()
+        with limited(login.time_left, lambda: cut_socket(descriptor)) as limit:
+            # It closes the socket if it fails.
+            driver.connect(plain)
+        driver.logged_in = True
+    except Exception as error:  # noqa: BLE001  # what a server sends may make the driver fail in any way
+        verified = options.plaintext or driver.is_secure
+        raise login.explain(error, expired=limit.expired, verified=verified) from None
+    return Connection(driver, host, credentials.username, options)
+
+
+def _driver(
+    credentials: Credentials, name: str, target: str, spoken: frozenset[str], options: ConnectOptions
+) -> _Driver:
+    seconds = max(1, round(options.timeout))
+    return _Driver(
+        target,
+        spoken,
+        # Of the two, PyMySQL needs only the name to verify: the socket is ours.
+        host=name,
+        user=credentials.username,
+        # As bytes: PyMySQL would encode a text as latin-1.
+        password=credentials.password.encode(),
+        database=credentials.dbname,
+        ssl=None if options.plaintext else _context(options.ca_file),
+        ssl_disabled=options.plaintext,
+        charset="utf8mb4",
+        autocommit=True,
+        auth_plugin_map=dict.fromkeys((CACHING_SHA2, SHA256), _FastPathOnly) if options.plaintext else None,
+        # Then the only character to be doubled in a text is the quote, and names stand in backticks. The database
+        # gives up before Lambda ends us, and we can say why.
+        init_command=(
+            f"SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
+        ),
+        defer_connect=True,
+    )
+
+
+def _require_encodable(credentials: Credentials, target: str) -> None:
+    for key in ("username", "password", "dbname"):
+        try:
+            (credentials.text(key) or "").encode()
+        except UnicodeEncodeError:
+            raise SecretMalformed(
+                f"{credentials.source}: the key '{key}' holds half of a character (a lone surrogate)",
+                f"write '{key}' anew",
+            ) from None
+    if has_no_account(credentials.username):
+        raise SecretMalformed(
+            f"{credentials.source}: {target} can't exist: names there have no characters beyond U+FFFF (emoji)",
+            "correct 'username'",
         )
-    except (pymysql.Error, OSError) as error:
-        raise _explain(error, credentials, (host, port), name, options) from None
-    return connection
 
 
-def _context(ca_file: str | None, name: str) -> _NamedContext:
-    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+def _require_tls_name(name: str, target: str, options: ConnectOptions) -> None:
+    if options.plaintext or options.server_name is None:
+        return
+    try:
+        usable = bool(name.encode("idna")) and not name.startswith(".")
+    except UnicodeError:
+        usable = False
+    if not usable:
+        raise TlsFailed(
+            f"{target}: the certificate can't be verified for '{name}', which is no host's name",
+            "correct 'tlsServerName' in the secret, or ROTATION_TLS_SERVER_NAME",
+        )
+
+
+def _open(login: _Login) -> socket.socket:
+    """A connection to the first of a host's addresses that answers.
+
+    Raises:
+        OSError: none does, or there is no such host.
+    """
+    host, port = login.address
+    found = within(login.time_left, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    failure: OSError = OSError("the host has no address")
+    for family, kind, protocol, _, address in found:
+        left = login.time_left
+        if not left:
+            raise TimeoutError
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.settimeout(left)
+            plain.connect(address)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            plain.close()
+            failure = error
+        else:
+            return plain
+    raise failure
+
+
+def _cut(driver: _Driver) -> None:
+    open_socket: socket.socket | None = driver._sock  # type: ignore[attr-defined]  # noqa: SLF001  # to end its read
+    if open_socket is not None:
+        cut_socket(open_socket.fileno())
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.name = name
     return context
 
 
-def _explain(  # one way out for each way in which it fails
-    error: Exception, credentials: Credentials, address: tuple[str, int], name: str, options: ConnectOptions
-) -> ServiceError:
-    target = f"the server at {address[0]}:{address[1]}, user '{credentials.username}'"
-    cause = getattr(error, "original_exception", error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return network.certificate_refused(cause, target, name, lambda: names_offered(address, options, _start_tls))
-    if isinstance(cause, ssl.SSLError):
-        return TlsFailed(f"{target}: TLS failed: {cause.reason}", "see which TLS versions the server offers")
-    if (on_the_way := network.unreachable(cause, target)) is not None:
-        return on_the_way
-    code, said = (*error.args, "", "")[:2] if error.args and isinstance(error.args[0], int) else (0, "")
-    if code in _MEANINGS:
-        kind, advice = _MEANINGS[code]
-        return kind(f"{target}: {said} [{code}]", advice)
-    if isinstance(cause, OSError):
-        return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
-    return ServiceFailed(f"{target}: {said or type(error).__name__} [{code}]", "the server's log tells more")
+@dataclass(frozen=True)
+class _Login:
+    """A login that is tried.
+
+    Args:
+        target: server and user, for messages.
+        address: host and port.
+        name: to be verified in the certificate.
+        options: how, and until when.
+        until: when it must have ended, on the clock of ``time.monotonic``.
+    """
+
+    target: str
+    address: tuple[str, int]
+    name: str
+    options: ConnectOptions
+    until: float
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until it must have ended."""
+        return max(0.0, self.until - time.monotonic())
+
+    def explain(self, error: Exception, *, expired: bool, verified: bool) -> ServiceError:
+        """The error for what ended it.
+
+        Args:
+            error: what was raised.
+            expired: our own limit did it.
+            verified: the server had been verified, or need not be.
+        """
+        if isinstance(error, _RefusedError):
+            return error.reason
+        cause = getattr(error, "original_exception", error)
+        return self._on_the_way(cause, expired=expired) or self._answered(error, verified=verified)
+
+    def _on_the_way(self, cause: Exception, *, expired: bool) -> ServiceError | None:
+        """What network and TLS said; None where it was the server."""
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return network.certificate_refused(cause, self.target, self.name, self._names_offered)
+        if expired:
+            return network.no_answer(self.target)
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return TlsFailed(f"{self.target}: TLS failed: {cause.reason}", "see which TLS versions the server offers")
+        return network.unreachable(cause, self.target)
+
+    def _answered(self, error: Exception, *, verified: bool) -> ServiceError:
+        code, message = server_message(error)
+        if not verified and code != CR.CR_SSL_CONNECTION_ERROR:
+            # Whoever answers so far may be anybody: what it says is no more than a connection that broke.
+            kind, advice = LOGIN.get(code, (ConnectionLost, ""))
+            hint = f"; if it was the server that said [{code}]: {advice}" if kind is not ConnectionLost else ""
+            return ConnectionLost(
+                f"{self.target}: the connection ended before the server was verified", f"{_BROKEN}{hint}"
+            )
+        if code in LOGIN:
+            kind, advice = LOGIN[code]
+            return kind(f"{self.target}: {message} [{code}]", advice)
+        if is_lost(error):
+            return ConnectionLost(f"{self.target}: the connection broke", _BROKEN)
+        if not isinstance(error, pymysql.Error):
+            return ServiceFailed(
+                f"{self.target}: the answer is none that a login has ({type(error).__name__})",
+                "see that MySQL or MariaDB itself listens there",
+            )
+        return ServiceFailed(
+            f"{self.target}: {message or type(error).__name__} [{code}]", "the server's log tells more"
+        )
+
+    def _names_offered(self) -> list[str]:
+        # Only for the message: nobody waits long for it.
+        seconds = max(0.1, min(_LOOK, self.time_left))
+        try:
+            return within(seconds, lambda: names_offered(self.address, self.options, _start_tls))
+        except TimeoutError:
+            return []
 
 
 def _start_tls(plain: socket.socket) -> None:
-    # The server greets first: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
-    head = _read(plain, 4)
-    _read(plain, int.from_bytes(head[:3], "little"))
+    # The server greets first.
+    head = _receive(plain, 4)
+    _receive(plain, int.from_bytes(head[:3], "little"))
     flags = CLIENT.PROTOCOL_41 | CLIENT.SSL | CLIENT.SECURE_CONNECTION
     request = struct.pack("<iIB23s", flags, 1 << 24, _UTF8MB4, b"")
     plain.sendall(len(request).to_bytes(3, "little") + b"\1" + request)
 
 
-def _read(plain: socket.socket, length: int) -> bytes:
+def _receive(plain: socket.socket, length: int) -> bytes:
     data = b""
     while len(data) < length:
         more = plain.recv(length - len(data))
@@ -160,3 +463,38 @@ def _read(plain: socket.socket, length: int) -> bytes:
             raise OSError
         data += more
     return data
+
+
+def own_login(connection: Connection, username: str) -> tuple[str, str]:
+    """The account that logged in, as the server sees it.
+
+    Args:
+        connection: the login.
+        username: whom the secret names.
+
+    Returns:
+        its user and host, as mysql.user has them.
+
+    Raises:
+        LoginRefused: the account is another one than the secret names.
+        UserNotRotatable: it is a proxy's, or one that takes anybody.
+    """
+    [(current, proxy)] = connection.execute("SELECT CURRENT_USER(), @@proxy_user")
+    # No host has an @ in it, and a name may.
+    user, _, host = str(current).rpartition("@")
+    if proxy:
+        raise UserNotRotatable(
+            f"'{username}' at {connection.host} logs in as the proxy of '{user}'@'{host}', whose password is another",
+            "rotate the account that is logged in to, or give this one no PROXY",
+        )
+    if not user:
+        raise UserNotRotatable(
+            f"'{username}' at {connection.host} is no user there: the anonymous account ''@'{host}' took the login",
+            "drop that account (DROP USER), and create the user, or correct the secret",
+        )
+    if user != username:
+        raise LoginRefused(
+            f"'{username}' at {connection.host} was logged in as another user, '{user}'@'{host}'",
+            "put that user's name into the secret, if it is the one that is meant",
+        )
+    return user, host

@@ -1,4 +1,7 @@
-"""What an account may do, as a set that can be compared: the answer of SHOW GRANTS, taken apart.
+"""What an account may do, as a set that can be compared, and the statements that lead from one set to another.
+
+The sets are made of the servers' catalogues (:mod:`rotators.engines.mysql.accounts`), with every name quoted by us.
+The text of SHOW GRANTS is taken apart only where it is compared and never sent back.
 
 https://dev.mysql.com/doc/refman/8.4/en/show-grants.html, https://mariadb.com/kb/en/show-grants/
 """
@@ -17,18 +20,23 @@ _ANYBODY = re.compile(r"(?:''|``)@")
 _OPEN, _CLOSE, _COMMA = "(", ")", ","
 _ALL = {"ALL", "ALL PRIVILEGES"}
 _OBJECT_TYPES = {"TABLE", "FUNCTION", "PROCEDURE", "PACKAGE", "BODY", "LIBRARY"}
+EVERYWHERE = "*.*"
+GRANT_OPTION = "GRANT OPTION"
 
-Kind = Literal["privilege", "grant option", "role", "admin option", "proxy", "proxy option", "revoked", "default role"]
+Kind = Literal[
+    "privilege", "grant option", "dynamic option", "role", "admin option", "proxy", "proxy option", "revoked",
+    "default role",
+]  # fmt: skip
 
 _GIVE: dict[Kind, str] = {
     "privilege": "GRANT {name} ON {on} TO {account}",
     "grant option": "GRANT USAGE ON {on} TO {account} WITH GRANT OPTION",
+    "dynamic option": "GRANT {name} ON {on} TO {account} WITH GRANT OPTION",
     "role": "GRANT {name} TO {account}",
     "admin option": "GRANT {name} TO {account} WITH ADMIN OPTION",
     "proxy": "GRANT PROXY ON {name} TO {account}",
     "proxy option": "GRANT PROXY ON {name} TO {account} WITH GRANT OPTION",
     "revoked": "REVOKE {name} ON {on} FROM {account}",
-    "default role": "SET DEFAULT ROLE {name} FOR {account}",
 }
 _TAKE: dict[Kind, str] = {
     "privilege": "REVOKE {name} ON {on} FROM {account}",
@@ -36,11 +44,9 @@ _TAKE: dict[Kind, str] = {
     "role": "REVOKE {name} FROM {account}",
     "proxy": "REVOKE PROXY ON {name} FROM {account}",
     "revoked": "GRANT {name} ON {on} TO {account}",
-    "default role": "SET DEFAULT ROLE NONE FOR {account}",
 }
-_ORDER = list(_GIVE)
 # An option that can't be taken alone goes with its right, which then comes back.
-_OPTION_OF: dict[Kind, Kind] = {"admin option": "role", "proxy option": "proxy"}
+_OPTION_OF: dict[Kind, Kind] = {"admin option": "role", "proxy option": "proxy", "dynamic option": "privilege"}
 
 
 @dataclass(frozen=True, order=True)
@@ -48,7 +54,8 @@ class Right:
     """One thing an account may do (or, ``revoked``, may not do although it may everywhere else).
 
     Args:
-        kind: what sort of right.
+        kind: what sort of right. ``dynamic option``: the grant option of one dynamic privilege, which MySQL keeps
+            apart from the others'.
         name: the privilege (``SELECT``, ``SELECT (`a`)``), or the role, or the account to be a proxy of.
         on: the object, as the server writes it: ``*.*``, ``TABLE `db`.`t```; empty for roles and proxies.
     """
@@ -57,8 +64,20 @@ class Right:
     name: str
     on: str = ""
 
+    def __str__(self) -> str:
+        words = {
+            "grant option": f"GRANT OPTION ON {self.on}",
+            "role": f"the role {self.name}",
+            "admin option": f"the ADMIN OPTION of {self.name}",
+            "proxy": f"PROXY ON {self.name}",
+            "proxy option": f"PROXY ON {self.name} WITH GRANT OPTION",
+            "dynamic option": f"{self.name} ON {self.on} WITH GRANT OPTION",
+            "revoked": f"the revoked {self.name} ON {self.on}",
+        }
+        return words.get(self.kind, f"{self.name} ON {self.on}")
 
-def rights(grants: Iterable[str]) -> set[Right]:
+
+def parse(grants: Iterable[str]) -> set[Right]:
     """Take the lines of SHOW GRANTS apart.
 
     Raises:
@@ -73,41 +92,56 @@ def rights(grants: Iterable[str]) -> set[Right]:
 def statements(wanted: set[Right], present: set[Right], account: str) -> Iterator[str]:
     """What to run so that an account with some rights has exactly those that are wanted.
 
-    Nothing that is wanted is taken away on the way: what is missing comes first.
+    Nothing that is wanted is taken away on the way, but where an option can't be taken alone: what is missing comes
+    first. Privileges on one object are given, and taken, together.
 
     Args:
+        wanted: what it should have.
+        present: what it has.
         account: the account, quoted.
     """
     missing, extra = wanted - present, present - wanted
-    everything = {right.on for right in wanted if right.kind == "privilege" and right.name in _ALL}
-    for right in sorted(right for right in extra if right.kind == "privilege" and right.name in _ALL):
-        # All but some can't be said: all goes, and what is wanted comes back.
-        yield f"REVOKE ALL PRIVILEGES ON {right.on} FROM {account}"
-        missing |= {one for one in wanted if one.kind in {"privilege", "grant option"} and one.on == right.on}
-        extra -= {one for one in extra if one.kind == "privilege" and one.on == right.on}
-    # A role before its option, which a grant without it would end, and both before they are the default.
-    for right in sorted(missing, key=lambda right: (_ORDER.index(right.kind), right)):
-        yield _GIVE[right.kind].format(name=right.name, on=right.on, account=account)
+    # A grant with its option is one of both.
+    whole = {Right(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
+    if any(one.kind == "proxy option" for one in missing):
+        # MariaDB notes an option that comes later in its memory only, and has forgotten it when it starts again.
+        for right in sorted(whole & present):
+            if right.kind == "proxy":
+                yield _TAKE["proxy"].format(name=right.name, on=right.on, account=account)
+    for kind in _GIVE:
+        yield from _each(kind, missing - whole, _GIVE, account)
+    yield from _each("privilege", extra, _TAKE, account)
     for right in sorted(extra):
-        if right.kind != "privilege" or right.on not in everything:
-            yield from _take(right, account, wanted)
+        yield from _take(right, account, wanted)
 
 
-def lacking(wanted: set[Right], admin: set[Right], all_means: frozenset[str]) -> list[str]:
+def _each(kind: Kind, rights: set[Right], how: dict[Kind, str], account: str) -> Iterator[str]:
+    chosen = sorted(right for right in rights if right.kind == kind)
+    if kind != "privilege":
+        yield from (how[kind].format(name=one.name, on=one.on, account=account) for one in chosen)
+        return
+    for on in sorted({right.on for right in chosen}):
+        names = ", ".join(right.name for right in chosen if right.on == on)
+        yield how[kind].format(name=names, on=on, account=account)
+
+
+def lacking(wanted: set[Right], admin: set[Right], everything: set[Right]) -> list[str]:
     """The grants that an admin would need to pass rights on, as statements without their account.
 
     Args:
-        all_means: what ALL PRIVILEGES on a database comprises.
+        wanted: what is to be given.
+        admin: what the admin may do, its active roles included.
+        everything: all that the receiver is to have: where a partial revoke is part of it, the admin may have it too.
     """
-    everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == "*.*"}
-    may_pass = Right("grant option", "GRANT OPTION", "*.*") in admin
+    everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == EVERYWHERE}
+    may_pass = Right("grant option", GRANT_OPTION, EVERYWHERE) in admin
     needed = []
     for right in sorted(wanted):
         if right.kind == "privilege":
-            parts = all_means if right.name in _ALL else {right.name.partition(" (")[0]}
-            here = {Right("privilege", right.name, right.on), Right("grant option", "GRANT OPTION", right.on)}
-            passes = may_pass and (bool(everywhere & _ALL) or parts <= everywhere)
-            if not passes and not here <= admin:
+            if not _passes(right, admin, everywhere, may_pass=may_pass):
+                needed.append(f"GRANT {right.name} ON {right.on}")
+        elif right.kind == "dynamic option":
+            if right not in admin and not everywhere & {"SUPER", *_ALL}:
                 needed.append(f"GRANT {right.name} ON {right.on}")
         elif (
             right.kind == "role"
@@ -119,7 +153,106 @@ def lacking(wanted: set[Right], admin: set[Right], all_means: frozenset[str]) ->
             one.kind == "proxy option" and (one.name == right.name or _ANYBODY.match(one.name)) for one in admin
         ):
             needed.append(f"GRANT PROXY ON {right.name}")
+    wider = {right.name for right in everything if right.kind == "privilege" and right.on == EVERYWHERE}
+    # https://dev.mysql.com/doc/refman/8.4/en/partial-revokes.html: what the admin may not, whom it grants may not.
+    needed += [
+        f"GRANT {right.name} ON {right.on}"
+        for right in sorted(admin - everything)
+        if right.kind == "revoked" and right.name in wider
+    ]
     return needed
+
+
+def _passes(right: Right, admin: set[Right], everywhere: set[str], *, may_pass: bool) -> bool:
+    name = right.name.partition(" (")[0]
+    if Right("dynamic option", name, right.on) in admin or (may_pass and everywhere & {name, *_ALL}):
+        return True
+    # On the object itself, its table or its database.
+    database = f"{right.on.partition('.')[0].rpartition(' ')[2]}.*"
+    return any(
+        Right("grant option", GRANT_OPTION, on) in admin
+        and any(Right("privilege", one, on) in admin for one in (right.name, name, *_ALL))
+        for on in (right.on, database)
+    )
+
+
+def beyond(rights: set[Right], power: set[Right]) -> Right | None:
+    """The first right that a power does not comprise; None where it comprises all.
+
+    Args:
+        rights: of the account in question.
+        power: all that the other one may do, roles with all that they lead to included.
+    """
+    limits = {(right.name, right.on) for right in power if right.kind == "revoked"}
+    for right in sorted(rights):
+        if right.kind in {"revoked", "default role"} or right in power:
+            continue
+        if right.kind in {"privilege", "grant option"} and _comprised(right, power, limits):
+            continue
+        return right
+    # What is revoked from the one in parts, the other must not have as a whole.
+    whole = {right.name for right in rights if right.kind == "privilege" and right.on == EVERYWHERE}
+    for name, on in sorted(limits):
+        if name in whole and Right("revoked", name, on) not in rights:
+            return Right("privilege", name, on)
+    return None
+
+
+def _comprised(right: Right, power: set[Right], limits: set[tuple[str, str]]) -> bool:
+    name = right.name.partition(" (")[0]
+    database = f"{right.on.partition('.')[0].rpartition(' ')[2]}.*"
+    places = {right.on, database}
+    if not any(one == name for one, _ in limits):
+        places.add(EVERYWHERE)
+    return any(Right(right.kind, one, on) in power for on in places for one in (right.name, name, *_ALL))
+
+
+# Whoever has one of these can make itself anybody, whatever else it may do.
+_ADMINS = {
+    "SUPER", "CREATE USER", "ROLE_ADMIN", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER", "ALLOW_NONEXISTENT_DEFINER",
+}  # fmt: skip
+_WRITES = {"INSERT", "UPDATE"}
+_SYSTEM_USER = "SYSTEM_USER"
+_SYSTEM_TABLES = "mysql"
+
+
+def administers(power: set[Right], admin: set[Right], *, proven: bool = False) -> Right | None:
+    """A right that makes an account an admin, whose password no function sets; None where it is an application's user.
+
+    Args:
+        power: all that the account may do.
+        admin: all that the function's own admin may do: above it stands who has SYSTEM_USER, where it has not.
+        proven: the account's own password has logged in. Then data of every database is an application's right, too,
+            though the system's tables are among them.
+    """
+    limits = {(right.name, right.on) for right in power if right.kind == "revoked"}
+    for right in sorted(power):
+        if right.kind != "privilege":
+            continue
+        name = right.name.partition(" (")[0]
+        writes = bool({name} & (_WRITES | _ALL))
+        if right.on == EVERYWHERE and (
+            name in _ADMINS | _ALL
+            or (name == _SYSTEM_USER and right not in admin)
+            or (writes and not proven and (name, f"`{_SYSTEM_TABLES}`.*") not in limits)
+        ):
+            return right
+        if writes and right.on != EVERYWHERE and _is_system(right.on):
+            return right
+    return None
+
+
+def _is_system(on: str) -> bool:
+    """Whether an object is in the database of the accounts: its name is a pattern where it stands for all tables."""
+    match = re.match(r"`((?:[^`]|``)*)`\.", on)
+    if match is None:
+        return False
+    name = match[1].replace("``", "`")
+    if not on.endswith(".*"):
+        return name.lower() == _SYSTEM_TABLES
+    parts = re.findall(r"\\.|%|_|.", name, re.DOTALL)
+    pattern = "".join({"%": ".*", "_": "."}.get(part, re.escape(part[-1])) for part in parts)
+    return re.fullmatch(pattern, _SYSTEM_TABLES, re.DOTALL | re.IGNORECASE) is not None
 
 
 def _rights(tokens: list[str]) -> Iterator[Right]:
@@ -143,10 +276,21 @@ def _rights(tokens: list[str]) -> Iterator[Right]:
         if "GRANT" in tail:
             yield Right("proxy option", target)
         return
-    for privilege in _privileges(tokens[1:on]):
+    names = list(_privileges(tokens[1:on]))
+    for privilege in names:
         yield Right("revoked" if verb == "REVOKE" else "privilege", privilege, target)
     if "GRANT" in tail and "OPTION" in tail:
-        yield Right("grant option", "GRANT OPTION", target)
+        yield from _options(names, target)
+
+
+def _options(names: list[str], target: str) -> Iterator[Right]:
+    """What WITH GRANT OPTION gives beside privileges."""
+    # MySQL's dynamic privileges stand in a line of their own, and only their names have underscores.
+    dynamic = [name for name in names if "_" in name and target == EVERYWHERE]
+    for name in dynamic:
+        yield Right("dynamic option", name, target)
+    if not dynamic:
+        yield Right("grant option", GRANT_OPTION, target)
 
 
 def _last(words: list[str], word: str) -> int:
@@ -190,11 +334,14 @@ def _privileges(tokens: list[str]) -> Iterator[str]:
 
 
 def _take(right: Right, account: str, wanted: set[Right]) -> Iterator[str]:
-    if right.kind == "default role" and any(one.kind == "default role" for one in wanted):
+    if right.kind == "privilege":
+        return
+    if right.kind == "revoked" and Right("privilege", right.name, EVERYWHERE) not in wanted:
+        # It went with the privilege that it limits: a GRANT would now give it.
         return
     base = _OPTION_OF.get(right.kind)
     if base is None:
         yield _TAKE[right.kind].format(name=right.name, on=right.on, account=account)
-    elif Right(base, right.name) in wanted:
+    elif Right(base, right.name, right.on) in wanted:
         yield _TAKE[base].format(name=right.name, on=right.on, account=account)
         yield _GIVE[base].format(name=right.name, on=right.on, account=account)

@@ -3,191 +3,175 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import pymysql
-from pymysql.constants import CR, ER
-
-from rotators.engines.mysql import twin as twins
-from rotators.engines.mysql.accounts import Account, account, native_hash
-from rotators.engines.mysql.grants import rights
+from rotators.engines.identity import Account
+from rotators.engines.mysql import clone
+from rotators.engines.mysql.accounts import Method, Row, of_password, refuse_plugins
+from rotators.engines.mysql.connection import Connection, own_login
+from rotators.engines.mysql.dialects import Dialect
+from rotators.engines.mysql.grants import EVERYWHERE, Right, parse
+from rotators.engines.mysql.mariadb import MariadbDialect, require_global_priv
+from rotators.engines.mysql.mysql import MysqlDialect
+from rotators.engines.mysql.quoting import quote_account, quote_text
+from rotators.engines.mysql.verifiers import NATIVE, native_hash
 from rotators.engines.sessions import Closing, test_query_of
-from rotators.errors import (
-    ConnectionLost,
-    PasswordRefused,
-    PermissionRefused,
-    ReadOnlyServer,
-    ServiceError,
-    ServiceFailed,
-    UserNotRotatable,
-)
+from rotators.errors import PasswordRefused, PermissionRefused, ReadOnlyServer, ServiceFailed, UserNotRotatable
 
 if TYPE_CHECKING:
-    from pymysql.connections import Connection
+    from rotators.engines.base import (
+        AccountAdmin,
+        CloneAdmin,
+        SecondPassword,
+        SecondPasswordAdmin,
+        SelfServicePassword,
+        Session,
+    )
+    from rotators.engines.identity import Pair
 
-_LOST = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927, 4031}
-_REFUSED = {ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1410}
-# validate_password and its like; the history of passwords.
-_POLICY = {1819, 3638, 4164}
-_OPTION_PREVENTS = 1290
-_READ_ONLY_MODE = 1836
-_WRONG_CURRENT_PASSWORD = 3891
 # https://dev.mysql.com/doc/refman/8.0/en/password-management.html
 _REPLACE_SINCE = (8, 0, 13)
-_SECOND_PASSWORD_SINCE = (8, 0, 14)
-_AWS_IAM = "AWSAuthenticationPlugin"
-# What ALL PRIVILEGES on a database is on both.
-_ALL_ON_DATABASE = frozenset(
-    {
-        "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
-        "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE",
-        "ALTER ROUTINE", "EVENT", "TRIGGER",
-    }
-)  # fmt: skip
+_ROLES_SINCE = (8, 0)
+# Any user may read these; together they tell one running server from another.
+_SERVER = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
+    "('server_uuid', 'server_uid', 'hostname', 'port', 'server_id', 'datadir')"
+)
+_CHANGES_USERS = {Right("privilege", name, EVERYWHERE) for name in ("CREATE USER", "ALL PRIVILEGES")}
+_NAME = r"`(?:[^`]|``)*`"
+_TEXT = r"'(?:[^']|'')*'"
+_HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)
+_VIA = re.compile(rf"(\w+)(?: (?:USING|AS) ({_TEXT}))?(?: OR |$|(?= [A-Z]))")
 
 
 class _Session(Closing):
     """What MySQL and MariaDB have in common.
 
     Args:
-        connection: an open connection in autocommit, with the sql_mode NO_BACKSLASH_ESCAPES.
-        host: the server's name, for messages.
-        timeout: seconds that a statement may take.
+        connection: an open login.
+        username: whom the secret names.
+        version: the server's.
+        admin: the login is an admin's.
     """
 
-    product: ClassVar[str]
-    plugins: ClassVar[frozenset[str]]
-    """The ways to log in whose passwords it can set."""
-    all_on_database: ClassVar[frozenset[str]] = _ALL_ON_DATABASE
+    dialect_type: ClassVar[type[Dialect]]
 
-    def __init__(self, connection: Connection[Any], host: str, timeout: float) -> None:
+    def __init__(self, connection: Connection, username: str, version: tuple[int, ...], *, admin: bool) -> None:
         self._connection = connection
-        self.host = host
-        try:
-            # The database gives up before Lambda ends us, and we can say why.
-            self.execute(f"SET SESSION lock_wait_timeout = {max(1, round(timeout))}")
-            [(version, account)] = self.execute("SELECT VERSION(), CURRENT_USER()")
-        except ServiceError:
-            self.close()
-            raise
-        self.version = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-        self.user, self.account_host = account.rsplit("@", 1)
+        self.version = version
+        self.host = connection.host
+        self.user, self.account_host = own_login(connection, username)
+        server = "|".join(sorted(f"{name}={value}" for name, value in connection.execute(_SERVER)))
+        self.account = Account(server, (self.user, self.account_host), self.user, (self.account_host,))
+        self.dialect = self.dialect_type(connection, version, self.user, self.account_host)
+        if admin:
+            self._activate_roles()
 
     def verify(self, test_query: str | None) -> None:
         """Read, and run the test query in a transaction that may only read."""
-        self.execute("SELECT 1")
+        self._connection.execute("SELECT 1")
         if test_query is None:
             return
-        self.execute("START TRANSACTION READ ONLY")
+        self._connection.execute("START TRANSACTION READ ONLY")
         with test_query_of(self.user):
-            self.execute(test_query)
-            self.execute("ROLLBACK")
+            self._connection.execute(test_query)
+            self._connection.execute("ROLLBACK")
 
     def check_rotatable(self) -> None:
         """Refuse replicas, and users who log in without a password of the server's."""
         self._require_writer()
-        self.require_password(self.user, self.account_host)
+        refuse_plugins({self._connection.plugin or NATIVE} - self.dialect.plugins, self._own, self._plugins, self.host)
 
-    def check_user(self, user: str) -> None:
-        """See that the admin may change accounts, and that the user's have passwords."""
-        self._require_writer()
+    def recognize(self, account: Account, password: str) -> Account:
+        """The accounts of the user: all of its name that have this password; see the protocol.
+
+        The admin's own account among them makes the user the admin.
+        """
+        rows = of_password(self._rows(account.name), account, password, self._plugins, self.host)
+        return self._account(rows, str(account.key[1]) if isinstance(account.key, tuple) else rows[0].host)
+
+    def find_account(self, name: str) -> Account | None:
+        """All accounts of a name, or the one of ``name@host``; see the protocol."""
+        rows = self._rows(name)
+        if not rows and "@" in name:
+            user, _, host = name.rpartition("@")
+            rows = [row for row in self._rows(user) if row.host == host.lower()]
+        return self._account(rows, rows[0].host) if rows else None
+
+    def check_can_set_password(self, account: Account) -> None:
+        """See that the admin may change accounts, that these have passwords, and are no admin's."""
         self._require_admin()
-        for host in self.hosts(user):
-            self.require_password(user, host)
+        own = self.dialect.own_power()
+        for row in clone.rows_of(self.dialect, account).values():
+            clone.require_usable(self.dialect, row)
+            clone.refuse_admin(self.dialect, row, own)
 
-    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
+    def set_password(self, account: Account, new: str) -> None:
+        """Change it on every host of the account, and end every other one."""
+        self._require_storable(new)
+        for row in clone.rows_of(self.dialect, account).values():
+            self.dialect.set_password(row, new)
+
+    def check_can_add_password(self, account: Account) -> None:
+        """The same as for setting it; a server that keeps one password only is refused."""
+        self.check_can_set_password(account)
+
+    def add_password(self, account: Account, new: str, old: str) -> None:
+        """Accept both, on every host of the account."""
+        self._require_storable(new)
+        for row in clone.rows_of(self.dialect, account).values():
+            self.dialect.add_password(row, new, old)
+
+    def inspect_pair(self, current: Account, other_name: str) -> Pair:
+        """Look at the two users of a secret; see :mod:`rotators.engines.mysql.clone`."""
+        return clone.inspect_pair(self.dialect, current, other_name)
+
+    def check_can_sync(self, pair: Pair) -> None:
         """Compare what both may do with what the admin may pass on."""
-        self._require_writer()
         self._require_admin()
-        twins.check(self, user, twin, acquainted)
+        clone.check_can_sync(self.dialect, pair)
 
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
-        """Level the pair, and set the password on every host from which both log in."""
-        for host, source in twins.level(self, user, twin).items():
-            self.give_password(self.account(twin, host), source.plugin, password)
+    def sync_clone(self, pair: Pair) -> Account:
+        """Bring the clone level, on every host of its source."""
+        self._require_admin()
+        return clone.sync(self.dialect, pair)
 
     def close(self) -> None:
         """End the session."""
-        if self._connection.open:
-            try:
-                self._connection.close()
-            except pymysql.Error:
-                # The server was gone already.
-                return
+        self._connection.close()
 
-    def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
-        """Run one statement, whose texts and names are quoted already.
+    @property
+    def _own(self) -> str:
+        return quote_account(self.user, self.account_host)
 
-        Args:
-            advice: what to do where a right is missing.
+    @property
+    def _plugins(self) -> frozenset[str]:
+        return self.dialect.plugins
 
-        Raises:
-            ServiceError: as what the server's answer means.
-        """
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(statement)
-                return [tuple(row) for row in cursor.fetchall()]
-        except (pymysql.Error, OSError) as error:
-            raise self._translate(error, advice) from None
+    def _rows(self, name: str) -> list[Row]:
+        return self.dialect.rows(name)
 
-    def _text(self, value: str) -> str:
-        """A text literal, by the rule of NO_BACKSLASH_ESCAPES."""
-        return "'" + value.replace("'", "''") + "'"
+    def _account(self, rows: list[Row], host: str) -> Account:
+        hosts = tuple(row.host for row in rows)
+        if rows[0].user == self.user and self.account_host in hosts:
+            host = self.account_host
+        return Account(self.account.server, (rows[0].user, host), rows[0].user, hosts)
 
-    def account(self, user: str, host: str) -> str:
-        """An account, quoted."""
-        return f"{self._text(user)}@{self._text(host)}"
-
-    def grants(self, user: str, host: str) -> list[str]:
-        """The lines of SHOW GRANTS."""
-        return [str(grant) for (grant,) in self.execute(f"SHOW GRANTS FOR {self._account_or_self(user, host)}")]
-
-    def describe(self, user: str, host: str) -> Account:
-        """What SHOW CREATE USER says."""
-        [(statement,)] = self.execute(f"SHOW CREATE USER {self._account_or_self(user, host)}")
-        return account(str(statement))
-
-    def find_hosts(self, user: str) -> list[str]:
-        """The hosts of a user's accounts; none where there is no such user."""
-        rows = self.execute(
-            f"SELECT Host FROM mysql.user WHERE User = {self._text(user)} ORDER BY Host",  # noqa: S608  # quoted
-            advice=f"grant SELECT on mysql.user to '{self.user}'",
-        )
-        return [str(host) for (host,) in rows]
-
-    def hosts(self, user: str) -> list[str]:
-        """The same.
-
-        Raises:
-            UserNotRotatable: there is no such user.
-        """
-        found = self.find_hosts(user)
-        if not found:
-            raise UserNotRotatable(f"there is no user '{user}' at {self.host}", "create it, or correct the secret")
-        return found
-
-    def _account_or_self(self, user: str, host: str) -> str:
-        # One's own account may always be looked at.
-        own = (user, host) == (self.user, self.account_host)
-        return "CURRENT_USER()" if own else self.account(user, host)
-
-    def _global_privileges(self) -> set[str]:
-        found = rights(self.grants(self.user, self.account_host))
-        return {right.name for right in found if right.kind == "privilege" and right.on == "*.*"}
+    def _activate_roles(self) -> None:
+        """Let the admin use what its roles give."""
 
     def _require_admin(self) -> None:
-        if not self._global_privileges() & {"CREATE USER", "ALL PRIVILEGES"}:
+        self._require_writer()
+        own = self.dialect.own_power()
+        if not own & _CHANGES_USERS:
             raise PermissionRefused(
-                f"the admin '{self.user}' at {self.host} may not change other users",
-                f"run: GRANT CREATE USER ON *.* TO {self.account(self.user, self.account_host)}",
+                f"the admin {self._own} at {self.host} may not change other users",
+                f"run: GRANT CREATE USER ON *.* TO {self._own}",
             )
 
     def _require_writer(self) -> None:
-        [(read_only, innodb_read_only)] = self.execute("SELECT @@global.read_only, @@global.innodb_read_only")
-        if str(read_only).upper() in {"1", "ON"} or str(innodb_read_only).upper() in {"1", "ON"}:
+        [values] = self._connection.execute("SELECT @@global.read_only, @@global.innodb_read_only")
+        if {str(value).upper() for value in values} & {"1", "ON"}:
             writer = self.host.replace(".cluster-ro-", ".cluster-", 1)
             named = f": {writer}" if writer != self.host else ""
             raise ReadOnlyServer(
@@ -195,66 +179,14 @@ class _Session(Closing):
                 f"put the writer's endpoint as 'host' into the secret{named}",
             )
 
-    def require_password(self, user: str, host: str) -> Account:
-        """An account, which logs in by a password that we can set.
-
-        Raises:
-            UserNotRotatable: it logs in by other means.
-        """
-        found = self.describe(user, host)
-        unknown = {found.plugin, *found.alternatives} - self.plugins
-        if unknown:
-            how = "by IAM" if _AWS_IAM in unknown else f"by the plugin {', '.join(sorted(unknown))}"
-            raise UserNotRotatable(
-                f"'{user}'@'{host}' at {self.host} logs in {how}, which this function can't rotate",
-                f"give the account one of {', '.join(sorted(self.plugins))}, or stop rotating this secret",
-            )
-        return found
-
-    def _translate(self, error: Exception, advice: str) -> ServiceError:  # noqa: PLR0911  # one way out for each meaning
-        """What a statement's failure means. The statement itself is never shown: it may hold a password."""
-        code, said = (*error.args, "", "")[:2] if error.args and isinstance(error.args[0], int) else (0, "")
-        where = f"{self.product} at {self.host}, as '{getattr(self, 'user', '?')}'"
-        if code in _LOST or isinstance(error, OSError | pymysql.err.InterfaceError):
-            self.close()
-            return ConnectionLost(f"{where}: the connection was lost", "the rotation will be repeated")
-        what = f"{where}: {said} [{code}]"
-        if code in _REFUSED:
-            return PermissionRefused(what, advice or "grant what the server says is missing")
-        if code in _POLICY:
-            return PasswordRefused(
-                what, "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the server's password policy"
-            )
-        if code == _OPTION_PREVENTS and "strict-password-validation" in said:
-            return PermissionRefused(
-                what,
-                "set strict_password_validation=OFF: it takes no hashes, and MariaDB would log a password in clear",
-            )
-        if code in {_OPTION_PREVENTS, _READ_ONLY_MODE}:
-            return ReadOnlyServer(what, "put the writer's endpoint as 'host' into the secret")
-        if code == _WRONG_CURRENT_PASSWORD:
-            return CurrentPasswordMismatch(what, "the rotation will be repeated")
-        return ServiceFailed(what, "the rotation will be repeated; the server's log tells more")
-
-    @abstractmethod
-    def create_account(self, account: str, plugin: str, password: str) -> None:
-        """Make an account, quoted already, if it is missing."""
-
-    @abstractmethod
-    def give_password(self, account: str, plugin: str, password: str) -> None:
-        """Give an account a plugin and a password, and end any second one."""
-
-    @abstractmethod
-    def set_own_password(self, new: str, old: str) -> None:
-        """See :class:`rotators.engines.base.OwnPassword`."""
-
-    @abstractmethod
-    def set_password(self, user: str, new: str) -> None:
-        """See :class:`rotators.engines.base.OtherPassword`."""
-
-
-class CurrentPasswordMismatch(ServiceFailed):
-    """The password given to REPLACE is not the account's first one."""
+    def _require_storable(self, password: str) -> None:
+        try:
+            password.encode()
+        except UnicodeEncodeError:
+            raise PasswordRefused(
+                f"the new password for {self.host} holds half of a character (a lone surrogate)",
+                "the next rotation makes another",
+            ) from None
 
 
 class MysqlSession(_Session):
@@ -263,37 +195,22 @@ class MysqlSession(_Session):
     https://dev.mysql.com/doc/refman/8.4/en/password-logging.html
     """
 
-    product = "MySQL"
-    plugins = frozenset({"caching_sha2_password", "sha256_password", "mysql_native_password"})
-    adding_repeats: ClassVar[bool] = False
+    dialect: MysqlDialect
+    dialect_type = MysqlDialect
+    adding_repeats: ClassVar[bool] = True
 
     def set_own_password(self, new: str, old: str) -> None:
         """Change it with ALTER USER, which keeps the account's plugin."""
-        self.execute(f"ALTER USER USER() IDENTIFIED BY {self._text(new)}{self._replace(old)}")
+        self._require_storable(new)
+        self._connection.execute(f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{self._replace(old)}")
 
-    def set_password(self, user: str, new: str) -> None:
-        """Change it on every host, and end a second password."""
-        for host in self.hosts(user):
-            self.give_password(self.account(user, host), self.describe(user, host).plugin, new)
-
-    def create_account(self, account: str, plugin: str, password: str) -> None:
-        """Make it; see the base."""
-        how = f"IDENTIFIED WITH {self._text(plugin)} BY {self._text(password)}"
-        self.execute(f"CREATE USER IF NOT EXISTS {account} {how}")
-
-    def give_password(self, account: str, plugin: str, password: str) -> None:
-        """Set it; see the base."""
-        self.execute(f"ALTER USER {account} IDENTIFIED WITH {self._text(plugin)} BY {self._text(password)}")
-        if self.version >= _SECOND_PASSWORD_SINCE:
-            self.execute(f"ALTER USER {account} DISCARD OLD PASSWORD")
-
-    def second_password_obstacle(self) -> str | None:
-        """Why the user who is logged in can't keep its present password beside a new one."""
-        if self.version < _SECOND_PASSWORD_SINCE:
+    def why_no_second_password(self) -> str | None:
+        """What stands against keeping the present password beside a new one."""
+        if not self.dialect.keeps_second_password:
             return "MySQL 8.0.14 and newer keep a second password"
-        if not self._global_privileges() & {"APPLICATION_PASSWORD_ADMIN", "CREATE USER", "ALL PRIVILEGES"}:
-            account = self.account(self.user, self.account_host)
-            return f"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {account} would let it keep a second password"
+        own = {right.name for right in self.dialect.own_power() if right.kind == "privilege" and right.on == "*.*"}
+        if not own & {"APPLICATION_PASSWORD_ADMIN", "CREATE USER", "ALL PRIVILEGES"}:
+            return f"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {self._own} would let it keep a second password"
         return None
 
     def add_own_password(self, new: str, old: str) -> None:
@@ -301,21 +218,26 @@ class MysqlSession(_Session):
 
         REPLACE makes it happen once: where the new one is the first already, the old one is not what it names.
         """
-        self.execute(f"ALTER USER USER() IDENTIFIED BY {self._text(new)}{self._replace(old)} RETAIN CURRENT PASSWORD")
+        self._require_storable(new)
+        self._connection.execute(
+            f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{self._replace(old)} RETAIN CURRENT PASSWORD"
+        )
 
-    def add_password(self, user: str, new: str, old: str) -> None:  # noqa: ARG002  # MySQL keeps what is there
-        """Change it on every host and keep the present one."""
-        if self.version < _SECOND_PASSWORD_SINCE:
+    def check_can_add_password(self, account: Account) -> None:
+        """See the base; and whether this version keeps a second one."""
+        if not self.dialect.keeps_second_password:
             raise UserNotRotatable(
                 f"MySQL {'.'.join(map(str, self.version))} at {self.host} keeps one password per user",
                 "set ROTATION_STRATEGY=single-user or alternating-users",
             )
-        for host in self.hosts(user):
-            account = self.account(user, host)
-            self.execute(f"ALTER USER {account} IDENTIFIED BY {self._text(new)} RETAIN CURRENT PASSWORD")
+        super().check_can_add_password(account)
 
     def _replace(self, old: str) -> str:
-        return f" REPLACE {self._text(old)}" if self.version >= _REPLACE_SINCE else ""
+        return f" REPLACE {quote_text(old)}" if self.version >= _REPLACE_SINCE else ""
+
+    def _activate_roles(self) -> None:
+        if self.version >= _ROLES_SINCE:
+            self._connection.execute("SET ROLE ALL")
 
 
 class MariadbSession(_Session):
@@ -324,41 +246,32 @@ class MariadbSession(_Session):
     https://mariadb.com/kb/en/alter-user/, https://mariadb.com/kb/en/set-password/
     """
 
-    product = "MariaDB"
-    plugins = frozenset({"mysql_native_password"})
-    # For system-versioned tables: https://mariadb.com/kb/en/grant/#database-privileges
-    all_on_database = _ALL_ON_DATABASE | {"DELETE HISTORY"}
+    dialect: MariadbDialect
+    dialect_type = MariadbDialect
     adding_repeats: ClassVar[bool] = True
+
+    def check_rotatable(self) -> None:
+        """See the base; an account may have further ways to log in."""
+        super().check_rotatable()
+        refuse_plugins({one.plugin for one in self._own_methods()} - self._plugins, self._own, self._plugins, self.host)
 
     def set_own_password(self, new: str, old: str) -> None:  # noqa: ARG002  # MariaDB does not ask for it
         """Change it with SET PASSWORD, the one statement that a user may run for itself."""
-        if self.describe(self.user, self.account_host).alternatives:
+        self._require_storable(new)
+        if len(self._own_methods()) > 1:
             # SET PASSWORD changes the first of two, and the second would live on for good.
             raise UserNotRotatable(
-                f"'{self.user}'@'{self.account_host}' at {self.host} has two passwords, of which it could change one",
+                f"{self._own} at {self.host} has two passwords, of which it could change one",
                 "rotate it with an admin secret and ROTATION_STRATEGY=dual-password, as before",
             )
-        self.execute(f"SET PASSWORD = {self._text(native_hash(new))}")
+        self._connection.execute(f"SET PASSWORD = {quote_text(native_hash(new))}")
 
-    def set_password(self, user: str, new: str) -> None:
-        """Change it on every host; other passwords end."""
-        for host in self.hosts(user):
-            self.give_password(self.account(user, host), "", new)
-
-    def create_account(self, account: str, plugin: str, password: str) -> None:  # noqa: ARG002  # there is one
-        """Make it; see the base."""
-        self.execute(f"CREATE USER IF NOT EXISTS {account} {self._identified(password)}")
-
-    def give_password(self, account: str, plugin: str, password: str) -> None:  # noqa: ARG002  # there is one
-        """Set it; see the base."""
-        self.execute(f"ALTER USER {account} {self._identified(password)}")
-
-    def second_password_obstacle(self) -> str | None:
-        """Why the user who is logged in can't keep its present password beside a new one."""
+    def why_no_second_password(self) -> str | None:
+        """What stands against keeping the present password beside a new one: only an admin may give a second one."""
         return "on MariaDB an admin secret and ROTATION_STRATEGY=dual-password would let it keep a second password"
 
     def add_own_password(self, new: str, old: str) -> None:
-        """Never called: there is always an obstacle.
+        """Refuse: see :meth:`why_no_second_password`.
 
         Raises:
             PermissionRefused: always.
@@ -366,11 +279,70 @@ class MariadbSession(_Session):
         del new, old
         raise PermissionRefused("a MariaDB user may not give itself a second password", "name an admin secret")
 
-    def add_password(self, user: str, new: str, old: str) -> None:
-        """Accept both, on every host."""
-        for host in self.hosts(user):
-            self.execute(f"ALTER USER {self.account(user, host)} {self._identified(new, old)}")
+    def _own_methods(self) -> list[Method]:
+        """The ways in which this account logs in: the one thing that a user can't read but in SHOW CREATE USER."""
+        [(shown,)] = self._connection.execute("SHOW CREATE USER CURRENT_USER()")
+        match = _HEAD.match(str(shown))
+        if match is None or match[1] is None:
+            return [Method(NATIVE, "")] if match else []
+        found, rest = [], match[1]
+        while one := _VIA.match(rest):
+            found.append(Method(one[1], (one[2] or "")[1:-1]))
+            if not one[0].endswith(" OR "):
+                break
+            rest = rest[one.end() :]
+        return found
 
-    def _identified(self, *passwords: str) -> str:
-        methods = (f"mysql_native_password USING {self._text(native_hash(password))}" for password in passwords)
-        return f"IDENTIFIED VIA {' OR '.join(methods)}"
+    def _require_admin(self) -> None:
+        require_global_priv(self.version, self.host)
+        super()._require_admin()
+
+    def _activate_roles(self) -> None:
+        """Only one role can be active: the first that lets it change users, where it may not by itself."""
+        # Its own rows are shown to anybody: whether it may read more, is not yet clear.
+        own = self._connection.execute(
+            "SELECT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'CREATE USER'"
+        )
+        if (f"'{self.user}'@'{self.account_host}'",) in own:
+            return
+        names = self._connection.execute("SELECT ROLE_NAME FROM information_schema.APPLICABLE_ROLES")
+        for name in sorted({quote_text(str(name)) for (name,) in names}):
+            try:
+                self._connection.execute(f"SET ROLE {name}")
+                granted = parse(str(grant) for (grant,) in self._connection.execute(f"SHOW GRANTS FOR {name}"))
+            except (ServiceFailed, PermissionRefused, ValueError):
+                # One that is granted to another role only can't be set.
+                continue
+            if granted & _CHANGES_USERS:
+                return
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """``8.0.36-log`` as numbers."""
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+
+def open_session(connection: Connection, username: str, *, admin: bool) -> MysqlSession | MariadbSession:
+    """A login as what the server is, by its own word.
+
+    Args:
+        connection: the login.
+        username: whom the secret names.
+        admin: it is an admin's.
+    """
+    try:
+        [(version,)] = connection.execute("SELECT VERSION()")
+        kind = MariadbSession if "mariadb" in str(version).lower() else MysqlSession
+        return kind(connection, username, version_of(str(version)), admin=admin)
+    except BaseException:
+        connection.close()
+        raise
+
+
+if TYPE_CHECKING:
+    _session: list[type[Session]] = [MysqlSession, MariadbSession]
+    _own_password: list[type[SelfServicePassword]] = [MysqlSession, MariadbSession]
+    _admin: list[type[AccountAdmin]] = [MysqlSession, MariadbSession]
+    _second: list[type[SecondPassword]] = [MysqlSession, MariadbSession]
+    _second_admin: list[type[SecondPasswordAdmin]] = [MysqlSession, MariadbSession]
+    _clone_admin: list[type[CloneAdmin]] = [MysqlSession, MariadbSession]

@@ -1,14 +1,15 @@
 """Oracle Database, RDS for Oracle included, over python-oracledb in its thin mode.
 
-``names`` spells users and passwords, ``connection`` logs in and names what went wrong, ``session`` is what one login
-can do, ``catalog`` reads what the server says of its users, and ``twin`` makes one user the equal of another.
+``quoting`` reads and spells users and passwords, ``errors`` maps codes, ``connection`` logs in and runs statements,
+``catalog`` reads what the server says of its users, ``passwords`` sets theirs, ``clone`` makes one the equal of
+another, and ``session`` is what one login can do.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.oracle import names
+from rotators.engines.oracle import quoting
 from rotators.engines.oracle.connection import connect
 from rotators.engines.oracle.session import OracleSession
 from rotators.errors import LoginRefused, PairRefused
@@ -32,20 +33,20 @@ class OracleEngine:
     # password can't hold the quotes that it stands in.
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=30, never='"')
 
-    def twin_name(self, username: str) -> str:
+    def other_name(self, username: str) -> str:
         """The other of the pair, spelled as the first: quoted, in lower or in upper case.
 
         Raises:
             PairRefused: the engine can't have a user of that name.
         """
-        twin = names.alternate(username)
-        folded = names.fold(twin)
-        if not 1 <= len(folded.encode()) <= _LONGEST_NAME or not names.possible(twin):
+        other = quoting.alternate(username)
+        length = len(quoting.fold(other).encode(errors="surrogatepass"))
+        if not 1 <= length <= _LONGEST_NAME or not quoting.possible(other) or quoting.is_proxied(other):
             raise PairRefused(
-                f"the other user of '{username}' would be '{twin}', a name of {len(folded.encode())} bytes",
+                f"the other user of '{username}' would be '{other}', a name of {length} bytes",
                 f"Oracle takes names of 1 to {_LONGEST_NAME} bytes without double quotes: give the user another name",
             )
-        return twin
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> OracleSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
@@ -57,5 +58,4 @@ class OracleEngine:
                 return False
             return True
 
-        connection = connect(credentials, self.default_port, options)
-        return OracleSession(connection, credentials, logs_in)
+        return OracleSession(connect(credentials, self.default_port, options), logs_in)

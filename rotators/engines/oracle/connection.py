@@ -1,31 +1,24 @@
-"""Logging in to Oracle, and telling apart the ways in which that fails.
+"""A login to Oracle, and its statements, each within its time.
 
-https://python-oracledb.readthedocs.io/en/latest/user_guide/connection_handling.html,
-https://docs.oracle.com/en/error-help/db/
+https://python-oracledb.readthedocs.io/en/latest/user_guide/connection_handling.html
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import oracledb
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
-from rotators.engines.oracle import names
-from rotators.errors import (
-    ConnectionLost,
-    LoginRefused,
-    PermissionRefused,
-    ServiceError,
-    ServiceFailed,
-    TlsFailed,
-    Unreachable,
-    UserNotRotatable,
-)
+from rotators.engines.oracle import errors, quoting
+from rotators.errors import ConfigurationError, ConnectionLost, LoginRefused, ServiceFailed, UserNotRotatable
+from rotators.limits import cut_socket, within
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
@@ -33,25 +26,10 @@ if TYPE_CHECKING:
 
 # It becomes part of a connect descriptor, which has brackets of its own.
 _SERVICE = re.compile(r"[\w.$#-]+", re.ASCII)
-_NO_SUCH_SERVICE = {"DPY-6001", "ORA-12514"}
-LOST = {"DPY-4011", "DPY-1001", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-01012", "ORA-00028", "ORA-12537"}
-_RESET = "have the admin set it: name an admin secret and set ALLOW_ADMIN_RESET=true"
-_MEANINGS: dict[str, tuple[type[ServiceError], str]] = {
-    "ORA-01017": (LoginRefused, "check the password; a user whose name is not all in upper case is written in quotes"),
-    "ORA-01005": (LoginRefused, "the password is empty: put the right one into the secret"),
-    "ORA-28000": (LoginRefused, "the account is locked: ALTER USER … ACCOUNT UNLOCK, then correct the secret"),
-    "ORA-28001": (LoginRefused, f"the password has expired: {_RESET}"),
-    "ORA-01045": (PermissionRefused, "grant the user CREATE SESSION"),
-    "ORA-28009": (UserNotRotatable, "SYS logs in as SYSDBA only: name another user"),
-    "ORA-12505": (ServiceFailed, "put the database's service name, or its SID, as 'dbname' into the secret"),
-    "DPY-6003": (ServiceFailed, "put the database's service name, or its SID, as 'dbname' into the secret"),
-    "ORA-01033": (Unreachable, "wait until the database is open"),
-    "ORA-01034": (Unreachable, "wait until the database is open"),
-    "ORA-12528": (Unreachable, "wait until the database is open"),
-    "DPY-3001": (ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS"),
-    "ORA-12660": (ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS"),
-}
-_REFUSED = "check host and port in the secret (TCPS has one of its own), and that the listener runs"
+# Of the time for an answer: the driver then asks the server to stop, which is better than to hang up.
+_FOR_THE_DRIVER = 0.8
+# Seconds for the driver to say good-bye to the server.
+_FAREWELL = 1.0
 
 
 class _Context(ssl.SSLContext):
@@ -63,15 +41,117 @@ class _Context(ssl.SSLContext):
 
     name: str
     seconds: float
+    descriptor: int | None = None
 
     def wrap_socket(self, sock: socket.socket, *_: Any, **__: Any) -> ssl.SSLSocket:
         """Verify ``name``, whatever is asked for."""
         self.check_hostname = True
+        self.descriptor = sock.fileno()
         sock.settimeout(self.seconds)
         return super().wrap_socket(sock, server_hostname=self.name)
 
+    def cut(self) -> None:
+        """Shut the connection down, whoever waits for it."""
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                cut_socket(self.descriptor)
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> oracledb.Connection:
+
+class Connection:
+    """A login at work.
+
+    Args:
+        driver: python-oracledb's connection.
+        context: what TLS goes by; None: there is none.
+        credentials: who.
+        options: how long anything may take.
+    """
+
+    def __init__(
+        self, driver: oracledb.Connection, context: _Context | None, credentials: Credentials, options: ConnectOptions
+    ) -> None:
+        self._driver: oracledb.Connection | None = driver
+        self._context = context
+        self._options = options
+        self.host = credentials.host
+        self.user = quoting.fold(credentials.username)
+        """As the server reads the secret, until it has said who it is."""
+        self.server = ""
+        """Which database answered."""
+        self.container = ""
+        """Which of its pluggable databases."""
+        self.version = tuple(int(number) for number in driver.version.split("."))
+
+    @property
+    def where(self) -> str:
+        """Server and user, for messages."""
+        return f"Oracle at {self.host}, as '{self.user}'"
+
+    def execute(
+        self, statement: str, values: Sequence[Any] = (), advice: str = "", password_of: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement, whose names are quoted already.
+
+        Args:
+            statement: the statement; one, since the server takes no more at a time.
+            values: for its bind variables.
+            advice: what to do where a right is missing.
+            password_of: the user whose password the statement sets, where it does.
+
+        Returns:
+            its rows.
+
+        Raises:
+            ServiceError: as what the server's answer means.
+        """
+        seconds = self._options.limit(self.where)
+        driver = self._driver
+        if driver is None:
+            raise ConnectionLost(f"{self.where}: the connection was lost", "the rotation will be repeated")
+        try:
+            driver.call_timeout = round(seconds * 1000 * _FOR_THE_DRIVER)
+            return within(seconds, lambda: _run(driver, statement, values))
+        except Exception as error:  # noqa: BLE001  # whatever the driver makes of an answer
+            failure = errors.of_statement(error, self.where, self.user, advice, password_of)
+        if isinstance(failure, ConnectionLost):
+            self._abandon()
+        raise failure from None
+
+    def _abandon(self) -> None:
+        """Leave it alone: somebody may wait for its answer still."""
+        self._driver = None
+        if self._context is not None:
+            self._context.cut()
+
+    def close(self) -> None:
+        """End the session; never raises."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            try:
+                within(_FAREWELL, driver.close)
+            except Exception:  # noqa: BLE001  # it is over either way
+                self._abandon()
+
+
+def _run(driver: oracledb.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with driver.cursor() as cursor:
+        cursor.execute(statement, list(values))
+        rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        for further in _implicit_results(cursor):
+            further.fetchall()
+        return rows
+
+
+def _implicit_results(cursor: oracledb.Cursor) -> list[Any]:
+    """The result sets that a block gave back by DBMS_SQL.RETURN_RESULT: their errors come as they are read."""
+    try:
+        return list(cursor.getimplicitresults())
+    except oracledb.InterfaceError:
+        # The driver's word for none.
+        return []
+
+
+def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
     """Log in, over verified TLS (TCPS), to the service that the secret names, else to the SID of that name.
 
     Raises:
@@ -84,70 +164,68 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     service = credentials.dbname or ""
     if not _SERVICE.fullmatch(service):
         raise ServiceFailed(f"{target}: there is no service '{service}'", "put its service name or SID as 'dbname'")
-    if not names.possible(credentials.username):
+    if quoting.is_proxied(credentials.username):
+        raise UserNotRotatable(
+            f"{target} asks for a login through another user", "name the user itself, with its own password"
+        )
+    if not quoting.possible(credentials.username):
         raise LoginRefused(f"{target}: there can be no user of that name", "correct 'username' in the secret")
     name = options.server_name or host
+    seconds = options.limit(target)
+    context = None if options.plaintext else _context(options, name, seconds)
     parameters: dict[str, Any] = {
         # Parameters, never a connect string: a password may hold an @ or a slash.
         "user": credentials.username,
         "password": credentials.password,
         "host": host,
         "port": port,
-        "protocol": "tcp" if options.plaintext else "tcps",
-        "ssl_context": None if options.plaintext else _context(options, name),
+        "protocol": "tcp" if context is None else "tcps",
+        "ssl_context": context,
         "ssl_server_dn_match": False,
-        "tcp_connect_timeout": options.timeout,
+        "tcp_connect_timeout": seconds,
         "retry_count": 0,
         "program": "rotators",
     }
     try:
+        driver = within(seconds, lambda: _log_in(parameters, service))
+    except Exception as error:  # noqa: BLE001  # whatever the driver makes of what is no Oracle's answer
+        if context is not None:
+            context.cut()
+        address = (host, port)
+        raise errors.of_login(
+            error, target, name, _offered(lambda: names_offered(address, options, lambda _: None), seconds)
+        ) from None
+    return Connection(driver, context, credentials, options)
+
+
+def _offered(ask: Callable[[], list[str]], seconds: float) -> Callable[[], list[str]]:
+    def offered() -> list[str]:
         try:
-            connection = oracledb.connect(**parameters, service_name=service)
-        except oracledb.Error as error:
-            if code_of(error) not in _NO_SUCH_SERVICE:
-                raise
-            connection = oracledb.connect(**parameters, sid=service)
-    except (oracledb.Error, OSError, UnicodeError) as error:
-        raise _explain(error, target, (host, port), name, options) from None
-    connection.call_timeout = round(options.timeout * 1000)
-    return connection
+            return within(seconds, ask)
+        except TimeoutError:
+            return []
+
+    return offered
 
 
-def _context(options: ConnectOptions, name: str) -> _Context:
+def _log_in(parameters: dict[str, Any], service: str) -> oracledb.Connection:
+    try:
+        return oracledb.connect(**parameters, service_name=service)
+    except oracledb.Error as error:
+        if errors.code_of(error) not in errors.NO_SUCH_SERVICE:
+            raise
+        return oracledb.connect(**parameters, sid=service)
+
+
+def _context(options: ConnectOptions, name: str, seconds: float) -> _Context:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cafile=options.ca_file)
+    try:
+        context.load_verify_locations(cafile=options.ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{options.ca_file} holds no CA certificates: {error.strerror or 'it is no PEM'}",
+            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
+        ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.name, context.seconds = name, options.timeout
+    context.name, context.seconds = name, seconds
     return context
-
-
-def _explain(  # one way out for each way in which it fails
-    error: Exception, target: str, address: tuple[str, int], name: str, options: ConnectOptions
-) -> ServiceError:
-    cause = error
-    while isinstance(cause, oracledb.Error) and code_of(cause) == "DPY-6005" and cause.__cause__ is not None:
-        cause = cause.__cause__  # type: ignore[assignment]
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return network.certificate_refused(cause, target, name, lambda: names_offered(address, options, lambda _: None))
-    if isinstance(cause, ssl.SSLError):
-        return TlsFailed(f"{target}: TLS failed: {cause.reason}", "name the port of TCPS, and switch it on there")
-    if (on_the_way := network.unreachable(cause, target, _REFUSED)) is not None:
-        return on_the_way
-    code = code_of(cause)
-    if code == "DPY-4011" and "timed out" in str(cause):
-        return network.no_answer(target)
-    if code in LOST or isinstance(cause, OSError):
-        return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
-    kind, advice = _MEANINGS.get(code, (ServiceFailed, "the listener's log and the alert log tell more"))
-    return kind(f"{target}: {said(cause)}", advice)
-
-
-def code_of(error: Exception) -> str:
-    """Oracle's or the driver's code: ``ORA-01017``, ``DPY-6005``; empty where there is none."""
-    return str(getattr(error.args[0], "full_code", "")) if error.args else ""
-
-
-def said(error: Exception) -> str:
-    """The server's words: its first line, without the driver's advice."""
-    lines = str(error).splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

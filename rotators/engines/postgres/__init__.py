@@ -1,7 +1,7 @@
 """PostgreSQL, RDS for PostgreSQL and Aurora PostgreSQL, versions 12 to 18, over psycopg2.
 
-``connection`` logs in and names what went wrong, ``session`` is what one login can do, ``twin`` is how an admin
-makes one role the equal of another.
+``session`` is what one login can do; ``clone`` is how an admin gives one role exactly what another one has; ``roles``
+reads the catalogue, ``ownership`` hands over what belongs to the clone, ``passwords`` makes verifiers.
 """
 
 from __future__ import annotations
@@ -9,43 +9,74 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import alternate, require_length
-from rotators.engines.postgres.connection import connect
+from rotators.engines.libpq.connection import LibpqConnection, LockHeld, NoAnswer
+from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
 from rotators.engines.postgres.session import PostgresSession
+from rotators.errors import ConnectionLost
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.engines.base import ConnectOptions
+    from rotators.engines.base import ConnectOptions, Engine
 
 # NAMEDATALEN - 1: the server would cut a longer name and say so only in a notice.
 # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
 _LONGEST_NAME = 63
+_PRODUCT = Product("PostgreSQL", 5432, "postgres", (SCRAM, MD5))
+# READ WRITE: a role's default_transaction_read_only is a default, and passwords are no data.
+_BEGIN = ("BEGIN READ WRITE",)
+_NO_TIMEOUTS = "-c statement_timeout=0 -c lock_timeout=0"
+_TRANSACTION_TIMEOUT_SINCE = 17
 
 
 class PostgresEngine:
     """The engine for secrets that say ``postgres``, ``postgresql`` or ``aurora-postgresql``."""
 
     name: ClassVar[str] = "postgres"
-    default_port: ClassVar[int] = 5432
+    default_port: ClassVar[int] = _PRODUCT.port
     second_password: ClassVar[bool] = False
     password_limits: ClassVar[PasswordLimits] = PasswordLimits()
 
-    def twin_name(self, username: str) -> str:
+    def other_name(self, username: str) -> str:
         """The other of the pair.
 
         Raises:
             PairRefused: its name would be empty, or longer than PostgreSQL keeps.
         """
-        twin = alternate(username)
-        length = len(twin.encode())
-        require_length(username, twin, length, _LONGEST_NAME, f"PostgreSQL keeps names of 1 to {_LONGEST_NAME} bytes")
-        return twin
+        other = alternate(username)
+        length = len(other.encode())
+        require_length(username, other, length, _LONGEST_NAME, f"PostgreSQL keeps names of 1 to {_LONGEST_NAME} bytes")
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> PostgresSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
+        connection = self._connection(credentials, options)
+        try:
+            return PostgresSession(connection, admin=options.admin)
+        except NoAnswer:
+            raise
+        except (LockHeld, ConnectionLost):
+            # The role's or the database's own time-outs may be too short for any statement, and end the connection
+            # without a code. Not from the start: some poolers take no options.
+            newer = connection.version >= _TRANSACTION_TIMEOUT_SINCE
+            startup = _NO_TIMEOUTS + (" -c transaction_timeout=0" if newer else "")
+            return PostgresSession(self._connection(credentials, options, startup), admin=options.admin)
 
-        def elsewhere(dbname: str) -> PostgresSession:
-            return self.connect(credentials.replace(dbname=dbname), options)
+    def _connection(self, credentials: Credentials, options: ConnectOptions, startup: str = "") -> LibpqConnection:
+        def connect_to(dbname: str) -> LibpqConnection:
+            return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        connection = connect(credentials, self.default_port, options)
-        return PostgresSession(connection, credentials.host, options.timeout, elsewhere)
+        opened = connect(credentials, _PRODUCT, options, startup)
+        return LibpqConnection(
+            opened,
+            product=_PRODUCT,
+            user=credentials.username,
+            host=credentials.host,
+            options=options,
+            begin=_BEGIN,
+            connect_to=connect_to,
+        )
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = PostgresEngine

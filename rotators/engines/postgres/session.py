@@ -2,136 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from psycopg2 import sql
-from psycopg2.extensions import encrypt_password
 
-from rotators.engines.libpq import LibpqSession
-from rotators.engines.postgres import twin as twins
-from rotators.errors import ReadOnlyServer, ServiceError, UserNotRotatable
+from rotators.engines.identity import Account, Pair
+from rotators.engines.libpq.login import SCRAM
+from rotators.engines.libpq.session import LibpqSession
+from rotators.engines.postgres import clone, passwords, roles
+from rotators.errors import PermissionRefused, ReadOnlyServer, ServiceError, ServiceFailed, UserNotRotatable
 
-# Nothing that the application's role was given may bend our statements: whose objects they find, how long they
-# wait. The time-outs are below what Lambda leaves us, so that the database gives up first and we can say why.
+if TYPE_CHECKING:
+    from rotators.engines.base import (
+        AccountAdmin,
+        CloneAdmin,
+        SelfServiceCheck,
+        SelfServicePassword,
+        TransactionalPassword,
+    )
+    from rotators.engines.libpq.connection import LibpqConnection
+    from rotators.engines.postgres.roles import Role
+
+# Nothing that the role or the database was given may bend our statements: whose objects they find, how long they wait,
+# as whom they run. First of all the search_path, by functions that are named in full: the database may belong to
+# somebody who put an operator of their own before the system's.
 _PREPARE = """
 SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('statement_timeout', {statement}, false),
        pg_catalog.set_config('lock_timeout', {lock}, false),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
-       pg_catalog.set_config('standard_conforming_strings', 'on', false)
+       pg_catalog.set_config('standard_conforming_strings', 'on', false){more};
+SELECT r.oid::bigint, r.rolname, current_user::text, pg_catalog.pg_postmaster_start_time()::text,
+       (SELECT c.rolcreaterole FROM pg_catalog.pg_roles c WHERE c.rolname = current_user),
+       (SELECT pg_catalog.substr(s.setting, 6) FROM pg_catalog.pg_db_role_setting d
+        CROSS JOIN LATERAL pg_catalog.unnest(d.setconfig) AS s (setting)
+        WHERE d.setrole = r.oid AND s.setting LIKE 'role=%' AND d.setdatabase IN (
+            0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = pg_catalog.current_database()))
+        ORDER BY d.setdatabase DESC LIMIT 1)
+FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
+# A verifier of fewer rounds than PostgreSQL's own default is a weaker one, whoever set that.
+_ROUNDS = """,
+       pg_catalog.set_config('scram_iterations', (GREATEST(
+           4096, pg_catalog.int4(pg_catalog.current_setting('scram_iterations'))))::pg_catalog.text, false)"""
+_NO_TRANSACTION_TIMEOUT = ",\n       pg_catalog.set_config('transaction_timeout', '0', false)"
+_ROUNDS_SINCE, _TRANSACTION_TIMEOUT_SINCE = 16, 17
 
-# Not any membership counts: since PostgreSQL 16 whoever creates a role is a member of it, without being able to be
-# it, and an admin that created a user of IAM still logs in by password.
-_ROLE = """
-SELECT r.rolcanlogin, NOT r.rolsuper AND EXISTS (
-    SELECT FROM pg_catalog.pg_roles i
-    WHERE i.rolname = 'rds_iam' AND (pg_catalog.pg_has_role(r.oid, i.oid, 'USAGE') OR EXISTS (
-        SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = i.oid AND m.member = r.oid)))
-FROM pg_catalog.pg_roles r WHERE r.rolname = {role}
+_RESTRICTED = """
+SELECT pg_catalog.current_setting('rds.restrict_password_commands', true) = 'on' AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_roles r
+    WHERE r.rolname = 'rds_password' AND pg_catalog.pg_has_role(session_user, r.oid, 'USAGE'))
 """
 
 # Who feeds a replica, where we may know it.
 _SENDER = "SELECT sender_host FROM pg_catalog.pg_stat_wal_receiver WHERE sender_host IS NOT NULL"
 
 
+@dataclass(frozen=True)
+class PostgresAccount(Account):
+    """A role.
+
+    Args:
+        method: how it proved its password, so that what it is given surely logs in again.
+    """
+
+    method: str = field(default=SCRAM, compare=False)
+
+
 class PostgresSession(LibpqSession):
-    """One login; satisfies ``OwnPassword``, ``Staged``, ``OtherPassword`` and ``TwinMaker``.
+    """One login.
 
     Args:
         connection: an open connection in autocommit.
-        host: the server's name, for messages.
-        timeout: seconds that a statement may take.
-        elsewhere: logs in to another database of the server with the same password.
+        admin: the login is an admin's.
     """
 
-    product = "PostgreSQL"
-    # READ WRITE: a role's default_transaction_read_only is a default, and passwords are no data. And as the role that
-    # logged in, whatever role its settings would have it play.
-    begin = ("BEGIN READ WRITE", "SET LOCAL ROLE NONE")
+    def __init__(self, connection: LibpqConnection, *, admin: bool = False) -> None:
+        super().__init__(connection)
+        milliseconds = connection.statement_timeout
+        more = _ROUNDS if connection.version >= _ROUNDS_SINCE else ""
+        more += _NO_TRANSACTION_TIMEOUT if connection.version >= _TRANSACTION_TIMEOUT_SINCE else ""
+        try:
+            [(oid, name, acts_as, started, creates_roles, plays)] = connection.execute(
+                sql.SQL(_PREPARE).format(
+                    statement=sql.Literal(f"{milliseconds}ms"),
+                    lock=sql.Literal(f"{milliseconds * 4 // 5}ms"),
+                    more=sql.SQL(more),
+                )
+            )
+            # As the role that logged in, whatever role its settings would have it play. Only an admin that alternates
+            # itself stays the role that its two users play: that one administers what they make.
+            if acts_as != name and not (admin and creates_roles):
+                connection.execute(sql.SQL("SET ROLE NONE"))
+        except ServiceError:
+            self.close()
+            raise
+        self._acts_as, self._plays = acts_as, plays
+        self._account = PostgresAccount(f"postgres started {started}", oid, name, method=connection.method)
 
-    def prepare(self, milliseconds: int) -> sql.Composable:
-        """Take what the role was given out of the way."""
-        return sql.SQL(_PREPARE).format(
-            statement=sql.Literal(f"{milliseconds}ms"), lock=sql.Literal(f"{milliseconds * 4 // 5}ms")
-        )
+    @property
+    def account(self) -> PostgresAccount:
+        """The role that logged in."""
+        return self._account
+
+    def verify(self, test_query: str | None) -> None:
+        """Read, and run the test query; a clone must be its source.
+
+        Raises:
+            ServiceFailed: the server did not apply the role's setting ``role`` at the login.
+        """
+        if self._plays not in {None, "none", "", self._acts_as}:
+            raise ServiceFailed(
+                f"'{self._account.name}' at {self.connection.host} acts as '{self._acts_as}' and not as "
+                f"'{self._plays}', as ALTER ROLE … SET role has it",
+                "upgrade the server's minor version: 12.21, 13.17, 14.14, 15.9, 16.5 and 17.1 ignore that setting",
+            )
+        super().verify(test_query)
 
     def check_rotatable(self) -> None:
         """Refuse replicas, and roles that log in by IAM."""
-        self.require_writer()
-        self.require_password_role(self.user)
+        self._require_writer()
+        self._role(self._account)
 
     def set_own_password(self, new: str, old: str) -> None:  # noqa: ARG002  # PostgreSQL does not ask for it
         """Set the password of the role that is logged in, as a verifier."""
-        self._set_password(sql.SQL("SESSION_USER"), self.user, new)
+        passwords.set_password(
+            self.connection, sql.SQL("SESSION_USER"), self._account.name, new, self.connection.method
+        )
 
-    def check_user(self, user: str) -> None:
+    def check_can_set_own_password(self) -> None:
+        """See that RDS lets this role set passwords, where it restricts that to the members of rds_password.
+
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.RestrictPasswordMgmt.html
+        """
+        [(restricted,)] = self.connection.execute(sql.SQL(_RESTRICTED))
+        if restricted:
+            name = self.connection.quote(sql.Identifier(self._account.name))
+            raise PermissionRefused(
+                f"'{self._account.name}' at {self.connection.host} may not change its own password "
+                "(rds.restrict_password_commands)",
+                f"run: GRANT rds_password TO {name}; or name an admin secret and set ALLOW_ADMIN_RESET=true",
+            )
+
+    def recognize(self, account: Account, password: str) -> Account:  # noqa: ARG002  # an oid is one role's
+        """The role of an oid.
+
+        Raises:
+            UserNotRotatable: it is gone.
+        """
+        self._role(account)
+        return account
+
+    def find_account(self, name: str) -> Account | None:
+        """The role of a name, to the letter."""
+        role = roles.by_name(self.connection, name)
+        return None if role is None else self._as_account(role)
+
+    def check_can_set_password(self, account: Account) -> None:
         """Try to take the password away, and roll that back: it needs the very rights that setting one needs."""
-        self.require_writer()
-        self.require_password_role(user)
-        twins.require_admin(self, [user])
-        with self.rehearsal():
-            self.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(user)))
+        self._require_writer()
+        role = self._role(account)
+        if role.superuser or role.flags["rolcreaterole"]:
+            raise UserNotRotatable(
+                f"the role '{role.name}' at {self.connection.host} is a superuser or an admin (CREATEROLE)",
+                "an admin's password is set by itself: rotate it as a single user without an admin secret",
+            )
+        if role.expired:
+            raise UserNotRotatable(
+                f"the role '{role.name}' at {self.connection.host} has expired (VALID UNTIL {role.valid_until})",
+                "no password logs in any more: move VALID UNTIL, or stop rotating this secret",
+            )
+        roles.require_admin(self.connection, [role])
+        with self.connection.rolled_back():
+            self.connection.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(role.name)))
 
-    def set_password(self, user: str, new: str) -> None:
+    def set_password(self, account: Account, new: str) -> None:
         """Set another role's password, as a verifier."""
-        self.require_password_role(user)
-        self._set_password(sql.Identifier(user), user, new)
+        role = self._role(account)
+        method = account.method if isinstance(account, PostgresAccount) else SCRAM
+        passwords.set_password(self.connection, sql.Identifier(role.name), role.name, new, method)
 
-    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:  # noqa: ARG002  # membership tells
-        """Make the twin in a transaction, and roll it back."""
-        self.require_writer()
-        with self.rehearsal():
-            twins.level(self, user, twin)
-            self.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(twin)))
+    def inspect_pair(self, current: Account, other_name: str) -> Pair:
+        """See :meth:`rotators.engines.base.CloneAdmin.inspect_pair`."""
+        self._require_writer()
+        method = current.method if isinstance(current, PostgresAccount) else SCRAM
+        return clone.inspect(self.connection, current, other_name, lambda role: self._as_account(role, method))
 
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
-        """Make the twin, level both, set its password: in one transaction, the password last."""
-        twins.hand_over_elsewhere(self, user, twin)
-        with self.transaction():
-            twins.level(self, user, twin)
-            twins.hand_over_here(self, user, twin)
-            self._set_password(sql.Identifier(twin), twin, password)
+    def check_can_sync(self, pair: Pair) -> None:
+        """Make the clone in a transaction, and roll it back."""
+        clone.check(self.connection, pair)
 
-    def require_writer(self) -> None:
+    def sync_clone(self, pair: Pair) -> Account:
+        """See :meth:`rotators.engines.base.CloneAdmin.sync_clone`."""
+        method = pair.current.method if isinstance(pair.current, PostgresAccount) else SCRAM
+        return self._as_account(clone.sync(self.connection, pair), method)
+
+    def _as_account(self, role: Role, method: str = SCRAM) -> PostgresAccount:
+        return PostgresAccount(self._account.server, role.oid, role.name, method=method)
+
+    def _role(self, account: Account) -> Role:
+        found = roles.by_oid(self.connection, int(str(account.key)))
+        return roles.require_password_role(self.connection, found, account.name)
+
+    def _require_writer(self) -> None:
         """Raise ReadOnlyServer on a replica, and name the writer's endpoint."""
-        [(in_recovery,)] = self.execute(sql.SQL("SELECT pg_catalog.pg_is_in_recovery()"))
+        [(in_recovery,)] = self.connection.execute(sql.SQL("SELECT pg_catalog.pg_is_in_recovery()"))
         if in_recovery:
             raise ReadOnlyServer(
-                f"{self.host} is a replica of PostgreSQL (pg_is_in_recovery), where no password can be changed",
+                f"{self.connection.host} is a replica of PostgreSQL (pg_is_in_recovery), where no password can be "
+                "changed",
                 f"put the writer's endpoint as 'host' into the secret{self._writer()}",
             )
 
-    def require_password_role(self, user: str) -> None:
-        """Raise UserNotRotatable where a role has no password to log in with."""
-        rows = self.execute(sql.SQL(_ROLE).format(role=sql.Literal(user)))
-        if not rows:
-            raise UserNotRotatable(f"there is no role '{user}' at {self.host}", "create it, or correct the secret")
-        [(can_log_in, by_iam)] = rows
-        if not can_log_in:
-            raise UserNotRotatable(f"role '{user}' at {self.host} may not log in (NOLOGIN)", "give it LOGIN")
-        if by_iam:
-            raise UserNotRotatable(
-                f"role '{user}' at {self.host} logs in by IAM (it is a member of rds_iam)",
-                "it has no password to rotate: revoke rds_iam from it, or stop rotating this secret",
-            )
-
-    def _set_password(self, role: sql.Composable, user: str, new: str) -> None:
-        # libpq makes the verifier: the clear text never leaves this process. The method is asked for here, since
-        # psycopg2 would have libpq ask for it with every other thread of the process standing still.
-        [(method,)] = self.execute(sql.SQL("SHOW password_encryption"))
-        verifier = encrypt_password(new, user, scope=self._connection, algorithm=method)
-        self.execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)),
-            advice=f"where rds.restrict_password_commands is on, grant rds_password to '{self.user}'",
-            password_of=user,
-        )
-
     def _writer(self) -> str:
-        if ".cluster-ro-" in self.host:
-            return f": {self.host.replace('.cluster-ro-', '.cluster-', 1)}"
+        host = self.connection.host
+        if ".cluster-ro-" in host:
+            return f": {host.replace('.cluster-ro-', '.cluster-', 1)}"
         try:
-            rows = self.execute(sql.SQL(_SENDER))
+            rows = self.connection.execute(sql.SQL(_SENDER))
         except ServiceError:
             return ""
         return f"; this replica is fed by {rows[0][0]}" if rows else ""
+
+
+if TYPE_CHECKING:
+    _own: type[SelfServicePassword] = PostgresSession
+    _own_check: type[SelfServiceCheck] = PostgresSession
+    _transactional: type[TransactionalPassword] = PostgresSession
+    _admin: type[AccountAdmin] = PostgresSession
+    _clones: type[CloneAdmin] = PostgresSession

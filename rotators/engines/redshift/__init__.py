@@ -1,7 +1,7 @@
 """Amazon Redshift, provisioned and Serverless, over psycopg2.
 
-Logging in is ``rotators.engines.postgres.connection``'s, with Redshift's own words added. ``session`` is what one
-login can do, ``catalog`` reads what was granted, and ``twin`` makes one user the equal of another.
+``session`` is what one login can do, ``catalog`` reads who is who and what was granted, ``passwords`` makes verifiers,
+and ``clone`` makes one user the equal of another.
 """
 
 from __future__ import annotations
@@ -9,43 +9,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import alternate, require_length
-from rotators.engines.postgres.connection import connect
+from rotators.engines.libpq.connection import LibpqConnection
+from rotators.engines.libpq.login import MD5, Product, connect
 from rotators.engines.redshift.session import RedshiftSession
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
-    from rotators.engines.base import ConnectOptions
+    from rotators.engines.base import ConnectOptions, Engine
 
 # Bytes: https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 _LONGEST_NAME = 127
+# libpq proves no other: https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
+_PRODUCT = Product("Redshift", 5439, "dev", (MD5,))
+_BEGIN = ("BEGIN",)
 
 
 class RedshiftEngine:
     """The engine for secrets that say ``redshift``."""
 
     name: ClassVar[str] = "redshift"
-    default_port: ClassVar[int] = 5439
+    default_port: ClassVar[int] = _PRODUCT.port
     second_password: ClassVar[bool] = False
     # https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=64, never="'\"\\/@ ")
 
-    def twin_name(self, username: str) -> str:
-        """The other of the pair.
+    def other_name(self, username: str) -> str:
+        """The other user of the pair.
 
         Raises:
             PairRefused: its name would be empty, or longer than Redshift keeps.
         """
-        twin = alternate(username)
-        length = len(twin.encode())
-        require_length(username, twin, length, _LONGEST_NAME, f"Redshift keeps names of 1 to {_LONGEST_NAME} bytes")
-        return twin
+        other = alternate(username)
+        length = len(other.encode())
+        require_length(username, other, length, _LONGEST_NAME, f"Redshift keeps names of 1 to {_LONGEST_NAME} bytes")
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> RedshiftSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
+        return RedshiftSession(self._connection(credentials, options))
 
-        def elsewhere(dbname: str) -> RedshiftSession:
-            return self.connect(credentials.replace(dbname=dbname), options)
+    def _connection(self, credentials: Credentials, options: ConnectOptions) -> LibpqConnection:
+        def connect_to(dbname: str) -> LibpqConnection:
+            return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        connection = connect(credentials, self.default_port, options, product="Redshift", database="dev")
-        return RedshiftSession(connection, credentials.host, options.timeout, elsewhere)
+        return LibpqConnection(
+            connect(credentials, _PRODUCT, options),
+            product=_PRODUCT,
+            user=credentials.username,
+            host=credentials.host,
+            options=options,
+            begin=_BEGIN,
+            connect_to=connect_to,
+        )
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = RedshiftEngine

@@ -2,87 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from rotators.engines.libpq import LibpqSession
-from rotators.engines.redshift import catalog
-from rotators.engines.redshift import twin as twins
+from rotators.engines.base import AccountAdmin, CloneAdmin, SelfServicePassword, TransactionalPassword
+from rotators.engines.identity import Account, Pair
+from rotators.engines.libpq.session import LibpqSession
+from rotators.engines.redshift import catalog, clone
 from rotators.engines.redshift.passwords import verifier
-from rotators.errors import UserNotRotatable
+from rotators.errors import ServiceError
+from rotators.passwords import throw_away
 
-# Users of IAM and of an identity provider, who have no password here:
-# https://docs.aws.amazon.com/redshift/latest/mgmt/generating-iam-credentials-steps.html
-_EXTERNAL = ("IAM:", "IAMR:", "AWSIDC:")
+if TYPE_CHECKING:
+    from rotators.engines.libpq.connection import LibpqConnection
+    from rotators.engines.redshift.catalog import User
+
+# The catalog's own views first; and no statement for longer than we wait.
+_PREPARE = "SET search_path TO pg_catalog; SET statement_timeout TO {}"
 
 
 class RedshiftSession(LibpqSession):
-    """One login; satisfies ``OwnPassword``, ``Staged``, ``OtherPassword`` and ``TwinMaker``."""
+    """One login.
 
-    product = "Redshift"
-    begin = ("BEGIN",)
+    Args:
+        connection: an open connection in autocommit.
+    """
 
-    def prepare(self, milliseconds: int) -> sql.Composable:
-        """Bound the time, and find the catalog's own views first."""
-        return sql.SQL("SET statement_timeout TO {}; SET search_path TO pg_catalog").format(sql.Literal(milliseconds))
+    def __init__(self, connection: LibpqConnection) -> None:
+        super().__init__(connection)
+        try:
+            connection.execute(sql.SQL(_PREPARE).format(sql.Literal(connection.statement_timeout)))
+            number, name = catalog.logged_in(connection)
+            self._account = Account(catalog.server(connection), number, name)
+        except ServiceError:
+            self.close()
+            raise
+
+    @property
+    def account(self) -> Account:
+        """The user that logged in, by its ``usesysid``, in the namespace that answered."""
+        return self._account
 
     def check_rotatable(self) -> None:
         """Refuse users without a password."""
-        self.require_password_user(self.user)
+        clone.require_user(self.connection, self._account)
+
+    def check_can_set_own_password(self) -> None:
+        """Set a placeholder, and roll that back.
+
+        Raises:
+            PermissionRefused: the user may not.
+        """
+        with self.connection.rolled_back():
+            self._set_password(self._account.name, throw_away())
 
     def set_own_password(self, new: str, old: str) -> None:  # noqa: ARG002  # Redshift does not ask for it
         """Set the password of the user who is logged in, as a verifier."""
-        self._set_password(self.user, new)
+        self._set_password(self._account.name, new)
 
-    def check_user(self, user: str) -> None:
-        """See that the admin may change this user."""
-        self.require_password_user(user)
-        twins.require_admin(self)
-
-    def set_password(self, user: str, new: str) -> None:
-        """Set another user's password, as a verifier."""
-        self.require_password_user(user)
-        self._set_password(user, new)
-
-    def check_twin(self, user: str, twin: str, acquainted: Callable[[], bool]) -> None:
-        """Make the twin in a transaction, and roll it back; in the other databases, read."""
-        twins.require_admin(self)
-        original, derived = twins.pair(self, user, twin)
-        twins.check(self, user, twin, acquainted)
-        with self.rehearsal():
-            twins.level_user(self, original, derived)
-            twins.level_database(self, original, derived)
-
-    def ensure_twin(self, user: str, twin: str, password: str) -> None:
-        """Make the twin and level both, database by database; set its password last."""
-        original, derived = twins.pair(self, user, twin)
-        with self.transaction():
-            twins.level_user(self, original, derived)
-            twins.level_database(self, original, derived)
-        for dbname in twins.other_databases(self):
-            with self.elsewhere(dbname) as other, other.transaction():
-                twins.level_database(other, original, derived)
-        self.set_password(twin, password)
-
-    def require_password_user(self, user: str) -> catalog.User:
-        """A user who may have a password.
+    def recognize(self, account: Account, password: str) -> Account:  # noqa: ARG002  # a usesysid is one user's
+        """The user of a ``usesysid``.
 
         Raises:
-            UserNotRotatable: there is none, or it logs in by IAM.
+            UserNotRotatable: it is gone, or has no password.
         """
-        if user.startswith(_EXTERNAL):
-            raise UserNotRotatable(
-                f"'{user}' at {self.host} logs in by IAM or an identity provider", "it has no password to rotate"
-            )
-        found = catalog.find(self, user)
-        if found is None:
-            raise UserNotRotatable(f"there is no user '{user}' at {self.host}", "create it, or correct the secret")
-        return found
+        return self._as_account(clone.require_user(self.connection, account))
+
+    def find_account(self, name: str) -> Account | None:
+        """The user of a name, to the letter."""
+        found = catalog.by_name(self.connection, name)
+        return None if found is None else self._as_account(found)
+
+    def check_can_set_password(self, account: Account) -> None:
+        """See that the admin may change this user, and that it is an application's.
+
+        Raises:
+            UserNotRotatable: it is a superuser, or may set others' passwords.
+            PermissionRefused: the admin is no superuser.
+        """
+        clone.require_admin(self.connection)
+        clone.require_application(self.connection, clone.require_user(self.connection, account))
+
+    def set_password(self, account: Account, new: str) -> None:
+        """Set another user's password, as a verifier."""
+        user = clone.require_user(self.connection, account)
+        clone.require_application(self.connection, user)
+        self._set_password(user.name, new)
+
+    def inspect_pair(self, current: Account, other_name: str) -> Pair:
+        """See :class:`rotators.engines.base.CloneAdmin`."""
+        clone.require_admin(self.connection)
+        return clone.inspect(self.connection, current, other_name, self._as_account)
+
+    def check_can_sync(self, pair: Pair) -> None:
+        """Make the clone in a transaction, and roll it back; in the other databases, read."""
+        clone.check(self.connection, pair)
+
+    def sync_clone(self, pair: Pair) -> Account:
+        """See :class:`rotators.engines.base.CloneAdmin`."""
+        return self._as_account(clone.sync(self.connection, pair))
+
+    def _as_account(self, user: User) -> Account:
+        return Account(self._account.server, user.number, user.name)
 
     def _set_password(self, user: str, new: str) -> None:
-        self.execute(
+        self.connection.execute(
             sql.SQL("ALTER USER {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(verifier(user, new))),
-            advice=f"the admin '{self.user}' must be a superuser",
+            advice=f"the admin '{self.connection.user}' must be a superuser",
             password_of=user,
         )
+
+
+if TYPE_CHECKING:
+    _own: type[SelfServicePassword] = RedshiftSession
+    _transactional: type[TransactionalPassword] = RedshiftSession
+    _admin: type[AccountAdmin] = RedshiftSession
+    _clone: type[CloneAdmin] = RedshiftSession

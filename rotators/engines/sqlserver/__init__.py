@@ -1,8 +1,8 @@
 """SQL Server, RDS for SQL Server included, over python-tds.
 
-``connection`` logs in and names what went wrong, ``tls`` verifies the server's name, ``quoting`` spells names and
-values, ``session`` is what one login can do, ``catalog`` reads what the server says of its logins and users, and
-``twin`` makes one login the equal of another.
+``quoting`` spells names and values, ``errors`` maps error numbers, ``tls`` verifies the server, ``connection`` logs in
+and runs statements, ``catalog`` reads what the server says of its logins and users, ``passwords`` sets theirs,
+``powers`` compares what two may do, ``clone`` makes one the equal of another, and ``session`` is what one login can do.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ class SqlserverEngine:
     # https://learn.microsoft.com/sql/relational-databases/security/password-policy
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128)
 
-    def twin_name(self, username: str) -> str:
+    def other_name(self, username: str) -> str:
         """The other of the pair.
 
         Raises:
             PairRefused: its name would be empty, or longer than the server takes.
         """
-        twin = alternate(username)
-        length = len(twin.encode("utf-16-le")) // 2
-        require_length(username, twin, length, _LONGEST_NAME, f"SQL Server takes names of 1 to {_LONGEST_NAME}")
-        return twin
+        other = alternate(username)
+        length = len(other.encode("utf-16-le", "surrogatepass")) // 2
+        require_length(username, other, length, _LONGEST_NAME, f"SQL Server takes names of 1 to {_LONGEST_NAME}")
+        return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> SqlserverSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
-        connection = connect(credentials, self.default_port, options)
-        return SqlserverSession(connection, credentials, options.timeout)
+        return SqlserverSession(connect(credentials, self.default_port, options))

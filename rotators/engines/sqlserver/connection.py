@@ -1,48 +1,167 @@
-"""Logging in to SQL Server, and telling apart the ways in which that fails.
-
-https://learn.microsoft.com/sql/relational-databases/errors-events/mssqlserver-18456-database-engine-error
-"""
+"""A login to SQL Server, and its statements: each within its time, all of its answer read."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytds
-from OpenSSL import SSL
 
 from rotators.engines import network
-from rotators.engines.sqlserver import tls
-from rotators.errors import (
-    ConnectionLost,
-    LoginRefused,
-    PermissionRefused,
-    ServiceError,
-    ServiceFailed,
-    TlsFailed,
-    UserNotRotatable,
-)
+from rotators.engines.sqlserver import errors, tls
+from rotators.engines.sqlserver.quoting import binary, name
+from rotators.errors import ConfigurationError, ConnectionLost, LoginRefused, ServiceError, UserNotRotatable
+from rotators.limits import cut_socket, limited, within
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-_RESET = "have the admin set it: name an admin secret and set ALLOW_ADMIN_RESET=true"
-_MEANINGS: dict[int, tuple[type[ServiceError], str]] = {
-    4060: (PermissionRefused, "map the login to a user in that database, or correct 'dbname' in the secret"),
-    4064: (PermissionRefused, "give the login a default database that it may use, or the secret a 'dbname'"),
-    18452: (UserNotRotatable, "the server takes Windows logins only: switch SQL Server authentication on"),
-    18456: (LoginRefused, "check the password; for a contained user also 'dbname'"),
-    18470: (UserNotRotatable, "the login is disabled: enable it, or stop rotating this secret"),
-    18486: (LoginRefused, "the login is locked out: ALTER LOGIN … WITH PASSWORD = … UNLOCK, then correct the secret"),
-    18487: (LoginRefused, f"the password has expired: {_RESET}"),
-    18488: (LoginRefused, f"the password must be changed: {_RESET}"),
-    17892: (PermissionRefused, "a logon trigger refused the user"),
-    978: (ServiceFailed, "the database is a secondary replica that takes no such connection: name the listener"),
-}
+tls.install()
+
+# https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/773a62b6-ee89-4c02-9e5e-344882630aac: UTF-16 units of
+# a name, and of a password.
+_LONGEST = 128
+# Above it a message is an error: https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-error-severities
+_INFORMATION = 10
+# Of the time for an answer, so that the server says what holds a lock before the time is over.
+_FOR_LOCKS = 0.8
+# The driver waits for the rest of this after a login that failed, and would then try again.
+_NO_RETRIES = 0.001
 
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> pytds.Connection:
+class _Wire(socket.socket):
+    """A socket without time-outs of the driver's: those begin anew with each byte."""
+
+    def settimeout(self, value: float | None) -> None:
+        """Leave it: what takes too long is cut."""
+
+
+class _Units(str):
+    """A text that is as long as the protocol says: python-tds puts the number of characters into the login's packet."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self.encode("utf-16-le", "surrogatepass")) // 2
+
+
+class Connection:
+    """A login at work.
+
+    Args:
+        driver: python-tds's connection, in autocommit.
+        wire: the socket's descriptor.
+        credentials: who.
+        options: how long anything may take.
+    """
+
+    def __init__(self, driver: pytds.Connection, wire: int, credentials: Credentials, options: ConnectOptions) -> None:
+        self._driver = driver
+        self._wire = wire
+        self._options = options
+        self.host = credentials.host
+        self.user = credentials.username
+        """As the secret spells it, until the server has said who it is."""
+        self.database = ""
+        """Where the session is when it is in no other."""
+        self.server = ""
+        """Which server answered."""
+
+    @property
+    def where(self) -> str:
+        """Server and user, for messages."""
+        return f"SQL Server at {self.host}, as '{self.user}'"
+
+    @property
+    def lock_timeout(self) -> int:
+        """Milliseconds that a statement may wait for a lock."""
+        return round(self._options.timeout * 1000 * _FOR_LOCKS)
+
+    def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
+        """Run one batch, whose texts and names are quoted already.
+
+        Args:
+            statement: the batch.
+            advice: what to do where a right is missing.
+
+        Returns:
+            the rows of its first result set. The others are read as well: an error may come after them.
+
+        Raises:
+            ServiceError: as what the server's answer means.
+        """
+        seconds = self._options.limit(self.where)
+        with limited(seconds, lambda: cut_socket(self._wire)) as limit:
+            try:
+                return self._run(statement)
+            except Exception as error:  # noqa: BLE001  # whatever the driver makes of an answer
+                failure: ServiceError = errors.of_statement(error, self.where, advice)
+                if limit.expired:
+                    failure = errors.no_answer(self.where, seconds)
+        if not isinstance(failure, ConnectionLost):
+            raise failure from None
+        self.close()
+        raise failure from None
+
+    def _run(self, statement: str) -> list[tuple[Any, ...]]:
+        with self._driver.cursor() as cursor:
+            cursor.execute(statement)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            while cursor.nextset():
+                if cursor.description:
+                    cursor.fetchall()
+            for _, message in cursor.messages or ():
+                # An error that ended no statement.
+                if message.severity > _INFORMATION:
+                    raise message
+            return rows
+
+    @contextmanager
+    def use(self, database: str) -> Iterator[None]:
+        """Work in another database, and come back."""
+        self.execute(f"USE {name(database)}", advice=f"let the admin '{self.user}' into the database '{database}'")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ServiceError):
+                self.execute(f"USE {name(self.database)}")
+
+    @contextmanager
+    def as_owner(self) -> Iterator[None]:
+        """Be the owner of the present database, and nothing beyond it.
+
+        Whoever may make triggers in a database could else have the admin do what they like, on the whole server: a DDL
+        trigger runs with the rights of whoever fires it. A database's user has no right outside of it, and without the
+        cookie nobody gets back: https://learn.microsoft.com/sql/t-sql/statements/execute-as-transact-sql
+        """
+        [(cookie,)] = self.execute(
+            "DECLARE @cookie varbinary(8000); EXECUTE AS USER = N'dbo' WITH COOKIE INTO @cookie; SELECT @cookie"
+        )
+        try:
+            yield
+        except ServiceError:
+            with contextlib.suppress(ServiceError):
+                self._revert(cookie)
+            raise
+        self._revert(cookie)
+
+    def _revert(self, cookie: bytes) -> None:
+        self.execute(f"DECLARE @cookie varbinary(8000) = {binary(cookie)}; REVERT WITH COOKIE = @cookie")
+
+    def close(self) -> None:
+        """End the session; never raises."""
+        # Else the driver might wait for the answer to a farewell.
+        with contextlib.suppress(OSError):
+            cut_socket(self._wire)
+        with contextlib.suppress(Exception):
+            self._driver.close()
+
+
+def connect(credentials: Credentials, default_port: int, options: ConnectOptions) -> Connection:
     """Log in, over verified TLS, in autocommit.
 
     Raises:
@@ -55,72 +174,63 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         raise UserNotRotatable(
             f"{target} is a Windows account", "its password is the directory's: name a login of SQL Server's own"
         )
-    if "\\" in host:
-        raise ServiceFailed(f"{target}: the host names an instance", "write host and port of that instance instead")
-    # Without it python-tds would send the password in plaintext, without a word.
+    texts = [_Units(text) for text in (credentials.username, credentials.password, credentials.dbname or "")]
+    if max(map(len, texts)) > _LONGEST:
+        raise LoginRefused(
+            f"{target}: the user's name, password or database is longer than SQL Server takes",
+            f"correct the secret: each has at most {_LONGEST} characters",
+        )
+    handshake = _handshake(options, host, target)
+    seconds = options.limit(target)
+    try:
+        # Made here, for the driver would try again and again; a name server may be silent, too.
+        plain = within(seconds, lambda: socket.create_connection((host, port), seconds))
+    except (OSError, UnicodeError) as error:
+        raise errors.of_login(error, target, handshake, expired=False) from None
+    wire = _Wire(fileno=plain.detach())
+    socket.socket.settimeout(wire, None)
+    with limited(options.limit(target), lambda: cut_socket(wire.fileno())) as limit, tls.expecting(handshake):
+        try:
+            driver = _log_in(texts, (host, port), wire, options)
+        except Exception as error:  # noqa: BLE001  # whatever the driver makes of what is no SQL Server's answer
+            wire.close()
+            failure = errors.of_login(error, target, handshake, expired=limit.expired)
+        else:
+            return Connection(driver, wire.fileno(), credentials, options)
+    raise failure from None
+
+
+def _handshake(options: ConnectOptions, host: str, target: str) -> tls.Handshake:
+    # Without a CA file python-tds would send the password in plaintext, without a word.
     network.require_ca(options, target)
     name = options.server_name or host
+    if options.plaintext or options.ca_file is None:
+        return tls.Handshake(None, name)
     try:
-        # Made here: the driver would try a refused connection again and again.
-        plain = socket.create_connection((host, port), options.timeout)
-        with tls.expecting(name):
-            return pytds.connect(
-                dsn=host,
-                port=port,
-                user=credentials.username,
-                password=credentials.password,
-                database=credentials.dbname,
-                sock=plain,
-                cafile=None if options.plaintext else options.ca_file,
-                validate_host=True,
-                enc_login_only=False,
-                autocommit=True,
-                login_timeout=options.timeout,
-                timeout=options.timeout,
-                disable_connect_retry=True,
-                appname="rotators",
-            )
-    except tls.NameMismatch as error:
-        raise TlsFailed(
-            f"{target}: the certificate is not for '{name}', but for {', '.join(error.names) or 'no name at all'}",
-            "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME",
+        return tls.Handshake(tls.context_of(options.ca_file), name)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{options.ca_file} holds no CA certificates: {error.strerror or 'it is no PEM'}",
+            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
         ) from None
-    except (pytds.Error, SSL.Error, OSError, UnicodeError, EOFError) as error:
-        raise _explain(error, target) from None
 
 
-def _explain(error: Exception, target: str) -> ServiceError:  # one way out for each way in which it fails
-    # The driver turns what it might try again into a time-out at its end.
-    cause: Any = error.__cause__ if isinstance(error, TimeoutError) and error.__cause__ is not None else error
-    number = getattr(cause, "msg_no", None)
-    if isinstance(cause, pytds.DatabaseError) and number:
-        kind, advice = _MEANINGS.get(number, (ServiceFailed, "the server's log tells more"))
-        return kind(f"{target}: {said(cause)} [{number}]", advice)
-    if isinstance(cause, SSL.Error):
-        return _of_tls(cause, target)
-    if (on_the_way := network.unreachable(cause, target)) is not None:
-        return on_the_way
-    if isinstance(cause, OSError | EOFError | pytds.ClosedConnectionError):
-        return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
-    if (isinstance(cause, pytds.Error) and "ncryption" in str(cause)) or "ENCRYPT_ON" in str(cause):
-        return TlsFailed(
-            f"{target}: the server does not encrypt", "switch TLS on in the server; nothing is ever sent without it"
-        )
-    return ServiceFailed(f"{target}: the driver failed: {said(cause)}", "the server's log tells more")
-
-
-def _of_tls(error: SSL.Error, target: str) -> TlsFailed:
-    reasons = [str(reason[-1]) for reason in (error.args[0] if error.args else []) if reason]
-    if any("certificate verify failed" in reason for reason in reasons):
-        return TlsFailed(
-            f"{target}: certificate verify failed",
-            "put the CA that signed the server's certificate into ROTATION_CA_BUNDLE (for RDS: AWS's global bundle)",
-        )
-    return TlsFailed(
-        f"{target}: TLS failed: {', '.join(reasons) or 'the server broke it off'}", "see which versions it offers"
+def _log_in(texts: list[_Units], address: tuple[str, int], wire: _Wire, options: ConnectOptions) -> pytds.Connection:
+    user, password, database = texts
+    host, port = address
+    return pytds.connect(
+        dsn=host,
+        port=port,
+        user=user,
+        password=password,
+        database=database,
+        sock=wire,
+        cafile=None if options.plaintext else options.ca_file,
+        validate_host=True,
+        enc_login_only=False,
+        autocommit=True,
+        login_timeout=_NO_RETRIES,
+        timeout=None,
+        disable_connect_retry=True,
+        appname="rotators",
     )
-
-
-def said(error: Exception) -> str:
-    """The server's words, in one line."""
-    return " ".join(str(error.args[0] if error.args else type(error).__name__).split()).rstrip(".")

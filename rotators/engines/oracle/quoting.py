@@ -27,6 +27,11 @@ def possible(value: str) -> bool:
     return bool(inner) and _QUOTE not in inner and "\0" not in inner
 
 
+def is_proxied(username: str) -> bool:
+    """Whether a user's name asks for a login through another one: ``app[payroll]`` is payroll, by app's password."""
+    return not _is_quoted(username) and "[" in username
+
+
 def text(value: str) -> str:
     """A text literal, for the one statement that can't have a bind variable."""
     return "'" + value.replace("'", "''") + "'"

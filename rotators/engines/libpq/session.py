@@ -1,0 +1,45 @@
+"""What one login over libpq can do, to PostgreSQL and to what grew from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+from rotators.engines.sessions import Closing, test_query_of
+
+if TYPE_CHECKING:
+    from rotators.engines.libpq.connection import LibpqConnection
+
+
+class LibpqSession(Closing):
+    """One login; satisfies ``TransactionalPassword``.
+
+    Args:
+        connection: an open connection in autocommit.
+    """
+
+    def __init__(self, connection: LibpqConnection) -> None:
+        self.connection = connection
+
+    def verify(self, test_query: str | None) -> None:
+        """Read, and run the test query in a transaction that is rolled back."""
+        self.connection.execute(sql.SQL("SELECT 1"))
+        if test_query is None:
+            return
+        # The application's own search_path, so that the query finds what the application finds.
+        with self.connection.rolled_back(("BEGIN",)), test_query_of(self.connection.user):
+            self.connection.execute(sql.SQL("RESET search_path"))
+            self.connection.execute(sql.SQL(test_query))  # the operator's own text
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction."""
+        with self.connection.transaction():
+            yield
+
+    def close(self) -> None:
+        """End the session."""
+        self.connection.close()

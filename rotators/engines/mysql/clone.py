@@ -1,0 +1,349 @@
+"""How an admin makes one user the equal of another: account by account, fact by fact, right by right.
+
+The source is the user without ``_clone``, unless a mark says that it was made as the other's clone. What is granted to
+the source or revoked from it reaches the clone at the next rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from rotators.engines.base import CLONE_SUFFIX
+from rotators.engines.identity import Account, Pair, Relation
+from rotators.engines.mysql.accounts import Row, require_password
+from rotators.engines.mysql.dialects import Dialect
+from rotators.engines.mysql.grants import Right, administers, beyond, lacking, statements
+from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.logs import logger
+from rotators.passwords import throw_away
+
+
+@dataclass(frozen=True)
+class _Stranger:
+    """An account that no mark says is the user's, and that may do more.
+
+    Args:
+        row: the account.
+        right: what it may do.
+    """
+
+    row: Row
+    right: Right
+
+    def __str__(self) -> str:
+        return f"{self.row} ({self.right})"
+
+
+class _Beside:
+    """The other user's accounts, each beside the account of the user in use that counts for it.
+
+    That is the one on the same host; else the one that logged in.
+
+    Args:
+        dialect: the server.
+        current: the user in use.
+        mine: its accounts, by their hosts.
+        others: all accounts of the other's name.
+
+    Raises:
+        UserNotRotatable: one that belongs to the pair is an admin's.
+    """
+
+    def __init__(self, dialect: Dialect, current: Account, mine: dict[str, Row], others: list[Row]) -> None:
+        self._mine = mine
+        self._own = mine[_host(current)]
+        admin = dialect.own_power()
+        self._power = {host: refuse_admin(dialect, row, admin, proven=True) for host, row in mine.items()}
+        self._others: dict[str, set[Right]] = {}
+        self.is_source = _is_source(current, mine.values(), others)
+        self.marked: list[Row] = []
+        self.related: list[Row] = []
+        self.strangers: list[_Stranger] = []
+        for row in others:
+            if self._is_marked(row):
+                refuse_admin(dialect, row, admin, proven=True)
+                self.marked.append(row)
+                continue
+            self._others[row.host] = dialect.power(row)
+            surplus = beyond(self._others[row.host], self._power_beside(row))
+            if surplus is None:
+                self.related.append(row)
+            else:
+                self.strangers.append(_Stranger(row, surplus))
+
+    @property
+    def in_the_way(self) -> list[_Stranger]:
+        """Strangers where the user in use has an account, so that theirs would be the clone's or the source's."""
+        return [one for one in self.strangers if one.row.host in self._mine]
+
+    @property
+    def unproven(self) -> list[Row]:
+        """Accounts without a mark that say by their rights alone that the two are a pair.
+
+        Where others have one, those on further hosts say nothing, for nothing is brought level there.
+        """
+        beside = [row for row in self.related if row.host in self._mine]
+        return beside if beside or self.marked else self.related
+
+    def lost(self) -> str:
+        """What the user in use would lose, were it the clone of those without a mark; empty where nothing."""
+        for row in self.unproven:
+            right = beyond(self._power_beside(row), self._others[row.host])
+            if right is not None:
+                return f"{self._beside(row)}, which is in use, may {right}, and {row} may not"
+        return ""
+
+    def _is_marked(self, row: Row) -> bool:
+        beside = self._beside(row)
+        if self.is_source:
+            return row.clone_of == beside.user
+        return beside.host == row.host and beside.clone_of == row.user
+
+    def _beside(self, row: Row) -> Row:
+        return self._mine.get(row.host, self._own)
+
+    def _power_beside(self, row: Row) -> set[Right]:
+        return self._power[self._beside(row).host]
+
+
+def inspect_pair(dialect: Dialect, current: Account, other_name: str) -> Pair:
+    """Look at the two users of a secret; see :meth:`rotators.engines.base.CloneAdmin.inspect_pair`.
+
+    Each account of the other user is looked at by itself: a mark, or rights that the user in use has as well, on that
+    very host or where it logged in, say that it is this secret's. Others are another person's.
+    """
+    mine, others = rows_of(dialect, current), dialect.rows(other_name)
+    beside = _Beside(dialect, current, mine, others)
+    if not others:
+        return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
+    ours = beside.marked + beside.related
+    pair = Pair(current, other_name, _account(dialect, current, ours), beside.is_source, Relation.OURS)
+    if beside.in_the_way or not (ours or beside.is_source):
+        return _refused(dialect, pair, others, (beside.in_the_way or beside.strangers)[0])
+    if beside.strangers:
+        logger.warning("accounts that may do more are left alone", accounts=list(map(str, beside.strangers)))
+    if not ours:
+        return replace(pair, relation=Relation.ABSENT)
+    lost = "" if beside.is_source else beside.lost()
+    if lost:
+        return replace(pair, relation=Relation.UNRELATED, reason=lost, remedy=_remedy(dialect, pair, others))
+    return replace(pair, relation=Relation.RELATED) if beside.unproven else pair
+
+
+def check_can_sync(dialect: Dialect, pair: Pair) -> None:
+    """Find out whether :func:`sync` would succeed, by reading; see the protocol.
+
+    Raises:
+        PermissionRefused: the admin can't pass on what the source may do.
+        UserNotRotatable: one of the two logs in without a password, is locked, or has what can't be copied.
+    """
+    admin = dialect.own_power()
+    sources, clones, hosts = _rows(dialect, pair)
+    if pair.current_is_source or pair.other is None:
+        checked = [sources[host] for host in hosts] + [clones[host] for host in hosts if host in clones]
+    else:
+        checked = list(sources.values())
+    for row in checked:
+        require_usable(dialect, row)
+        refuse_admin(dialect, row, admin, proven=True)
+    for host in hosts:
+        wanted = dialect.rights(sources[host].user, host, sources[host].revoked)
+        clone = clones.get(host)
+        present = set() if clone is None else dialect.rights(clone.user, host, clone.revoked)
+        needed = lacking(wanted - present, admin, wanted)
+        if needed:
+            grants = "; ".join(f"{grant} TO {dialect.admin} WITH {_option(grant)} OPTION" for grant in needed)
+            raise PermissionRefused(
+                f"the admin {dialect.admin} at {dialect.where} can't pass on all that {sources[host]} may do",
+                f"as a user who may, run: {grants}",
+            )
+
+
+def sync(dialect: Dialect, pair: Pair) -> Account:
+    """Give the clone exactly what the source has, on each host; see the protocol.
+
+    Where the clone is the user in use, only those of its accounts that are there are brought level, and none is made,
+    locked or given a password: an account on a narrower host would take logins away from the one that is used now.
+
+    Returns:
+        the second user's accounts, whose password is set next.
+    """
+    check_can_sync(dialect, pair)
+    sources, clones, hosts = _rows(dialect, pair)
+    clone_is_other = pair.current_is_source or pair.other is None
+    name = pair.other_name if clone_is_other else pair.current.name
+    for host in hosts:
+        source = sources[host]
+        if host not in clones:
+            # Nobody knows this password: the real one comes last.
+            dialect.create(source, name, throw_away())
+            clones[host] = _row(dialect, name, host)
+        clone = clones[host]
+        dialect.mark(clone, source.user)
+        if clone_is_other:
+            dialect.match_plugin(source, clone, throw_away())
+            if clone.locked:
+                dialect.unlock(clone)
+        dialect.copy_facts(source, clone)
+        _sync_rights(dialect, source, clone)
+        dialect.set_default_roles(source, clone)
+    if clone_is_other:
+        for host, clone in clones.items():
+            if host not in sources and not clone.locked:
+                # A clone of AWS's template is on any host: where the user may not log in, its clone may not either.
+                logger.warning("an account of the clone is locked: its user has none on that host", account=str(clone))
+                dialect.lock(clone)
+    _compare(dialect, [(sources[host], _row(dialect, name, host)) for host in hosts])
+    if not clone_is_other and pair.other is not None:
+        return pair.other
+    host = _host(pair.current)
+    return Account(pair.current.server, (name, host), name, tuple(hosts))
+
+
+def rows_of(dialect: Dialect, account: Account) -> dict[str, Row]:
+    """The accounts that an :class:`Account` comprises, by their hosts.
+
+    Raises:
+        UserNotRotatable: one is gone.
+    """
+    found = {row.host: row for row in dialect.rows(account.name) if row.host in account.scope}
+    missing = [host for host in account.scope if host not in found]
+    if missing:
+        raise UserNotRotatable(
+            f"{account} at {dialect.where} is gone from {', '.join(missing)}", "create it again, or correct the secret"
+        )
+    return found
+
+
+def require_usable(dialect: Dialect, row: Row) -> None:
+    """Make sure that an account's password can be set, and that it can log in then.
+
+    Raises:
+        UserNotRotatable: it logs in without a password, is locked, or has what we don't know.
+    """
+    require_password(row, dialect.plugins, dialect.where)
+    if row.locked and not row.locked_by_us:
+        raise UserNotRotatable(f"{row} at {dialect.where} is locked", "unlock it, or drop that account")
+    if row.unknown:
+        raise UserNotRotatable(
+            f"{row} at {dialect.where} has what can't be copied: {', '.join(row.unknown)}",
+            "take it away from the account, or rotate it as a single user",
+        )
+
+
+def refuse_admin(dialect: Dialect, row: Row, admin: set[Right], *, proven: bool = False) -> set[Right]:
+    """Make sure that an account is no admin's.
+
+    Args:
+        dialect: the server.
+        row: the account.
+        admin: all that the function's admin may do.
+        proven: its own password has logged in, or it is the clone of one whose has.
+
+    Returns:
+        all that the account may do.
+
+    Raises:
+        UserNotRotatable: it may make itself anybody.
+    """
+    power = dialect.power(row)
+    right = administers(power, admin, proven=proven)
+    if right is not None:
+        raise UserNotRotatable(
+            f"{row} at {dialect.where} is an admin's account: it may {right}",
+            "rotate it as a single user without an admin secret, or take that right away from it",
+        )
+    return power
+
+
+def _is_source(current: Account, mine: Iterable[Row], others: list[Row]) -> bool:
+    if others and any(row.clone_of == others[0].user for row in mine):
+        return False
+    return any(row.clone_of == current.name for row in others) or not current.name.endswith(CLONE_SUFFIX)
+
+
+def _host(account: Account) -> str:
+    """The host of the account that logged in."""
+    key = account.key
+    return str(key[1]) if isinstance(key, tuple) else account.scope[0]
+
+
+def _account(dialect: Dialect, current: Account, rows: list[Row]) -> Account | None:
+    if not rows:
+        return None
+    hosts = tuple(row.host for row in rows)
+    own = dialect.admin_host if rows[0].user == dialect.user and dialect.admin_host in hosts else None
+    first = own or (_host(current) if _host(current) in hosts else hosts[0])
+    return Account(current.server, (rows[0].user, first), rows[0].user, hosts)
+
+
+def _refused(dialect: Dialect, pair: Pair, others: list[Row], stranger: _Stranger) -> Pair:
+    whole = _account(dialect, pair.current, others)
+    return replace(
+        pair,
+        other=whole,
+        relation=Relation.MORE_POWERFUL,
+        reason=f"{stranger.row} may {stranger.right}, and {pair.current} may not",
+        remedy=_remedy(dialect, pair, others),
+    )
+
+
+def _remedy(dialect: Dialect, pair: Pair, others: list[Row]) -> str:
+    """The statement that leaves the mark on each account of the clone that is in question."""
+    if pair.current_is_source:
+        hosts = [row.host for row in others if row.host in pair.current.scope] or [row.host for row in others]
+        return dialect.mark_statement([(pair.other_name, host) for host in hosts], pair.current.name)
+    return dialect.mark_statement([(pair.current.name, host) for host in pair.current.scope], pair.other_name)
+
+
+def _rows(dialect: Dialect, pair: Pair) -> tuple[dict[str, Row], dict[str, Row], list[str]]:
+    """The source's accounts, the clone's, and the hosts on which the clone is to be brought level."""
+    current = rows_of(dialect, pair.current)
+    other = {} if pair.other is None else rows_of(dialect, pair.other)
+    if pair.current_is_source or pair.other is None:
+        return current, other, sorted(current)
+    return other, current, sorted(other.keys() & current.keys())
+
+
+def _row(dialect: Dialect, name: str, host: str) -> Row:
+    for row in dialect.rows(name):
+        if row.host == host:
+            return row
+    raise UserNotRotatable(f"'{name}'@'{host}' at {dialect.where} is gone", "somebody dropped it: rotate again")
+
+
+def _sync_rights(dialect: Dialect, source: Row, clone: Row) -> None:
+    wanted = dialect.rights(source.user, source.host, source.revoked)
+    present = dialect.rights(clone.user, clone.host, clone.revoked)
+    own = sorted(str(right) for right in present - wanted if right.kind != "revoked")
+    if own:
+        logger.warning("what the clone may do and its user may not is revoked", account=str(clone), rights=own)
+    for statement in statements(wanted, present, str(clone)):
+        dialect.connection.execute(statement)
+
+
+def _compare(dialect: Dialect, pairs: list[tuple[Row, Row]]) -> None:
+    """Look once more: only a clone that is one is given the password.
+
+    Raises:
+        ServiceFailed: something differs.
+    """
+    for source, clone in pairs:
+        differing = [what for what, value in source.copied.items() if clone.copied[what] != value]
+        wanted = dialect.rights(source.user, source.host, source.revoked)
+        present = dialect.rights(clone.user, clone.host, clone.revoked)
+        differing += [f"it may not {right}" for right in sorted(wanted - present)]
+        differing += [f"it may {right}" for right in sorted(present - wanted)]
+        if clone.locked:
+            differing.append("it is locked")
+        if differing:
+            raise ServiceFailed(
+                f"{clone} at {dialect.where} is not yet the equal of {source}: {'; '.join(differing)}",
+                "no password was set; the rotation will be repeated, and if it stays so, the admin lacks a right or is "
+                "restricted itself (partial_revokes)",
+            )
+
+
+def _option(grant: str) -> str:
+    return "GRANT" if " ON " in grant else "ADMIN"

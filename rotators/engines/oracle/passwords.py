@@ -1,0 +1,174 @@
+"""The statements that set Oracle's passwords, one or two at a time.
+
+https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/ALTER-USER.html, and of two passwords:
+https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html, "Managing Gradual
+Database Password Rollover for Applications"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rotators.engines.identity import Account
+from rotators.engines.oracle import catalog
+from rotators.engines.oracle.catalog import User
+from rotators.engines.oracle.connection import Connection
+from rotators.engines.oracle.quoting import possible, quoted
+from rotators.errors import PasswordRefused, PermissionRefused, UserNotRotatable
+
+_BY_ADMIN = "have the admin set it: name an admin secret, the user in ROTATION_USERS, and set ALLOW_ADMIN_RESET=true"
+# Whoever has one of these can make itself anybody: https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-privilege-and-role-authorization.html
+ADMIN_ROLES = frozenset({'"DBA"', '"PDB_DBA"', '"CDB_DBA"', '"IMP_FULL_DATABASE"', '"DATAPUMP_IMP_FULL_DATABASE"'})
+ADMIN_PRIVILEGES = frozenset(
+    {
+        "ALTER USER", "ALTER DATABASE", "ALTER SYSTEM", "BECOME USER", "CREATE ANY TRIGGER",
+        "GRANT ANY OBJECT PRIVILEGE", "GRANT ANY PRIVILEGE", "GRANT ANY ROLE", "GRANT ANY SCHEMA PRIVILEGE",
+    }
+)  # fmt: skip
+LogsIn = Callable[[str, str], bool]
+
+
+def set_own(connection: Connection, new: str, old: str) -> None:
+    """Change the password of whoever is logged in, and end a second one."""
+    _change_own(connection, new, old)
+    _end_rollover(connection, connection.user, catalog.own_status(connection))
+
+
+def set_by_admin(connection: Connection, account: Account, new: str) -> None:
+    """Change another's, end a second one, and unlock it where too many wrong ones have locked it."""
+    found = require_usable(connection, account)
+    unlock = " ACCOUNT UNLOCK" if "LOCKED" in found.status else ""
+    connection.execute(f"ALTER USER {quoted(found.name)} IDENTIFIED BY {quoted(new)}{unlock}", password_of=found.name)
+    _end_rollover(connection, found.name, require_usable(connection, account).status)
+
+
+def add_own(connection: Connection, new: str, old: str, logs_in: LogsIn) -> None:
+    """Change the password of whoever is logged in; the profile keeps the old one alive."""
+    if not _is_added(connection, connection.user, new, catalog.own_status(connection), logs_in):
+        _change_own(connection, new, old)
+
+
+def add_by_admin(connection: Connection, account: Account, new: str, logs_in: LogsIn) -> None:
+    """Change another's; its profile keeps the old one alive."""
+    found = require_rolling(connection, require_usable(connection, account))
+    if not _is_added(connection, found.name, new, found.status, logs_in):
+        connection.execute(f"ALTER USER {quoted(found.name)} IDENTIFIED BY {quoted(new)}", password_of=found.name)
+
+
+def why_no_second(connection: Connection) -> str | None:
+    """Why whoever is logged in can't keep the present password beside a new one."""
+    limit = catalog.own_rollover(connection)
+    if limit is None:
+        return "Oracle 19.12 and newer keep a second password"
+    if _rolls_over(limit):
+        return None
+    return "ALTER PROFILE … LIMIT PASSWORD_ROLLOVER_TIME, for the user's profile, would let it keep a second password"
+
+
+def require_settable(connection: Connection, account: Account) -> User:
+    """Make sure that whoever is logged in may change an account's password, and should.
+
+    Raises:
+        PermissionRefused: it may not.
+        UserNotRotatable: the account has power over others, or no password of this database's.
+    """
+    require_privileges(connection, {"ALTER USER"})
+    found = require_usable(connection, account)
+    rights = catalog.rights(connection, found.name, with_roles=True)
+    powers = {right.what for right in rights if right.kind == "system" and right.what in ADMIN_PRIVILEGES}
+    powers |= {right.what.strip('"') for right in rights if right.what in ADMIN_ROLES}
+    if any(right.on == f"SCHEMA {quoted(connection.user)}" for right in rights):
+        powers.add("rights in the admin's schema")
+    if catalog.is_super(connection, found.name):
+        powers.add("the password file")
+    if powers:
+        raise UserNotRotatable(
+            f"{account} at {connection.host} is an admin ({', '.join(sorted(powers))})",
+            "an admin sets passwords of applications' users only: rotate this one as a single user, by itself",
+        )
+    return found
+
+
+def require_usable(connection: Connection, account: Account) -> User:
+    """A user whose password this database keeps.
+
+    Raises:
+        UserNotRotatable: there is none, it is locked by somebody, or it is of another kind.
+    """
+    found = catalog.find(connection, account)
+    if found is None:
+        raise UserNotRotatable(f"there is no user {account} at {connection.host}", "create it, or correct the secret")
+    if found.authentication != "PASSWORD":
+        raise UserNotRotatable(
+            f"{account} at {connection.host} is identified as {found.authentication}", "it has no password to rotate"
+        )
+    if "LOCKED" in found.status and "TIMED" not in found.status:
+        raise UserNotRotatable(f"{account} at {connection.host} is locked", "unlock it, or stop rotating this secret")
+    catalog.require_local(connection, found.name)
+    return found
+
+
+def require_rolling(connection: Connection, found: User) -> User:
+    """The same user, once it is clear that its profile keeps a second password.
+
+    Raises:
+        UserNotRotatable: it does not.
+    """
+    if _rolls_over(catalog.rollover_of(connection, found.profile)):
+        return found
+    raise UserNotRotatable(
+        f"the profile '{found.profile}' of {found.account} at {connection.host} keeps one password per user",
+        f"on Oracle 19.12 or newer, run: ALTER PROFILE {quoted(found.profile)} LIMIT PASSWORD_ROLLOVER_TIME 1",
+    )
+
+
+def require_privileges(connection: Connection, needed: set[str]) -> None:
+    """Make sure that whoever is logged in has these system privileges.
+
+    Raises:
+        PermissionRefused: it has not; the text has the statement that would give them.
+    """
+    lacking = sorted(needed - catalog.privileges(connection))
+    if lacking:
+        raise PermissionRefused(
+            f"the admin '{connection.user}' at {connection.host} lacks {', '.join(lacking)}",
+            f"run: GRANT {', '.join(lacking)} TO {quoted(connection.user)}",
+        )
+
+
+def _change_own(connection: Connection, new: str, old: str) -> None:
+    user = connection.user
+    if not possible(old):
+        raise PasswordRefused(f"the present password of '{user}' can't stand in a statement", _BY_ADMIN)
+    connection.execute(f"ALTER USER {quoted(user)} IDENTIFIED BY {quoted(new)} REPLACE {quoted(old)}", password_of=user)
+
+
+def _is_added(connection: Connection, user: str, new: str, status: str, logs_in: LogsIn) -> bool:
+    """Make room for a second password, unless the new one is it already.
+
+    Changed again while two are alive, the older would stay and the present one end: the older one ends first. But where
+    an attempt that broke off has added the new one, the older one is the present one.
+    """
+    if not _in_rollover(status):
+        return False
+    if logs_in(quoted(user), new):
+        return True
+    _end_rollover(connection, user, status)
+    return False
+
+
+def _end_rollover(connection: Connection, user: str, status: str) -> None:
+    if _in_rollover(status):
+        connection.execute(f"ALTER USER {quoted(user)} EXPIRE PASSWORD ROLLOVER PERIOD")
+
+
+def _in_rollover(status: str) -> bool:
+    return "IN ROLLOVER" in status
+
+
+def _rolls_over(limit: str | None) -> bool:
+    """Whether a profile's PASSWORD_ROLLOVER_TIME, in days, is more than none."""
+    try:
+        return float(limit or 0) > 0
+    except ValueError:
+        return False

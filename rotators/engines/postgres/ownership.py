@@ -1,0 +1,157 @@
+"""What the clone owns goes to its source, and what it was granted itself is taken from it, in every database.
+
+The clone's sessions act as the source, so it should own nothing. A clone that AWS's template made owns what it created,
+and SET ROLE NONE lets any clone act as itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+from rotators.engines.libpq.connection import LockHeld
+from rotators.engines.postgres.acting import acting_as
+from rotators.engines.postgres.own_grants import take_grants
+from rotators.engines.postgres.roles import Role, run_once
+from rotators.logs import logger
+
+if TYPE_CHECKING:
+    from rotators.engines.libpq.connection import LibpqConnection
+
+# While we wait for a lock on a table, the application's queries queue up behind us.
+_LOCK_WAIT = "SET LOCAL lock_timeout = '300ms'"
+# Default privileges and user mappings hang on a role, but can't be given to another one.
+_OWNS = """
+SELECT DISTINCT d.datname
+FROM pg_catalog.pg_shdepend o LEFT JOIN pg_catalog.pg_database d ON d.oid = o.dbid
+WHERE o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND o.refobjid = {role} AND (
+    o.deptype = 'o' AND o.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
+                                          'pg_catalog.pg_user_mapping'::pg_catalog.regclass)
+    OR o.deptype = 'a')
+  AND (d.datname IS NULL OR d.datallowconn)
+"""
+_HERE = """
+SELECT o.deptype = 'o', o.classid::bigint, o.objid::bigint,
+       pg_catalog.pg_describe_object(o.classid, o.objid, 0)
+FROM pg_catalog.pg_shdepend o
+WHERE o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND o.refobjid = {role} AND o.deptype IN ('o', 'a')
+  AND o.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+  AND (o.deptype = 'a' OR o.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
+                                            'pg_catalog.pg_user_mapping'::pg_catalog.regclass))
+ORDER BY 4
+"""
+# One by one where a lock is held. A table's own sequences, indexes and row type follow it.
+_RELATIONS = """
+SELECT c.relkind::text, n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relowner = {role} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+      AND c.relkind = 'S')
+ORDER BY 2, 3
+"""
+_KINDS = {
+    "r": "TABLE",
+    "p": "TABLE",
+    "v": "VIEW",
+    "m": "MATERIALIZED VIEW",
+    "f": "FOREIGN TABLE",
+    "S": "SEQUENCE",
+}
+
+
+@dataclass(frozen=True)
+class _Belonging:
+    owned: bool
+    class_id: int
+    object_id: int
+    described: str
+
+
+def hand_over(
+    connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, rehearsing: bool = False
+) -> None:
+    """Give the source what the clone owns, and take from the clone what it was granted itself, in every database.
+
+    What somebody else has locked is left for the next rotation, and said.
+
+    Args:
+        connection: the admin's.
+        source: the role whose privileges count.
+        clone: the other one.
+        adopting: the clone was not ours until now: what it was granted itself, the source gets.
+        rehearsing: change nothing; only find out whether it could be done.
+
+    Raises:
+        PermissionRefused: the admin may not; the text has the statement that would change it.
+    """
+    databases = {row[0] for row in connection.execute(sql.SQL(_OWNS).format(role=sql.Literal(clone.oid)))}
+    [(here,)] = connection.execute(sql.SQL("SELECT pg_catalog.current_database()"))
+    if databases & {None, here}:
+        _hand_over_here(connection, source, clone, adopting=adopting, rehearsing=rehearsing)
+    for dbname in sorted(name for name in databases if name not in {None, here}):
+        with connection.connect_to(dbname) as other:
+            _hand_over_here(other, source, clone, adopting=adopting, rehearsing=rehearsing)
+
+
+def _hand_over_here(
+    connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, rehearsing: bool
+) -> None:
+    belongings = _belongings(connection, clone)
+    if any(one.owned for one in belongings):
+        try:
+            with _trial(connection, rehearsing=rehearsing), acting_as(connection, [source, clone]):
+                connection.execute(sql.SQL(_LOCK_WAIT))
+                _do(connection, _reassign(source, clone))
+        except LockHeld:
+            _hand_over_singly(connection, source, clone, rehearsing=rehearsing)
+        if not rehearsing:
+            left = [one.described for one in _belongings(connection, clone) if one.owned]
+            logger.info(
+                "what the second user owned belongs to the first one now",
+                owned=[one.described for one in belongings if one.owned and one.described not in left],
+                left_for_the_next_rotation=left,
+            )
+    if any(not one.owned for one in belongings):
+        with _trial(connection, rehearsing=rehearsing):
+            connection.execute(sql.SQL(_LOCK_WAIT))
+            take_grants(connection, source, clone, adopting=adopting, rehearsing=rehearsing)
+
+
+def _hand_over_singly(connection: LibpqConnection, source: Role, clone: Role, *, rehearsing: bool) -> None:
+    """One relation after the other, so that one that is in use holds up no others."""
+    for kind, schema, name in connection.execute(sql.SQL(_RELATIONS).format(role=sql.Literal(clone.oid))):
+        change = sql.SQL("ALTER {} {} OWNER TO {}").format(
+            sql.SQL(_KINDS[kind]), sql.Identifier(schema, name), sql.Identifier(source.name)
+        )
+        try:
+            with _trial(connection, rehearsing=rehearsing), acting_as(connection, [source, clone]):
+                connection.execute(sql.SQL(_LOCK_WAIT))
+                _do(connection, change)
+        except LockHeld:
+            if not rehearsing:
+                logger.warning("in use: handed over at a later rotation", relation=f"{schema}.{name}")
+
+
+def _belongings(connection: LibpqConnection, role: Role) -> list[_Belonging]:
+    rows = connection.execute(sql.SQL(_HERE).format(role=sql.Literal(role.oid)))
+    return [_Belonging(*row) for row in rows]
+
+
+def _reassign(source: Role, clone: Role) -> sql.Composable:
+    return sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(clone.name), sql.Identifier(source.name))
+
+
+@contextmanager
+def _trial(connection: LibpqConnection, *, rehearsing: bool) -> Iterator[None]:
+    with connection.rolled_back() if rehearsing else connection.transaction():
+        yield
+
+
+def _do(connection: LibpqConnection, statement: sql.Composable) -> None:
+    """Run a statement that somebody else may have to run for us, and say so where they must."""
+    connection.execute(statement, advice=run_once(connection, statement))

@@ -1,0 +1,36 @@
+"""Which faults are broken on which server, where an engine has many: a run of them all has to end in time.
+
+Servers that the machine has by itself share the points of an engine out where they are of one kind. Those that the
+environment names (``tools/versions``) each break a share of them beside that: every n-th, n the number of servers of
+the engine, or what ROTATORS_TEST_SHARES says. With ROTATORS_TEST_SHARES=1 every server breaks all.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rotators.testing.servers import mysql, postgres
+
+SHARES = "ROTATORS_TEST_SHARES"
+
+
+def share_of(installation: Any) -> slice:
+    """Which of the points are this server's."""
+    alike: list[Any] = [
+        one for one in (*postgres.available(), *mysql.available()) if _engine(one) == _engine(installation)
+    ]
+    if not installation.named:
+        alike = [one for one in alike if not one.named]
+    shares = int(os.environ.get(SHARES) or len(alike))
+    return slice(alike.index(installation) % shares, None, shares)
+
+
+def is_left_out(installation: Any, number: int) -> bool:
+    """Whether a server that was named leaves the n-th whole test of faults to others."""
+    share = share_of(installation)
+    return bool(number % share.step != share.start)
+
+
+def _engine(installation: Any) -> str:
+    return getattr(installation, "kind", "postgres")
