@@ -11,33 +11,35 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.config.engines import LONGEST_PASSWORD, PORTS, PUBLIC_CA
+from infra.config.engines import PORTS, PUBLIC_CA
+from infra.config.environment import environment, generator
 from infra.config.functions import Group, groups
 from infra.config.model import Rotations, Secret
 from infra.config.schedule import rules
 from infra.constructs.alarms import FunctionAlarms
 from infra.constructs.base_layer import BaseLayer
-from infra.constructs.created_secret import CreatedSecret, Generator
+from infra.constructs.created_secret import CreatedSecret
 from infra.constructs.driver_layer import DriverLayer
 from infra.constructs.encryption_key import EncryptionKey
 from infra.constructs.failure_events import FailureEvents
 from infra.constructs.function_network import FunctionNetwork
+from infra.constructs.managed_admin import ManagedAdmin
 from infra.constructs.naming import construct_id
 from infra.constructs.notifications import Notifications
 from infra.constructs.other_account import OtherAccount
-from infra.constructs.overdue_watch import OverdueWatch
+from infra.constructs.overdue_watch import OverdueWatch, WatchedSecret
 from infra.constructs.rotation_dashboard import RotationDashboard
 from infra.constructs.rotation_function import FunctionOptions, RotationFunction
 from infra.constructs.secret_reference import SecretReference
 from infra.constructs.secret_rotation import SecretRotation, permit
 from infra.constructs.trust_layer import TrustLayer
+from infra.flags import set_flags
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import DRIVERS, Platform
 
 # A function's resource policy may have 20 KB: up to so many secrets are named one by one.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _NAMED = 20
-_USUAL_LENGTH = 32
 
 
 class RotationStack(Stack):
@@ -58,60 +60,73 @@ class RotationStack(Stack):
         bundles: Callable[[Platform], Bundles] = Bundles,
     ) -> None:
         super().__init__(scope, rotations.stack, description="Rotation of secrets by rotators")
+        set_flags(self)
         self._rotations = rotations
         self._certificates = certificates
         self._make_bundles = bundles
         self._bundles: dict[Platform, Bundles] = {}
         self._drivers: dict[tuple[str, Platform], DriverLayer] = {}
         self._networks: dict[str, FunctionNetwork] = {}
+        self._reached: dict[FunctionNetwork, tuple[list[SecretReference], list[SecretReference]]] = {}
         self._keys = {
             name: EncryptionKey(self, f"Key-{name}", description=str(key.create)).key if key.arn is None else None
             for name, key in rotations.keys.items()
         }
-        self._topic = Notifications(self, "Notifications", topic_arn=rotations.alarms.topic).topic
-        FailureEvents(self, "Failures", topic=self._topic)
-        watched: list[SecretReference] = []
-        on_demand: list[SecretReference] = []
+        notifications = Notifications(self, "Notifications", topic_arn=rotations.alarms.topic)
+        self._topic = notifications.topic
+        FailureEvents(self, "Failures", topic=self._topic, publisher=notifications.publisher)
+        watched: list[WatchedSecret] = []
         functions = {}
         for group in groups(rotations):
-            functions[group.name] = self._function(group, watched, on_demand)
-        watch = self._watch(watched, on_demand) if watched else None
+            functions[group.name] = self._function(group, watched)
+        for network, (rotated, admins) in self._reached.items():
+            network.let_through(rotated, admins)
+        watch = self._watch(watched) if watched else None
         RotationDashboard(self, "Dashboard", functions=functions, watch=watch)
 
-    def _function(
-        self, group: Group, watched: list[SecretReference], on_demand: list[SecretReference]
-    ) -> RotationFunction:
+    def _function(self, group: Group, watched: list[WatchedSecret]) -> RotationFunction:
         scope = Construct(self, construct_id(group.name))
         options = self._options(group)
         bundles = self._bundles_for(options.target)
+        network = self._network(group)
         function = RotationFunction(
             scope,
             "Rotation",
             archive=bundles.function(group.engine),
             layers=[self._base, self._driver(group.engine, options.target), *self._trusted_by(group.engine)],
             options=options,
-            environment=_environment(group),
+            environment=environment(group),
             description=f"Rotates {group.engine} secrets: {group.name}",
-            network=self._network(group),
+            network=network,
             databases=_databases(group),
         )
         FunctionAlarms(scope, "Alarms", function=function, topic=self._topic)
-        references = [(secret, self._secret(scope, secret)) for _, secret in group.secrets]
-        admins = {}
+        references = [(secret, self._secret(secret)) for _, secret in group.secrets]
+        admins: dict[str, SecretReference] = {}
+        managed: dict[str, ManagedAdmin] = {}
         for _, secret in group.secrets:
             if secret.admin is not None:
                 admins[secret.admin] = self._known(secret.admin, secret.admin_kms_key)
-        policy = function.may_rotate([reference for _, reference in references], list(admins.values()))
+                if secret.admin_database is not None:
+                    managed[secret.admin] = ManagedAdmin(admins[secret.admin], secret.admin_database)
+        rotated = [reference for _, reference in references]
+        policy = function.may_rotate(rotated, list(admins.values()), list(managed.values()))
+        if network is not None:
+            reached = self._reached.setdefault(network, ([], []))
+            reached[0].extend(rotated)
+            reached[1].extend(admins.values())
         shared = None if len(references) <= _NAMED else permit(scope, "Invocation", function)
         for secret, reference in references:
             schedule = rules(secret)
-            id_ = construct_id(reference.label)
+            # By the secret's name alone: which function rotates it is changed in place, and not by a new schedule, for
+            # CloudFormation deletes the old one afterwards, and that switches the rotation off.
+            id_ = construct_id("/".join(part for part in (reference.account, reference.label) if part))
             permission = shared
             if permission is None or reference.account is not None:
-                permission = permit(scope, f"Invocation-{id_}", function, reference)
+                permission = permit(self, f"Invocation-{id_}", function, reference)
             if reference.account is not None:
                 OtherAccount(
-                    scope,
+                    self,
                     f"For-{id_}",
                     secret=reference,
                     function=function,
@@ -120,7 +135,7 @@ class RotationStack(Stack):
                 )
                 continue
             SecretRotation(
-                scope,
+                self,
                 f"Of-{id_}",
                 secret=reference,
                 function=function,
@@ -130,14 +145,12 @@ class RotationStack(Stack):
                 duration=schedule.duration,
                 rotate_immediately=secret.rotate_immediately,
             )
-            watched.append(reference)
-            if schedule.expression is None:
-                on_demand.append(reference)
+            watched.append(WatchedSecret(reference, function.rotation_arn, schedule.expression, schedule.duration))
         CfnOutput(scope, "FunctionArn", value=function.rotation_arn, description=f"The function {group.name}")
         CfnOutput(scope, "RoleArn", value=function.role.role_arn, description=f"The role of {group.name}")
         return function
 
-    def _watch(self, secrets: list[SecretReference], on_demand: list[SecretReference]) -> OverdueWatch:
+    def _watch(self, secrets: list[WatchedSecret]) -> OverdueWatch:
         bundles = self._bundles_for(Platform())
         return OverdueWatch(
             self,
@@ -148,22 +161,21 @@ class RotationStack(Stack):
                 Platform(), log_retention=self._retention, log_key_arn=self._rotations.logs.kms_key
             ),
             secrets=secrets,
-            on_demand=on_demand,
             topic=self._topic,
         )
 
-    def _secret(self, scope: Construct, secret: Secret) -> SecretReference:
+    def _secret(self, secret: Secret) -> SecretReference:
         key = self._key(secret.kms_key)
         if secret.create is not None:
             values = {"engine": secret.engine, **secret.create.values}
             if secret.admin is not None and secret.admin_named_in_secret:
                 values.setdefault("masterarn", secret.admin)
             return CreatedSecret(
-                scope,
+                self,
                 f"Secret-{construct_id(secret.label)}",
                 name=secret.create.name,
                 values=values,
-                generator=_generator(secret),
+                generator=generator(secret),
                 description=secret.create.description,
                 key_arn=key,
                 replicas=secret.create.replicas,
@@ -269,42 +281,21 @@ _RETENTION = {
 }
 
 
-def _generator(secret: Secret) -> Generator:
-    usual = LONGEST_PASSWORD.get(secret.engine, _USUAL_LENGTH)
-    policy = secret.password
-    if policy is None:
-        return Generator(usual)
-    kinds = ("numbers", "punctuation", "uppercase", "lowercase")
-    return Generator(
-        policy.length or usual,
-        policy.exclude_characters,
-        frozenset(kind for kind in kinds if getattr(policy, f"exclude_{kind}")),
-        policy.require_each_included_type,
-    )
-
-
-def _environment(group: Group) -> dict[str, str]:
-    """The function's variables: docs/reference/settings.md."""
-    first = group.first
-    variables = {"ROTATION_STRATEGY": first.strategy, "POWERTOOLS_SERVICE_NAME": group.name}
-    if first.password is not None:
-        variables |= _generator(first).environment()
-    if group.admin is not None:
-        variables["ROTATION_ADMIN_SECRET"] = group.admin
-    if first.test_query is not None:
-        variables["ROTATION_TEST_QUERY"] = first.test_query
-    if first.allow_admin_reset:
-        variables["ALLOW_ADMIN_RESET"] = "true"
-    if first.twin != "manage":
-        variables["ROTATION_TWIN"] = first.twin
-    return variables
-
-
 def _databases(group: Group) -> list[tuple[str, int]]:
     """The security group and port of each database."""
     if group.network is None:
         return []
     return [
-        (secret.database_security_group or group.network.database_security_group, secret.port or PORTS[secret.engine])
+        (secret.database_security_group or group.network.database_security_group, port)
         for _, secret in group.secrets
+        for port in _ports(secret)
     ]
+
+
+def _ports(secret: Secret) -> list[int]:
+    """The database's port, and the admin's where it is another one."""
+    ports = [secret.port or PORTS[secret.engine]]
+    _, of_the_admin = secret.admin_address or ("", None)
+    if of_the_admin is not None and of_the_admin not in ports:
+        ports.append(of_the_admin)
+    return ports

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.config.engines import BY_THE_ADMIN, TWO_PASSWORDS
+from infra.config.environment import LIMIT, environment, size
 from infra.config.functions import Group, groups
 from infra.config.mistakes import Mistake, Place
 from infra.config.model import Rotations, Secret
@@ -29,6 +30,8 @@ def check(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
         yield from _identity(secret, place)
         yield from _schedule(secret, place)
         yield from _admin(secret, place)
+        yield from _admin_host(rotations, secret, place)
+        yield from _user(secret, place)
         yield from _references(rotations, secret, place)
         yield from _region(rotations, secret, place)
     yield from _twice(rotations)
@@ -85,6 +88,59 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
         yield Mistake((*place, "admin"), "is the secret itself: name the admin's")
 
 
+def _admin_host(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
+    key = (*place, "admin_host")
+    if secret.admin_host is None:
+        if secret.admin_manager is not None:
+            service = {"rds": "RDS", "redshift": "Redshift"}[secret.admin_manager]
+            yield Mistake(
+                key,
+                f"is missing: {service} manages the admin's secret, which names no host, and an application's secret "
+                "may not name it: give the writer's endpoint, or the ARN of the database, whose endpoint is asked for",
+            )
+        return
+    if secret.admin is None:
+        yield Mistake(key, "is where an admin works, and there is none: give admin, or leave it out")
+        return
+    if secret.admin_database is None:
+        return
+    _, _, service, region, account, _ = secret.admin_database.split(":", 5)
+    if secret.admin_manager is None or not service.startswith(secret.admin_manager):
+        yield Mistake(
+            key,
+            f"is the ARN of a database of {service}, which is asked for by what {service} says of the secrets that it "
+            f"manages, and '{secret.admin}' is none of them: give the endpoint",
+        )
+    admin = secret.admin.split(":")[3:5] if secret.admin.startswith("arn:") else [None, None]
+    for given, known, what in (
+        (region, {rotations.region, admin[0]} - {None}, "Region"),
+        (account, {rotations.account, admin[1]} - {None}, "account"),
+    ):
+        if known - {given}:
+            yield Mistake(key, f"is of another {what} than {' and '.join(sorted(map(str, known)))}: give the endpoint")
+    network = rotations.networks.get(secret.network or "")
+    if network is not None and network.secrets_manager != "nat":
+        yield Mistake(
+            key,
+            f"is the ARN of a database, and from the network '{secret.network}' Secrets Manager is reached and no "
+            "other API: give the endpoint",
+        )
+
+
+def _user(secret: Secret, place: Place) -> Iterator[Mistake]:
+    if secret.names_its_user and secret.named_user is None:
+        order = "twin: adopt" if secret.twin == "adopt" else "allow_admin_reset"
+        yield Mistake(
+            (*place, "user"),
+            f"is missing: {order} holds for one user, and a name in a secret is no order: give the user's name",
+        )
+    if secret.user is not None and secret.admin is None:
+        yield Mistake((*place, "user"), "is whom an admin may act for, and there is none: give admin, or leave it out")
+    made = None if secret.create is None else secret.create.values["username"]
+    if secret.user is not None and made is not None and secret.user != made:
+        yield Mistake((*place, "user"), f"is '{secret.user}', and the secret is made for '{made}': leave it out")
+
+
 def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
     if secret.network is not None and secret.network not in rotations.networks:
         known = ", ".join(rotations.networks) or "none: add it to networks"
@@ -135,10 +191,44 @@ def _function(group: Group) -> Iterator[Mistake]:
             f"is one of several for the function '{group.name}', which can be told of one: give each admin's secrets a "
             "function of their own (function: a-name), or put masterarn into the secrets and set admin_named_in_secret",
         )
+    yield from _told_addresses(group)
+    yield from _told_users(group)
     try:
         platforms.check(group.engine, group.architecture)
     except PackagingFailed as error:
         yield Mistake(("secrets", number, "engine"), f"is '{group.engine}': {error.what}; {error.advice}")
+
+
+def _told_addresses(group: Group) -> Iterator[Mistake]:
+    """A function can be told of one address, and takes it for every admin whose secret names none."""
+    if group.admin_host is None:
+        return
+    for number, secret in group.secrets:
+        if secret.admin is not None and secret.admin_host != group.admin_host:
+            yield Mistake(
+                ("secrets", number, "admin_host"),
+                f"is one of several for the function '{group.name}', which can be told of one ('{group.admin_host}'): "
+                "give each server's secrets a function of their own (function: a-name)",
+            )
+
+
+def _told_users(group: Group) -> Iterator[Mistake]:
+    by_name = {secret.label for _, secret in group.secrets if secret.named_user and secret.arn is None}
+    for number, secret in group.secrets:
+        if secret.arn is not None and secret.label in by_name and not secret.named_user:
+            yield Mistake(
+                ("secrets", number, "user"),
+                f"is missing: another secret of the function '{group.name}' has this one's name, and its user would be "
+                "taken for this one's: give both, or a function of its own (function: a-name)",
+            )
+    takes = size(environment(group))
+    if takes > LIMIT:
+        yield Mistake(
+            ("secrets", group.secrets[-1][0]),
+            f"is one too many for the function '{group.name}': its variables, in which the secrets' users are named, "
+            f"would have {takes:,} bytes, and Lambda takes {LIMIT:,}: give some of its secrets a function of their own "
+            "(function: a-name)",
+        )
 
 
 def _unused_functions(rotations: Rotations) -> Iterator[Mistake]:

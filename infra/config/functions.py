@@ -45,6 +45,17 @@ class Group:
         return {secret.admin for _, secret in self.secrets if secret.admin is not None}
 
     @property
+    def admin_host(self) -> str | None:
+        """Where its admins work whose secrets name no host; None where nothing is said, or AWS is asked."""
+        told = (secret.admin_host for _, secret in self.secrets if secret.admin_address is not None)
+        return next(told, None)
+
+    @property
+    def users(self) -> dict[str, str]:
+        """The users that are named, each by its secret: by the ARN where that is known, else by the name."""
+        return {secret.arn or secret.label: secret.named_user for _, secret in self.secrets if secret.named_user}
+
+    @property
     def admin(self) -> str | None:
         """The one admin's secret that the function itself is told of; None where the secrets name theirs."""
         told = {secret.admin for _, secret in self.secrets if secret.admin and not secret.admin_named_in_secret}

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from rotators.errors import ConfigurationError
+from rotators.errors import ConfigurationError, one_line
 
 # A value's place in the file: ("secrets", 2, "engine").
 Place = tuple[str | int, ...]
@@ -42,10 +42,12 @@ class MistakesFound(ConfigurationError):
 
     def __init__(self, file: Path, mistakes: Iterable[Mistake], lines: Mapping[Place, int]) -> None:
         self.mistakes = list(mistakes)
-        super().__init__("\n".join(_sentence(file, mistake, lines) for mistake in self.mistakes))
+        # An error is one line, cut where it is too long; these are as many as there are mistakes.
+        self._lines = [one_line(_sentence(file, mistake, lines)) for mistake in self.mistakes]
+        super().__init__(" ".join(self._lines))
 
     def __str__(self) -> str:
-        return self.what
+        return "\n".join(self._lines)
 
 
 def of_pydantic(error: ValidationError, model: type[BaseModel], prefix: Place = ()) -> Iterator[Mistake]:

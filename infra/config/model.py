@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from rotators.settings import address
 
 Engine = Literal["postgres", "mysql", "mariadb", "oracle", "sqlserver", "db2", "mongo", "redshift"]
 Strategy = Literal["auto", "single-user", "dual-password", "alternating-users"]
@@ -28,6 +30,13 @@ SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-([0-9a-f]{8}|[0-9a
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$")]
 Account = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+# The databases whose admin's secret AWS manages, and which tell their endpoint:
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.ARN.html
+_DATABASE = re.compile(
+    _ARN
+    + r"(rds:[a-z0-9-]+:\d{12}:(db|cluster):[A-Za-z0-9-]+|redshift:[a-z0-9-]+:\d{12}:cluster:[a-z0-9-]+"
+    + r"|redshift-serverless:[a-z0-9-]+:\d{12}:namespace/[a-z0-9-]+)$"
+)
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
@@ -105,11 +114,64 @@ class Secret(Rotating):
         default=False, description="The secret itself names its admin as masterarn; admin then only permits to read it."
     )
     admin_kms_key: str | None = Field(None, description="The key that encrypts the admin's secret.")
+    admin_host: str | None = Field(
+        None,
+        description="Where the admin logs in, if its secret names no host; needed where RDS or Redshift manages it. "
+        "The writer's endpoint, with or without a port; or the ARN of the DB instance, cluster or namespace, and the "
+        "function asks for its endpoint.",
+    )
+    user: str | None = Field(
+        None,
+        min_length=1,
+        description="The user's name in the database: needed for allow_admin_reset and for twin: adopt, which hold for "
+        "this user and its second one alone. By default the username of a secret to make.",
+    )
     port: int | None = Field(None, ge=1, le=65535, description="The database's port, where it is not the engine's.")
     database_security_group: SecurityGroupId | None = Field(
         None, description="The database's security group, where it is not the network's."
     )
     function: Label | None = Field(None, description="The function that rotates it, where it needs one of its own.")
+
+    @field_validator("admin_host")
+    @classmethod
+    def _check_admin_host(cls, text: str | None) -> str | None:
+        if text is not None and not _DATABASE.match(text):
+            try:
+                address(text)
+            except ValueError:
+                raise ValueError(
+                    f"is '{text}': write a host, host:port, or the ARN of a DB instance, a DB cluster, or a cluster or "
+                    "namespace of Redshift"
+                ) from None
+        return text
+
+    @property
+    def admin_database(self) -> str | None:
+        """The ARN of the database that is asked for the admin's address."""
+        return self.admin_host if self.admin_host is not None and _DATABASE.match(self.admin_host) else None
+
+    @property
+    def admin_address(self) -> tuple[str, int | None] | None:
+        """The admin's host and port, where they are named."""
+        return address(self.admin_host) if self.admin_host is not None and self.admin_database is None else None
+
+    @property
+    def admin_manager(self) -> str | None:
+        """The service that manages the admin's secret: ``rds`` or ``redshift``. Nobody else's name may hold a ``!``."""
+        name = str(self.admin).rpartition(":secret:")[2]
+        return next((service for service in ("rds", "redshift") if name.startswith(f"{service}!")), None)
+
+    @property
+    def names_its_user(self) -> bool:
+        """Whether an order of the file is for one user, who must be named."""
+        return self.allow_admin_reset or self.twin == "adopt"
+
+    @property
+    def named_user(self) -> str | None:
+        """The user as the file names it."""
+        if self.user is None and self.names_its_user and self.create is not None:
+            return str(self.create.values["username"])
+        return self.user
 
     @property
     def label(self) -> str:

@@ -14,8 +14,8 @@ of the repository has one of everything. A mistake is named with its line, its p
 of them at once.
 
 Secrets share a function where engine, network and strategy are the same, and what it is told by its environment
-(`password`, `test_query`, `allow_admin_reset`, `twin`, the admin) must be the same for all of them; `function:` gives
-one a function of its own.
+(`password`, `test_query`, `allow_admin_reset`, `twin`, the admin and its host) must be the same for all of them;
+`function:` gives one a function of its own.
 """
 _PARTS = {
     "Secret": "A secret, and what `defaults` may hold of it",

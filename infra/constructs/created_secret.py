@@ -5,44 +5,17 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.constructs.password_generator import Generator
 from infra.constructs.secret_reference import SecretReference
 from rotators.passwords import UNRESERVED_PUNCTUATION
 
 _DEFAULT_EXCLUSION = "".join(c for c in string.punctuation if c not in UNRESERVED_PUNCTUATION) + " "
-
-
-@dataclass(frozen=True)
-class Generator:
-    """How passwords look: the first one, which the service makes, and each that the function makes.
-
-    Args:
-        length: characters.
-        exclude_characters: those that never occur; None: all punctuation but ``-._~``.
-        exclude: of ``numbers``, ``punctuation``, ``uppercase`` and ``lowercase``, the kinds that never occur.
-        require_each_included_type: at least one of each kind.
-    """
-
-    length: int = 32
-    exclude_characters: str | None = None
-    exclude: frozenset[str] = frozenset()
-    require_each_included_type: bool = True
-
-    def environment(self) -> dict[str, str]:
-        """The function's variables, by which it makes the same as the service did."""
-        variables = {"PASSWORD_LENGTH": str(self.length)}
-        if self.exclude_characters is not None:
-            variables["EXCLUDE_CHARACTERS"] = self.exclude_characters
-        variables |= {f"EXCLUDE_{kind.upper()}": "true" for kind in sorted(self.exclude)}
-        if not self.require_each_included_type:
-            variables["REQUIRE_EACH_INCLUDED_TYPE"] = "false"
-        return variables
 
 
 class CreatedSecret(Construct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -17,9 +18,10 @@ class FailureEvents(Construct):
 
     Args:
         topic: who is told.
+        publisher: what the rule publishes with; None: the topic's own policy lets EventBridge in.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic) -> None:
+    def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic, publisher: iam.IRole | None = None) -> None:
         super().__init__(scope, id_)
         self.rule = events.Rule(
             self,
@@ -39,4 +41,4 @@ class FailureEvents(Construct):
         message = (
             f"{name}: {secret} in {events.EventField.account}, {events.EventField.region}, at {events.EventField.time}"
         )
-        self.rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(message)))
+        self.rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(message), role=publisher))

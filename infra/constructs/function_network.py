@@ -9,7 +9,14 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.constructs import permissions
+from infra.constructs.secret_reference import SecretReference
+
 HTTPS = 443
+# An endpoint's policy may have 20,480 characters, for two lists of ARNs; a role's policy names each secret anyhow.
+# https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html
+_ROOM = 9000
+_ARN_BUT_FOR_ITS_NAME = 80
 
 
 class FunctionNetwork(Construct):
@@ -31,6 +38,7 @@ class FunctionNetwork(Construct):
         self.vpc = ec2.Vpc.from_vpc_attributes(
             self, "Vpc", vpc_id=vpc_id, availability_zones=zones, private_subnet_ids=list(subnet_ids)
         )
+        self._endpoint: ec2.InterfaceVpcEndpoint | None = None
         self._endpoint_group = self._make_endpoint() if endpoint == "create" else None
         self._endpoint_group_id = endpoint if self._endpoint_group is None else self._endpoint_group.security_group_id
 
@@ -101,13 +109,28 @@ class FunctionNetwork(Construct):
             private_dns_enabled=True,
             open=False,
         )
-        # Other accounts' secrets are reached by this account's roles: it is who asks that counts.
-        endpoint.add_to_policy(
-            iam.PolicyStatement(
-                principals=[iam.AnyPrincipal()],
-                actions=["secretsmanager:*"],
-                resources=["*"],
-                conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
-            )
-        )
+        self._endpoint = endpoint
         return group
+
+    def let_through(self, secrets: Sequence[SecretReference], admins: Sequence[SecretReference]) -> None:
+        """Let the functions' calls through the endpoint that was made; without one there is nothing to do.
+
+        Args:
+            secrets: those that functions in this network rotate.
+            admins: those that they read.
+        """
+        if self._endpoint is None:
+            return
+        for actions, reached in ((permissions.ROTATE, secrets), (["secretsmanager:GetSecretValue"], admins)):
+            arns = list(dict.fromkeys(one.arn for one in reached))
+            room = sum(len(one.label) + _ARN_BUT_FOR_ITS_NAME for one in reached) <= _ROOM
+            if arns:
+                # Other accounts' secrets are reached by this account's roles.
+                self._endpoint.add_to_policy(
+                    iam.PolicyStatement(
+                        principals=[iam.AnyPrincipal()],
+                        actions=actions,
+                        resources=arns if room else ["*"],
+                        conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+                    )
+                )

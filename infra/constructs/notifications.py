@@ -7,8 +7,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-_PUBLISHERS = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
-
 
 class Notifications(Construct):
     """A topic that is there, or one that is made.
@@ -19,19 +17,51 @@ class Notifications(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, topic_arn: str | None = None) -> None:
         super().__init__(scope, id_)
+        self.publisher: iam.IRole | None = None
         if topic_arn is not None:
             self.topic: sns.ITopic = sns.Topic.from_topic_arn(self, "Topic", topic_arn)
             return
         made = sns.Topic(self, "Topic", display_name="Secret rotations", enforce_ssl=True)
         # A policy of our own takes the place of the topic's first one, which let alarms in.
-        for service in _PUBLISHERS:
-            made.add_to_resource_policy(
-                iam.PolicyStatement(
-                    sid=f"From{service.partition('.')[0].capitalize()}",
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=["sns:Publish"],
-                    resources=[made.topic_arn],
-                    conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
-                )
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+        made.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="FromAlarms",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[made.topic_arn],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+                    "ArnLike": {"aws:SourceArn": _of_this_account("cloudwatch", "alarm:*")},
+                },
             )
+        )
         self.topic = made
+        self.publisher = self._role(made)
+
+    def _role(self, topic: sns.Topic) -> iam.IRole:
+        """What EventBridge's rules publish with: in a topic's policy it takes no condition, in a role's it does.
+
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html
+        """
+        role = iam.Role(
+            self,
+            "Publisher",
+            description="Lets rules of EventBridge tell of rotations that failed",
+            assumed_by=iam.ServicePrincipal(
+                "events.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+                    "ArnLike": {"aws:SourceArn": _of_this_account("events", "rule/*")},
+                },
+            ),
+        )
+        statement = iam.PolicyStatement(sid="TellOfFailures", actions=["sns:Publish"], resources=[topic.topic_arn])
+        iam.Policy(self, "Publishes", statements=[statement], roles=[role])
+        # The rule's target would add a second policy that says the same.
+        return role.without_policy_updates()
+
+
+def _of_this_account(service: str, what: str) -> str:
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{what}"

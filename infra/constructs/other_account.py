@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from aws_cdk import Aws, CfnOutput, Stack
 from constructs import Construct
 
+from infra.constructs import permissions
 from infra.constructs.rotation_function import RotationFunction
 from infra.constructs.secret_reference import SecretReference
+from rotators.overdue import rotation_command, rotation_rules
 
 
 class OtherAccount(Construct):
@@ -43,12 +43,7 @@ class OtherAccount(Construct):
                     "Sid": "RotatedFromElsewhere",
                     "Effect": "Allow",
                     "Principal": {"AWS": role},
-                    "Action": [
-                        "secretsmanager:DescribeSecret",
-                        "secretsmanager:GetSecretValue",
-                        "secretsmanager:PutSecretValue",
-                        "secretsmanager:UpdateSecretVersionStage",
-                    ],
+                    "Action": permissions.ROTATE,
                     "Resource": "*",
                     "Condition": {
                         "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function.rotation_arn}
@@ -69,15 +64,7 @@ class OtherAccount(Construct):
                 }
             },
         }
-        rules = {
-            key: value
-            for key, value in (("ScheduleExpression", expression), ("Duration", duration))
-            if value is not None
-        }
-        command = f"aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately"
-        command += f" --rotation-lambda-arn {function.rotation_arn}"
-        if rules:
-            command += f" --rotation-rules '{json.dumps(rules)}'"
+        command = rotation_command(secret.arn, function.rotation_arn, rotation_rules(expression, duration))
         owner = f"account {secret.account}"
         stack = Stack.of(self)
         for name, value, description in (

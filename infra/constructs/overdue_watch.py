@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,13 +19,32 @@ from constructs import Construct
 from infra.constructs import permissions
 from infra.constructs.rotation_function import FunctionOptions, RotationFunction
 from infra.constructs.secret_reference import SecretReference
-from rotators.overdue import METRIC
+from rotators.overdue import METRIC, rotation_rules
 from rotators.packaging.archive import Archive
 
 NAMESPACE = "Rotators"
-# An event's input may have 8,192 characters, and a secret's ARN some 600; a rule has up to five targets.
+# An event's input may have 8,192 characters, and a secret's name 512 of them; a secret on demand is named twice.
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+_ROOM = 7000
+_BESIDE_ITS_NAME = 250
 _SECRETS_A_CALL = 12
+
+
+@dataclass(frozen=True)
+class WatchedSecret:
+    """A secret to look at, and how it should rotate.
+
+    Args:
+        secret: the secret.
+        function_arn: what rotates it.
+        expression: its schedule; None: on demand only.
+        duration: its window's length; None: the service's own.
+    """
+
+    secret: SecretReference
+    function_arn: str
+    expression: str | None
+    duration: str | None
 
 
 class OverdueWatch(Construct):
@@ -34,7 +55,6 @@ class OverdueWatch(Construct):
         layers: what it needs.
         options: what it is made of.
         secrets: those to look at.
-        on_demand: those of them that have no schedule on purpose.
         topic: who is told.
     """
 
@@ -46,8 +66,7 @@ class OverdueWatch(Construct):
         archive: Archive,
         layers: Sequence[lambda_.ILayerVersion],
         options: FunctionOptions,
-        secrets: Sequence[SecretReference],
-        on_demand: Sequence[SecretReference],
+        secrets: Sequence[WatchedSecret],
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, id_)
@@ -60,8 +79,8 @@ class OverdueWatch(Construct):
             environment={"POWERTOOLS_METRICS_NAMESPACE": NAMESPACE},
             description="Looks for secrets whose rotation is overdue",
         )
-        policy = iam.Policy(self, "Looks", statements=[permissions.look_at(secrets)], roles=[self.function.role])
-        unscheduled = {secret.label for secret in on_demand}
+        looks = permissions.look_at([one.secret for one in secrets])
+        policy = iam.Policy(self, "Looks", statements=[looks], roles=[self.function.role])
         self.overdue: list[cloudwatch.IMetric] = []
         for number, chunk in enumerate(_chunks(secrets), start=1):
             part = f"{Aws.STACK_NAME}-{number}"
@@ -74,13 +93,7 @@ class OverdueWatch(Construct):
             rule.add_target(
                 targets.LambdaFunction(
                     self.function.function,
-                    event=events.RuleTargetInput.from_object(
-                        {
-                            "stack": part,
-                            "secrets": [one.secret_id for one in chunk],
-                            "on_demand": [one.secret_id for one in chunk if one.label in unscheduled],
-                        }
-                    ),
+                    event=events.RuleTargetInput.from_object(_event(part, chunk)),
                     retry_attempts=2,
                 )
             )
@@ -107,6 +120,26 @@ class OverdueWatch(Construct):
             alarm.add_alarm_action(actions.SnsAction(topic))
 
 
-def _chunks(secrets: Sequence[SecretReference]) -> Iterator[Sequence[SecretReference]]:
-    for start in range(0, len(secrets), _SECRETS_A_CALL):
-        yield secrets[start : start + _SECRETS_A_CALL]
+def _event(part: str, chunk: Sequence[WatchedSecret]) -> dict[str, Any]:
+    """What the function is told: how each secret should rotate, so that it can say how to have that again."""
+    functions = list(dict.fromkeys(one.function_arn for one in chunk))
+    return {
+        "stack": part,
+        "secrets": [one.secret.secret_id for one in chunk],
+        "on_demand": [one.secret.secret_id for one in chunk if one.expression is None],
+        "functions": functions,
+        "rotated_by": [functions.index(one.function_arn) for one in chunk],
+        "rules": [rotation_rules(one.expression, one.duration) for one in chunk],
+    }
+
+
+def _chunks(secrets: Sequence[WatchedSecret]) -> Iterator[Sequence[WatchedSecret]]:
+    chunk: list[WatchedSecret] = []
+    room = 0
+    for one in secrets:
+        room += len(one.secret.label) * (2 if one.expression is None else 1) + _BESIDE_ITS_NAME
+        if chunk and (room > _ROOM or len(chunk) == _SECRETS_A_CALL):
+            yield chunk
+            chunk, room = [], len(one.secret.label) * 2 + _BESIDE_ITS_NAME
+        chunk.append(one)
+    yield chunk

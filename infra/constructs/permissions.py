@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
+from infra.constructs.managed_admin import ManagedAdmin
 from infra.constructs.secret_reference import SecretReference
 
 _INTERFACES = [
@@ -16,6 +18,12 @@ _INTERFACES = [
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
+]
+ROTATE = [
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
 ]
 _VIA = f"secretsmanager.{Aws.REGION}.{Aws.URL_SUFFIX}"
 
@@ -27,12 +35,7 @@ def rotate(secrets: Iterable[SecretReference], function_arn: str) -> iam.PolicyS
     """
     return iam.PolicyStatement(
         sid="RotateItsSecrets",
-        actions=[
-            "secretsmanager:DescribeSecret",
-            "secretsmanager:GetSecretValue",
-            "secretsmanager:PutSecretValue",
-            "secretsmanager:UpdateSecretVersionStage",
-        ],
+        actions=ROTATE,
         resources=[secret.arn for secret in secrets],
         conditions={"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function_arn}},
     )
@@ -43,6 +46,47 @@ def read_admins(admins: Iterable[SecretReference]) -> iam.PolicyStatement:
     return iam.PolicyStatement(
         sid="ReadItsAdmins", actions=["secretsmanager:GetSecretValue"], resources=[admin.arn for admin in admins]
     )
+
+
+def look_at_admins(admins: Iterable[ManagedAdmin]) -> iam.PolicyStatement:
+    """Look up which database an admin's secret is of; it says so in its tags."""
+    return iam.PolicyStatement(
+        sid="LookAtItsAdmins",
+        actions=["secretsmanager:DescribeSecret"],
+        resources=list(dict.fromkeys(admin.secret.arn for admin in admins)),
+    )
+
+
+def ask_for_endpoints(admins: Iterable[ManagedAdmin]) -> list[iam.PolicyStatement]:
+    """Ask RDS or Redshift for the endpoints of the databases that are named, and of no others where that can be.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonredshift.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonredshiftserverless.html
+    """
+    named: dict[str, list[str]] = {}
+    for admin in admins:
+        _, _, service, _, _, what = admin.database_arn.split(":", 5)
+        named.setdefault(f"{service}:{re.split('[:/]', what)[0]}", []).append(admin.database_arn)
+    return [
+        iam.PolicyStatement(sid=sid, actions=actions, resources=list(dict.fromkeys(named[kind])) if nameable else ["*"])
+        for kind, sid, actions, nameable in _ENDPOINTS
+        if kind in named
+    ]
+
+
+# A namespace's endpoint is its workgroup's, and lists take no resource.
+_ENDPOINTS = (
+    ("rds:db", "AskForInstances", ["rds:DescribeDBInstances"], True),
+    ("rds:cluster", "AskForClusters", ["rds:DescribeDBClusters"], True),
+    ("redshift:cluster", "AskForRedshift", ["redshift:DescribeClusters"], True),
+    (
+        "redshift-serverless:namespace",
+        "AskForServerless",
+        ["redshift-serverless:ListNamespaces", "redshift-serverless:ListWorkgroups"],
+        False,
+    ),
+)
 
 
 def use_key(number: int, secret: SecretReference, *, write: bool) -> iam.PolicyStatement:

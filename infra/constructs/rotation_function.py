@@ -15,6 +15,7 @@ from constructs import Construct
 from infra.constructs import permissions
 from infra.constructs.function_network import FunctionNetwork
 from infra.constructs.layers import ARCHITECTURES, code
+from infra.constructs.managed_admin import ManagedAdmin
 from infra.constructs.secret_reference import SecretReference
 from rotators.packaging.archive import Archive
 from rotators.packaging.bundles import HANDLER
@@ -24,6 +25,12 @@ _WILDCARDS = Acknowledgment(
     id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
     reason="Lambda makes the function's network interfaces under names that nobody knows before, and X-Ray has no "
     "resources to name; a second policy denies the function's own code to touch the network",
+)
+
+_LISTS = Acknowledgment(
+    id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+    reason="Redshift Serverless tells the endpoint of a namespace in its list of workgroups only, and a list takes no "
+    "resource",
 )
 
 
@@ -150,12 +157,18 @@ class RotationFunction(Construct):
         """What secrets name as their function: the alias where there is one."""
         return self.function.function_arn if self.alias is None else self.alias.function_arn
 
-    def may_rotate(self, secrets: Sequence[SecretReference], admins: Sequence[SecretReference]) -> iam.Policy:
+    def may_rotate(
+        self,
+        secrets: Sequence[SecretReference],
+        admins: Sequence[SecretReference],
+        managed: Sequence[ManagedAdmin] = (),
+    ) -> iam.Policy:
         """Permit it to rotate secrets, to read their admins', and to use the keys of both.
 
         Args:
             secrets: those that it rotates.
             admins: those that it reads.
+            managed: those of the admins whose server's address it asks of RDS or Redshift.
 
         Returns:
             the policy, on which the secrets' schedules are to depend.
@@ -163,11 +176,15 @@ class RotationFunction(Construct):
         statements = [permissions.rotate(secrets, self.rotation_arn)]
         if admins:
             statements.append(permissions.read_admins(admins))
+        if managed:
+            statements += [permissions.look_at_admins(managed), *permissions.ask_for_endpoints(managed)]
         with_keys = [(one, True) for one in secrets if one.key_arn] + [(one, False) for one in admins if one.key_arn]
         statements += [
             permissions.use_key(number, one, write=write) for number, (one, write) in enumerate(with_keys, start=1)
         ]
-        return iam.Policy(self, "Rotates", statements=statements, roles=[self.role])
+        policy = iam.Policy(self, "Rotates", statements=statements, roles=[self.role])
+        Validations.of(policy).acknowledge(_LISTS)
+        return policy
 
     def _role(self, arn: str | None) -> tuple[iam.IRole, iam.IRole]:
         """The role, and the same as the function sees it: aws-cdk-lib must not add what it thinks is needed."""

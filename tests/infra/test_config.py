@@ -9,6 +9,7 @@ import pytest
 from synthesis import NETWORK, read
 
 from infra.config import MistakesFound, load
+from infra.config.environment import environment, size
 from infra.config.functions import groups
 from infra.config.load import schema
 from infra.config.reference import page
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ONE = "secrets: [{name: app, engine: postgres, every: 30 days}]\n"
 OURS = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 THEIRS = "arn:aws:secretsmanager:eu-west-1:444455556666:secret:"
+DATABASE = "arn:aws:rds:eu-west-1:111122223333:db:orders"
 DAILY = "engine: mysql, every: 1 day"
 
 
@@ -77,7 +79,7 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (secret("strategy: dual-password"), "is 'dual-password', and a user of postgres has one password"),
         (secret("network: nowhere"), "secrets[0].network is 'nowhere', which is none of networks"),
         (secret("kms_key: mine"), "secrets[0].kms_key is 'mine', which is neither an ARN nor one of keys (none)"),
-        (secret("adm: x"), "secrets[0].adm is no key that is known here: take one of admin, admin_kms_key"),
+        (secret("adm: x"), "secrets[0].adm is no key that is known here: take one of admin, admin_host, admin_kms_key"),
         (
             secret("password: {length: 4}"),
             "secrets[0].password.length is 4: input should be greater than or equal to 8",
@@ -127,6 +129,50 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (
             f"region: eu-west-2\nsecrets: [{{arn: {OURS}a-AbCdEf, {DAILY}}}]",
             "secrets[0].arn is of another Region than eu-west-2",
+        ),
+        (
+            secret("admin: rds!db-1"),
+            "rotations.yaml:2: secrets[0].admin_host is missing: RDS manages the admin's secret",
+        ),
+        (secret(f"admin: '{OURS}rds!cluster-1-AbCdEf'"), "secrets[0].admin_host is missing: RDS manages the admin's"),
+        (
+            secret("admin: redshift!dw-admin, admin_named_in_secret: true"),
+            "secrets[0].admin_host is missing: Redshift manages the admin's secret, which names no host",
+        ),
+        (secret("admin_host: db"), "secrets[0].admin_host is where an admin works, and there is none: give admin"),
+        (
+            secret("admin: boss, admin_host: 'https://db'"),
+            "secrets[0].admin_host is 'https://db': write a host, host:port, or the ARN of a DB instance",
+        ),
+        (secret("admin: boss, admin_host: 'arn:aws:rds:eu-west-1:1:db:x'"), "secrets[0].admin_host is 'arn:aws:rds:"),
+        (
+            secret(f"admin: boss, admin_host: '{DATABASE}'"),
+            "says of the secrets that it manages, and 'boss' is none of them: give the endpoint",
+        ),
+        (secret(f"admin: redshift!dw-admin, admin_host: '{DATABASE}'"), "and 'redshift!dw-admin' is none of them"),
+        (
+            "region: eu-west-2\n" + secret(f"admin: rds!db-1, admin_host: '{DATABASE}'"),
+            "secrets[0].admin_host is of another Region than eu-west-2: give the endpoint",
+        ),
+        (
+            secret(f"admin: '{THEIRS}rds!db-1-AbCdEf', admin_host: '{DATABASE}'"),
+            "secrets[0].admin_host is of another account than 444455556666: give the endpoint",
+        ),
+        (
+            NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+            + secret(f"network: main, admin: rds!db-1, admin_host: '{DATABASE}'"),
+            "from the network 'main' Secrets Manager is reached and no other API: give the endpoint",
+        ),
+        (
+            secret("admin: boss, allow_admin_reset: true"),
+            "secrets[0].user is missing: allow_admin_reset holds for one user, and a name in a secret is no order",
+        ),
+        (secret("admin: boss, twin: adopt"), "secrets[0].user is missing: twin: adopt holds for one user"),
+        (secret("user: app"), "secrets[0].user is whom an admin may act for, and there is none: give admin"),
+        (secret("admin: boss, user: ''"), 'secrets[0].user is "": string should have at least 1 character'),
+        (
+            "secrets: [{create: {name: a, values: {username: u}}, user: v, admin: b, engine: mysql, every: 1 day}]",
+            "secrets[0].user is 'v', and the secret is made for 'u': leave it out",
         ),
     ],
 )
@@ -205,6 +251,10 @@ secrets:
     [
         ("test_query: SELECT 1", "secrets[1].test_query differs from that of secrets[0], with which it shares the"),
         ("admin: other", "secrets[1].admin is one of several for the function 'postgres', which can be told of one"),
+        (
+            "admin: boss, admin_host: db",
+            "secrets[0].admin_host is one of several for the function 'postgres', which can be told of one ('db')",
+        ),
     ],
 )
 def test_what_a_function_is_told_is_the_same_for_all_its_secrets(tmp_path: Path, second: str, said: str) -> None:
@@ -213,3 +263,62 @@ def test_what_a_function_is_told_is_the_same_for_all_its_secrets(tmp_path: Path,
     assert said in mistakes(
         tmp_path, f"secrets:\n  - {first}\n  - {{name: b, engine: postgres, every: 1 day, {own}}}\n"
     )
+
+
+def test_a_user_is_named_for_each_secret_and_taken_from_one_that_is_made(tmp_path: Path) -> None:
+    text = f"""
+    defaults: {{every: 1 day, allow_admin_reset: true}}
+    secrets:
+      - {{name: a, engine: postgres, admin: boss, user: app}}
+      - {{arn: "{OURS}b-AbCdEf", engine: postgres, admin: boss, user: Ä b}}
+      - {{create: {{name: c, values: {{username: made}}}}, engine: postgres, admin: boss}}
+    """
+    (group,) = groups(read(tmp_path, text))
+    assert group.users == {"a": "app", f"{OURS}b-AbCdEf": "Ä b", "c": "made"}
+    assert json.loads(environment(group)["ROTATION_USERS"]) == group.users
+
+
+def test_a_user_is_not_named_where_nobody_asked_for_it(tmp_path: Path) -> None:
+    text = """
+    secrets:
+      - {create: {name: c, values: {username: made}}, engine: postgres, admin: boss, every: 1 day}
+    """
+    (group,) = groups(read(tmp_path, text))
+    assert "ROTATION_USERS" not in environment(group)
+
+
+def test_a_secret_of_another_account_is_not_given_the_user_of_its_namesake(tmp_path: Path) -> None:
+    ours = "{name: app, engine: postgres, every: 1 day, admin: boss, user: app}"
+    key = "arn:aws:kms:eu-west-1:444455556666:key/1a"
+    theirs = f"{{arn: '{THEIRS}app-AbCdEf', engine: postgres, every: 1 day, admin: boss, kms_key: '{key}'USER}}"
+    text = f"account: '111122223333'\nsecrets:\n  - {ours}\n  - {theirs}\n"
+    said = "secrets[1].user is missing: another secret of the function 'postgres' has this one's name"
+    assert said in mistakes(tmp_path, text.replace("USER", ""))
+    read(tmp_path, text.replace("USER", ", user: theirs"))
+
+
+def test_more_users_than_a_functions_variables_can_hold_are_too_many(tmp_path: Path) -> None:
+    def text(count: int, function: str = "") -> str:
+        ones = "\n".join(
+            f"  - {{name: team/orders/postgres/app{n:03}, engine: postgres, admin: boss, user: application{n:03}{own}}}"
+            for n in range(count)
+            for own in [function if n % 2 else ""]
+        )
+        return f"defaults: {{every: 1 day, allow_admin_reset: true}}\nsecrets:\n{ones}\n"
+
+    (group,) = groups(read(tmp_path, text(82)))
+    assert 3900 < size(environment(group)) <= 4096
+    assert "secrets[99] is one too many for the function 'postgres'" in mistakes(tmp_path, text(100))
+    assert len(groups(read(tmp_path, text(100, ", function: second")))) == 2
+
+
+@pytest.mark.parametrize("host", ["db.example.com", "db.example.com:5433", "[fd00::1]:5432", DATABASE])
+def test_a_managed_admin_is_found_by_its_address_or_by_its_database(tmp_path: Path, host: str) -> None:
+    (group,) = groups(read(tmp_path, secret(f"admin: rds!db-1, admin_host: '{host}'")))
+    assert group.admin_host == (None if host == DATABASE else host)
+    assert group.first.admin_database == (DATABASE if host == DATABASE else None)
+
+
+def test_an_admin_whose_secret_has_no_host_need_not_be_managed(tmp_path: Path) -> None:
+    (group,) = groups(read(tmp_path, secret("admin: boss, admin_host: db")))
+    assert environment(group)["ROTATION_ADMIN_HOST"] == "db"

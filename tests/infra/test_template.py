@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import aws_cdk
 import pytest
+from aws_cdk.aws_lambda import LayerVersion
 from synthesis import NETWORK, as_list, of_type, statements, synth, text
 
 from infra.constructs.naming import construct_id
 from infra.constructs.rotation_dashboard import FAILED, ROTATED
+from infra.flags import FLAGS, SERVICES
 from rotators.credentials import SecretValue
 from rotators.errors import Unreachable
 from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordPolicy
@@ -24,6 +28,28 @@ pytestmark = pytest.mark.slow
 
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d"
+RDS = "arn:aws:rds:eu-west-1:111122223333:"
+# Admins whose secrets AWS manages, and whose servers it tells.
+MANAGED = f"""
+secrets:
+  - {{name: instance, engine: postgres, every: 1 day, admin: rds!db-1, admin_host: "{RDS}db:orders"}}
+  - name: cluster
+    engine: mysql
+    every: 1 day
+    admin: "{ARN}rds!cluster-1-AbCdEf"
+    admin_host: "{RDS}cluster:shop"
+  - name: provisioned
+    engine: redshift
+    every: 1 day
+    admin: redshift!dw-admin
+    admin_host: "arn:aws:redshift:eu-west-1:111122223333:cluster:dw"
+  - name: serverless
+    engine: redshift
+    every: 1 day
+    admin: redshift!analytics-admin
+    admin_host: "arn:aws:redshift-serverless:eu-west-1:111122223333:namespace/0a1b2c3d"
+    function: of-serverless
+"""
 ONE = "secrets: [{name: app, engine: postgres, every: 30 days}]\n"
 ALL = (
     NETWORK
@@ -44,6 +70,12 @@ secrets:
 )
 
 
+def functions(template: dict[str, Any]) -> list[dict[str, str]]:
+    """The variables of the functions that rotate."""
+    found = [one["Environment"]["Variables"] for one in of_type(template, "AWS::Lambda::Function")]
+    return [variables for variables in found if "ROTATION_STRATEGY" in variables]
+
+
 @pytest.fixture
 def everything(tmp_path: Path) -> dict[str, Any]:
     return synth(tmp_path, ALL)
@@ -62,10 +94,10 @@ class TestPermissions:
             "secretsmanager:PutSecretValue",
             "secretsmanager:UpdateSecretVersionStage",
         ]
-        assert [text(one) for one in postgres["Resource"]] == [
+        assert {text(one) for one in postgres["Resource"]} == {
             "arn:{AWS::Partition}:secretsmanager:{AWS::Region}:{AWS::AccountId}:secret:named-??????",
             f"{ARN}known-AbCdEf",
-        ]
+        }
         condition = postgres["Condition"]["StringEquals"]
         assert list(condition) == ["secretsmanager:resource/AllowRotationLambdaArn"]
         assert "Function" in text(condition["secretsmanager:resource/AllowRotationLambdaArn"])
@@ -106,14 +138,50 @@ class TestPermissions:
         assert denied["Action"] == allowed["Action"]
         assert list(denied["Condition"]) == ["ArnEquals"]
 
+    def test_it_asks_for_the_endpoints_of_the_databases_that_are_named(self, tmp_path: Path) -> None:
+        template = synth(tmp_path, MANAGED)
+        asked = {
+            one["Sid"]: (as_list(one["Action"]), [text(arn) for arn in as_list(one["Resource"])])
+            for one in statements(template)
+            if one["Sid"].startswith("AskFor")
+        }
+        assert asked == {
+            "AskForInstances": (["rds:DescribeDBInstances"], [f"{RDS}db:orders"]),
+            "AskForClusters": (["rds:DescribeDBClusters"], [f"{RDS}cluster:shop"]),
+            "AskForRedshift": (["redshift:DescribeClusters"], ["arn:aws:redshift:eu-west-1:111122223333:cluster:dw"]),
+            "AskForServerless": (["redshift-serverless:ListNamespaces", "redshift-serverless:ListWorkgroups"], ["*"]),
+        }
+        looked = list(statements(template, "LookAtItsAdmins"))
+        assert {one["Action"] for one in looked} == {"secretsmanager:DescribeSecret"}
+        here = "arn:{AWS::Partition}:secretsmanager:{AWS::Region}:{AWS::AccountId}:secret:"
+        assert sorted(text(one["Resource"]) for one in looked) == sorted(
+            [
+                f"{here}rds!db-1-??????",
+                f"{ARN}rds!cluster-1-AbCdEf",
+                f"{here}redshift!dw-admin-??????",
+                f"{here}redshift!analytics-admin-??????",
+            ]
+        )
+        told = [one["Environment"]["Variables"] for one in of_type(template, "AWS::Lambda::Function")]
+        assert not [one for one in told if "ROTATION_ADMIN_HOST" in one]
+
+    def test_it_asks_nothing_where_the_admins_address_is_named(self, tmp_path: Path) -> None:
+        named = MANAGED.split("  - name: cluster", maxsplit=1)[0].replace(f"{RDS}db:orders", "orders.example.com:5433")
+        template = synth(tmp_path, named)
+        assert not [one for one in statements(template) if one["Sid"] in {"LookAtItsAdmins"} | {"AskForInstances"}]
+        (variables,) = functions(template)
+        assert variables["ROTATION_ADMIN_HOST"] == "orders.example.com:5433"
+
     def test_there_is_no_managed_policy_and_no_statement_that_nobody_explained(
-        self, everything: dict[str, Any]
+        self, everything: dict[str, Any], tmp_path: Path
     ) -> None:
         for role in of_type(everything, "AWS::IAM::Role"):
             assert "ManagedPolicyArns" not in role
             assert "Policies" not in role
         page = (Path(__file__).parents[2] / "docs/reference/permissions.md").read_text()
-        names = {re.sub(r"\d+$", "", statement["Sid"]) for statement in statements(everything)} | {"SendTraces"}
+        (tmp_path / "managed").mkdir()
+        every = [*statements(everything), *statements(synth(tmp_path / "managed", MANAGED))]
+        names = {re.sub(r"\d+$", "", statement["Sid"]) for statement in every} | {"SendTraces"}
         assert names == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     def test_the_service_may_call_it_for_its_account_and_secret(self, everything: dict[str, Any]) -> None:
@@ -245,6 +313,57 @@ class TestSecrets:
         assert first == second
         assert construct_id("b/c") != construct_id("b-c")
 
+    @pytest.mark.parametrize(
+        "edited",
+        [
+            "strategy: alternating-users, admin: boss",
+            "function: of-its-own",
+            "network: main",
+            "schedule: 'cron(0 8 * * ? *)'",
+            "admin: boss, allow_admin_reset: true, user: app",
+        ],
+    )
+    @pytest.mark.parametrize("known", ["name: app", "create: {name: app, values: {username: app}}"])
+    def test_an_edit_changes_a_secrets_schedule_in_place(self, tmp_path: Path, known: str, edited: str) -> None:
+        """A schedule of another id would come first, and then the former one's deletion switches the rotation off."""
+        kinds = {
+            "AWS::SecretsManager::RotationSchedule",
+            "AWS::SecretsManager::Secret",
+            "AWS::SecretsManager::ResourcePolicy",
+            "AWS::Lambda::Permission",
+        }
+        every = "" if "schedule" in edited else ", every: 1 day"
+        first, second = (
+            synth(tmp_path / str(number), f"{NETWORK}\nsecrets: [{{{known}, engine: mysql{keys}}}]")["Resources"]
+            for number, keys in enumerate((", every: 1 day", f"{every}, {edited}"))
+            if (tmp_path / str(number)).mkdir() is None
+        )
+        ids = [{name for name, one in template.items() if one["Type"] in kinds} for template in (first, second)]
+        assert ids[0] == ids[1]
+        for name in ids[0]:
+            if first[name]["Type"] == "AWS::SecretsManager::RotationSchedule":
+                was, is_now = (one[name]["Properties"]["SecretId"] for one in (first, second))
+                # A change of it would be a replacement.
+                assert was == is_now
+
+    def test_a_namesake_of_another_account_has_ids_of_its_own(self, tmp_path: Path) -> None:
+        arns = [ARN.replace("111122223333", account) for account in ("444455556666", "777788889999")]
+        keys = [KEY.replace("111122223333", arn.split(":")[4]) for arn in arns]
+        others = "\n".join(
+            f"  - {{arn: '{arn}app-AbCdEf', engine: mysql, every: 1 day, kms_key: '{key}'}}"
+            for arn, key in zip(arns, keys, strict=True)
+        )
+        template = synth(
+            tmp_path, f"account: '111122223333'\nsecrets:\n  - {{name: app, engine: mysql, every: 1 day}}\n{others}\n"
+        )
+        permissions = [
+            one
+            for one in of_type(template, "AWS::Lambda::Permission")
+            if one["Principal"] == "secretsmanager.amazonaws.com"
+        ]
+        assert len(permissions) == 3
+        assert len([name for name in template["Outputs"] if "SecretPolicy" in name]) == 2
+
     def test_one_of_another_account_is_told_what_to_allow(self, tmp_path: Path) -> None:
         arn, key = ARN.replace("111122223333", "444455556666"), KEY.replace("111122223333", "444455556666")
         template = synth(
@@ -309,20 +428,49 @@ class TestFunctions:
         assert schedule["RotationLambdaARN"] == {"Ref": alias}
         assert rotates["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"] == {"Ref": alias}
 
+    @pytest.mark.parametrize("changed", ["BaseLayer", "Driver-postgres-arm64", "TrustLayer"])
+    def test_a_new_layer_is_a_new_version_of_a_function_with_snap_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+    ) -> None:
+        """All code is in layers: an alias that stays at a version of the old ones would never run the new code."""
+        versions = []
+        for number in range(2):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            made = LayerVersion.__init__
+
+            def init(self: Any, scope: Any, id_: str, number: int = number, made: Any = made, **given: Any) -> None:
+                if id_ == changed:
+                    given["description"] += f", release {number}"
+                made(self, scope, id_, **given)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(LayerVersion, "__init__", init)
+                template = synth(folder, "function: {snap_start: true}\n" + ONE, certificates="a certificate")
+            (version,) = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::Lambda::Version"]
+            versions.append(version)
+        assert versions[0] != versions[1]
+
+    def test_the_flags_are_those_that_aws_cdk_lib_recommends(self) -> None:
+        (package,) = (Path(str(aws_cdk.__file__)).parent / "_jsii").glob("aws-cdk-lib@*.tgz")
+        with tarfile.open(package) as archive:
+            file = archive.extractfile("package/recommended-feature-flags.json")
+            assert file is not None
+            recommended = json.load(file)
+        assert {flag: value for flag, value in recommended.items() if flag.partition(":")[0] in SERVICES} == FLAGS
+
     def test_the_settings_reach_the_function(self, tmp_path: Path) -> None:
         template = synth(
             tmp_path,
-            "secrets: [{name: app, engine: mysql, every: 1 day, strategy: alternating-users, admin: boss, twin: adopt, "
-            "allow_admin_reset: true, test_query: SELECT 1}]",
+            "secrets: [{name: shop/app, engine: mysql, every: 1 day, strategy: alternating-users, admin: boss, "
+            "admin_host: db, user: app, twin: adopt, allow_admin_reset: true, test_query: SELECT 1}]",
         )
-        (variables,) = [
-            one["Environment"]["Variables"]
-            for one in of_type(template, "AWS::Lambda::Function")
-            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
-        ]
+        (variables,) = functions(template)
         assert variables == {
             "ROTATION_STRATEGY": "alternating-users",
             "ROTATION_ADMIN_SECRET": "boss",
+            "ROTATION_ADMIN_HOST": "db",
+            "ROTATION_USERS": '{"shop/app":"app"}',
             "ROTATION_TWIN": "adopt",
             "ROTATION_TEST_QUERY": "SELECT 1",
             "ALLOW_ADMIN_RESET": "true",
@@ -372,6 +520,16 @@ class TestNetwork:
             ("sg-00000001", 5432),
         ]
 
+    def test_a_function_reaches_the_admins_port_too(self, tmp_path: Path) -> None:
+        one = "{name: a, engine: mysql, every: 1 day, network: main, admin: boss, admin_host: 'db:3307'}"
+        template = synth(tmp_path, f"{NETWORK}\nsecrets: [{one}]")
+        outs = [
+            rule["FromPort"]
+            for group in of_type(template, "AWS::EC2::SecurityGroup")
+            for rule in group["SecurityGroupEgress"]
+        ]
+        assert sorted(outs) == [443, 3306, 3307]
+
     def test_an_endpoint_is_made_once_and_lets_the_functions_in(self, tmp_path: Path) -> None:
         network = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
         secrets = "\n".join(
@@ -382,13 +540,45 @@ class TestNetwork:
         (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
         assert endpoint["PrivateDnsEnabled"] is True
         assert endpoint["SubnetIds"] == ["subnet-00000001", "subnet-00000002"]
-        (statement,) = endpoint["PolicyDocument"]["Statement"]
-        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+        for statement in endpoint["PolicyDocument"]["Statement"]:
+            assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
         assert "0.0.0.0/0" not in json.dumps(
             [one for one in of_type(template, "AWS::EC2::SecurityGroup") if "endpoint" not in one["GroupDescription"]]
         )
         ins = [one for one in of_type(template, "AWS::EC2::SecurityGroupIngress") if one["FromPort"] == 443]
         assert len(ins) == 2
+
+    def test_an_endpoint_lets_through_what_the_functions_in_its_network_need(self, tmp_path: Path) -> None:
+        """Issue 11, fault 16."""
+        isolated = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        template = synth(
+            tmp_path,
+            f"""{isolated}
+secrets:
+  - {{name: elsewhere, engine: mysql, every: 1 day}}
+  - {{name: here, engine: mysql, every: 1 day, network: main, admin: boss}}
+  - {{arn: "{ARN}known-AbCdEf", engine: postgres, every: 1 day, network: main}}
+""",
+        )
+        (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
+        through = [
+            (as_list(one["Action"]), {text(arn).rpartition(":secret:")[2] for arn in as_list(one["Resource"])})
+            for one in endpoint["PolicyDocument"]["Statement"]
+        ]
+        (rotates, *_) = statements(template, "RotateItsSecrets")
+        assert through == [
+            (rotates["Action"], {"here-??????", "known-AbCdEf"}),
+            (["secretsmanager:GetSecretValue"], {"boss-??????"}),
+        ]
+
+    def test_an_endpoints_policy_has_room_for_many_secrets(self, tmp_path: Path) -> None:
+        isolated = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        many = "\n".join(f"  - {{name: s{n}, engine: mysql, every: 1 day, network: main}}" for n in range(300))
+        template = synth(tmp_path, f"{isolated}\nsecrets:\n{many}\n")
+        (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
+        (statement,) = endpoint["PolicyDocument"]["Statement"]
+        assert statement["Resource"] == "*"
+        assert not [action for action in statement["Action"] if "*" in action]
 
     def test_an_endpoint_that_is_there_lets_the_function_in(self, tmp_path: Path) -> None:
         network = NETWORK.replace("private", "isolated").replace("nat", "sg-00000009")
@@ -406,18 +596,36 @@ class TestWatching:
         assert pattern["source"] == ["aws.secretsmanager"]
         assert pattern["detail-type"] == ["AWS Service Event via CloudTrail"]
         assert {"RotationFailed", "RotationAbandoned"} <= set(pattern["detail"]["eventName"])
+
+    def test_nobody_publishes_on_behalf_of_another_account(self, everything: dict[str, Any]) -> None:
+        """Issue 11, fault 16: EventBridge heeds no condition in a topic's policy, so that a role has it."""
+        account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
         (policy,) = of_type(everything, "AWS::SNS::TopicPolicy")
-        publishers = {
-            statement["Principal"]["Service"]
-            for statement in policy["PolicyDocument"]["Statement"]
-            if statement["Effect"] == "Allow" and statement["Action"] == "sns:Publish"
-        }
-        assert {"cloudwatch.amazonaws.com", "events.amazonaws.com"} == publishers
+        allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+        assert [one["Principal"] for one in allowed] == [{"Service": "cloudwatch.amazonaws.com"}]
+        (role,) = [one for one in of_type(everything, "AWS::IAM::Role") if "events.amazonaws.com" in json.dumps(one)]
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        for statement, source in ((allowed[0], "cloudwatch:{}:alarm:*"), (trust, "events:{}:rule/*")):
+            arn = text(statement["Condition"].pop("ArnLike")["aws:SourceArn"])
+            assert arn == "arn:{AWS::Partition}:" + source.format("{AWS::Region}:{AWS::AccountId}")
+            assert statement["Condition"] == account
+        (tells,) = statements(everything, "TellOfFailures")
+        assert (tells["Action"], tells["Resource"]) == ("sns:Publish", policy["Topics"][0])
+        (target,) = [
+            target
+            for rule in of_type(everything, "AWS::Events::Rule")
+            if "EventPattern" in rule
+            for target in rule["Targets"]
+        ]
+        assert "Publisher" in text(target["RoleArn"])
 
     def test_a_topic_of_ones_own_is_used(self, tmp_path: Path) -> None:
         topic = "arn:aws:sns:eu-west-1:111122223333:on-call"
         template = synth(tmp_path, f"alarms: {{topic: '{topic}'}}\n{ONE}")
         assert of_type(template, "AWS::SNS::Topic") == []
+        (rule,) = [one for one in of_type(template, "AWS::Events::Rule") if "EventPattern" in one]
+        # Its own policy lets EventBridge in, and perhaps its key's.
+        assert "RoleArn" not in rule["Targets"][0]
         assert all(one["AlarmActions"] == [topic] for one in of_type(template, "AWS::CloudWatch::Alarm"))
 
     def test_every_function_has_its_alarms_and_the_overdue_have_theirs(self, everything: dict[str, Any]) -> None:
@@ -444,6 +652,13 @@ class TestWatching:
         ]
         assert [name for one in inputs for name in one["secrets"]] == [f"s{n}" for n in range(30)]
         assert [name for one in inputs for name in one["on_demand"]] == ["s3"]
+        schedules = of_type(template, "AWS::SecretsManager::RotationSchedule")
+        assert [rules for one in inputs for rules in one["rules"]] == [
+            one.get("RotationRules", {}) for one in schedules
+        ]
+        for one in inputs:
+            assert one["functions"] == [text(schedules[0]["RotationLambdaARN"])]
+            assert one["rotated_by"] == [0] * len(one["secrets"])
         assert len({one["stack"] for one in inputs}) == len(inputs) == 3
         watched = [
             text(one["Dimensions"][0]["Value"]).replace("{AWS::StackName}", "Rotations")

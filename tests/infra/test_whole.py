@@ -12,7 +12,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 from cdk_nag import AwsSolutionsChecks
-from synthesis import bundles
+from synthesis import bundles, read
 
 from infra.app import ca_certificates
 from infra.config import load
@@ -49,6 +49,15 @@ def test_cdk_nag_is_a_check_that_can_fail(tmp_path: Path) -> None:
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     with pytest.raises(RuntimeError, match="The SNS Topic does not require publishers to use SSL"):
         app.synth()
+
+
+def test_cdk_nag_is_content_with_what_a_function_may_ask_of_redshift_serverless(tmp_path: Path) -> None:
+    app = cdk.App(outdir=str(tmp_path / "cdk.out"))
+    namespace = "arn:aws:redshift-serverless:eu-west-1:111122223333:namespace/0a1b2c3d"
+    secret = f"{{name: a, engine: redshift, every: 1 day, admin: redshift!a-admin, admin_host: '{namespace}'}}"
+    RotationStack(app, read(tmp_path, f"secrets: [{secret}]"), certificates=None, bundles=bundles)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()
 
 
 def test_the_template_is_what_it_was(template: Path) -> None:

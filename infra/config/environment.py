@@ -1,0 +1,55 @@
+"""What a function is told by its variables: docs/reference/settings.md."""
+
+from __future__ import annotations
+
+import json
+
+from infra.config.engines import LONGEST_PASSWORD
+from infra.config.functions import Group
+from infra.config.model import Secret
+from infra.constructs.password_generator import Generator
+
+# All names and values together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LIMIT = 4096
+_USUAL_LENGTH = 32
+
+
+def environment(group: Group) -> dict[str, str]:
+    """A function's variables."""
+    first = group.first
+    variables = {"ROTATION_STRATEGY": first.strategy, "POWERTOOLS_SERVICE_NAME": group.name}
+    if first.password is not None:
+        variables |= generator(first).environment()
+    if group.admin is not None:
+        variables["ROTATION_ADMIN_SECRET"] = group.admin
+    if group.admin_host is not None:
+        variables["ROTATION_ADMIN_HOST"] = group.admin_host
+    if group.users:
+        variables["ROTATION_USERS"] = json.dumps(group.users, separators=(",", ":"), ensure_ascii=False)
+    if first.test_query is not None:
+        variables["ROTATION_TEST_QUERY"] = first.test_query
+    if first.allow_admin_reset:
+        variables["ALLOW_ADMIN_RESET"] = "true"
+    if first.twin != "manage":
+        variables["ROTATION_TWIN"] = first.twin
+    return variables
+
+
+def size(variables: dict[str, str]) -> int:
+    """How many of Lambda's bytes they take."""
+    return sum(len(f"{name}{value}".encode()) for name, value in variables.items())
+
+
+def generator(secret: Secret) -> Generator:
+    """How a secret's passwords look."""
+    usual = LONGEST_PASSWORD.get(secret.engine, _USUAL_LENGTH)
+    policy = secret.password
+    if policy is None:
+        return Generator(usual)
+    kinds = ("numbers", "punctuation", "uppercase", "lowercase")
+    return Generator(
+        policy.length or usual,
+        policy.exclude_characters,
+        frozenset(kind for kind in kinds if getattr(policy, f"exclude_{kind}")),
+        policy.require_each_included_type,
+    )
