@@ -8,17 +8,28 @@ lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header
 layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	--only-binary :all: --python-platform x86_64-manylinux_2_34 --python-version 3.14
 
+# Names further versions of the servers to a command.
+with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types fast synth reference conformance format lock clean databases layers
+.PHONY: help demo test test-versions versions check lint types fast synth reference beliefs conformance format lock clean databases layers
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a running application
 	@$(bin)/rotators demo
 
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test
 	@$(bin)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+versions: ## Fetch further versions of the databases, and print the variables that name them to the tests
+	@sh tools/versions all
+
+# Every version breaks every fault: about as long as `make test` once more for each.
+test-versions: $(VENV)/.dev databases ## Run what concerns databases on every version that can be had
+	@$(with_versions) ROTATORS_TEST_SHARES=$${ROTATORS_TEST_SHARES:-1} $(bin)/python -m pytest -n auto \
+		--dist worksteal tests/engines tests/faults tests/security tests/testing -m server $(PYTEST_ARGS)
 
 conformance: $(VENV)/.dev databases ## Run what all engines must pass, and write the table of it to docs
 	@CONFORMANCE_TABLE=docs/reference/conformance.md $(bin)/python -m pytest -q -n auto --dist worksteal \
@@ -44,6 +55,9 @@ synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with
 
 reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page
 	@$(bin)/python -m infra.config
+
+beliefs: $(VENV)/.dev ## Write the page of what engines without a server take for true, from the tests' tables
+	@PYTHONPATH=tests $(bin)/python -m beliefs.page
 
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .
