@@ -77,6 +77,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Any:
+    """Half a character that a test has logged must not break the way of its report from worker to master."""
+    report = yield
+    report.sections = [
+        tuple(text.encode(errors="backslashreplace").decode() for text in section) for section in report.sections
+    ]
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line for each suite of faults: how many points were broken, and that all recovered."""
     counts: Counter[str] = Counter()

@@ -313,3 +313,29 @@ class TestMariadb:
         arn = rotation_service.create_secret("says-mysql", secret, rotator)
         assert rotation_service.rotate(arn).error is None
         mariadb.work(rotation_service.value(arn))
+
+
+@pytest.mark.parametrize("history", [0, 5])
+def test_a_label_that_was_moved_back_by_hand_is_no_dead_end(
+    mysql_family: MysqlTarget, rotation_service: RotationService, history: int
+) -> None:
+    """Issue 12, B7: REPLACE takes the first of two passwords only, and AWSCURRENT is the second one then."""
+    if mysql_family.kind == "mariadb":
+        pytest.skip("a user of MariaDB can't give itself a second password")
+    subject = rotated(mysql_family, rotation_service, DUAL, masterarn=None)
+    name = mysql_family.text(subject.application.username)
+    mysql_family.server.query(f"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {name}@'%'")
+    mysql_family.server.query(f"ALTER USER {name}@'%' PASSWORD HISTORY {history}")
+    for _ in range(2):
+        assert rotation_service.rotate(subject.arn).error is None
+    labels = {stage: version for version, stages in rotation_service.labels(subject.arn).items() for stage in stages}
+    rotation_service.client.update_secret_version_stage(
+        SecretId=subject.arn,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=labels["AWSPREVIOUS"],
+        RemoveFromVersionId=labels["AWSCURRENT"],
+    )
+    mysql_family.log_in(subject.value)
+    for _ in range(3):
+        assert rotation_service.rotate(subject.arn).error is None
+        mysql_family.work(subject.value)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -484,3 +486,34 @@ class TestAForeignDatabase:
         for _ in range(2):
             assert subject.service.rotate(subject.arn).error is None
         assert postgres.as_superuser("SELECT who FROM evil.caught", database) == []
+
+
+class TestBeforeTls:
+    """Issue 11, fault 9: nothing that arrives before the server is verified is believed."""
+
+    @pytest.mark.parametrize("code", ["28P01", "28000", "42501", "3D000"])
+    def test_an_error_before_tls_is_a_lost_connection(
+        self, postgres: PostgresTarget, rotation_service: RotationService, code: str
+    ) -> None:
+        """Somebody on the way answers instead of the server: the password is not wrong for that."""
+        message = f'SFATAL\0VFATAL\0C{code}\0Mpassword authentication failed for user "app"\0\0'.encode()
+        answer = b"E" + (len(message) + 4).to_bytes(4, "big") + message
+        subject = rotated(postgres, rotation_service, SINGLE)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=_answer_each, args=(listener, answer), daemon=True).start()
+            value = {**subject.value, "host": "localhost", "port": listener.getsockname()[1]}
+            rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
+            failed = rotation_service.rotate(subject.arn)
+        assert type(failed.error) is errors.ConnectionLost
+        assert "password authentication failed" not in str(failed.error)
+
+
+def _answer_each(listener: socket.socket, answer: bytes) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        with client:
+            client.recv(1024)
+            client.sendall(answer)
