@@ -55,10 +55,13 @@ def test_a_connection_that_drips_is_cut(pair: tuple[socket.socket, socket.socket
 
 def test_what_ends_in_time_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    with limited(0.05, lambda: cut_socket(ours.fileno())) as limit:
+    with limited(30.0, lambda: cut_socket(ours.fileno())) as limit:
         theirs.sendall(b"x")
         assert ours.recv(1) == b"x"
-    time.sleep(0.1)
+        [timer] = [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+    # Nobody is left who would cut it later.
+    timer.join(5.0)
+    assert not timer.is_alive()
     assert not limit.expired
     theirs.sendall(b"y")
     assert ours.recv(1) == b"y"
