@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from doubles.listener import Listener
 from targets import (
@@ -31,6 +32,11 @@ from rotators.testing.servers import mysql
 from rotators.testing.servers.accounts import Account
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer
+
+# A run's verdict hangs on the code alone: other examples are looked for with --hypothesis-profile=explore.
+hypothesis.settings.register_profile("settled", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("settled")
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
 

@@ -143,9 +143,13 @@ class Database:
 
     def _log_in(self, written: str, password: str) -> tuple[str, str | None]:
         proxy = None
-        if "[" in written:
-            # https://python-oracledb.readthedocs.io/en/latest/user_guide/connection_handling.html#proxy-authentication
-            through, client = written.rstrip("]").split("[")
+        # The driver itself tells the one that a session is for from the one who logs in.
+        # https://python-oracledb.readthedocs.io/en/latest/user_guide/connection_handling.html#proxy-authentication
+        split = oracledb.ConnectParams(user=written)
+        through, client = split.user, split.proxy_user
+        if client is not None:
+            if through is None:
+                raise failure(1017, "invalid credential or not authorized; logon denied")
             proxy, _ = self._log_in(through, password)
             if client.upper() not in self.users[proxy].clients:
                 raise failure(28150, "proxy not authorized to connect as client")
