@@ -12,7 +12,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions versions check lint types fast synth reference beliefs conformance format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth reference beliefs conformance format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,10 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 	@$(bin)/rotators demo
 
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test
-	@$(bin)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" $(PYTEST_ARGS)
+
+test-long: $(VENV)/.dev databases layers ## Run the tests that `make test` leaves out, for they take minutes each
+	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
 
 versions: ## Fetch further versions of the databases, and print the variables that name them to the tests
 	@sh tools/versions all
@@ -46,7 +49,7 @@ types: $(VENV)/.dev ## Types
 	@$(bin)/mypy
 
 fast: $(VENV)/.dev ## The tests that need no server and little time
-	@$(bin)/python -m pytest -q -n auto -m "not server and not slow" $(PYTEST_ARGS)
+	@$(bin)/python -m pytest -q -n auto -m "not server and not slow and not long" $(PYTEST_ARGS)
 
 synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app
