@@ -42,6 +42,8 @@ line, fit for an alarm, whatever a secret or a server says.
 from __future__ import annotations
 
 import re
+from copy import copy
+from typing import Self
 
 # What ends a line, moves a terminal's cursor, turns the direction of writing or can't be encoded at all:
 # controls (ESC, NEL), line and paragraph separators, invisible format characters, lone surrogates.
@@ -55,6 +57,7 @@ CUT = "…"
 _LONGEST = 2000
 # A word that is longer is no reason to lose as much of a text.
 _LONGEST_WORD = 200
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
 def one_line(text: str) -> str:
@@ -95,6 +98,17 @@ class RotationError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}. {self.advice}." if self.advice else f"{self.what}."
+
+    def reworded(self, what: str, advice: str | None = None) -> Self:
+        """An error of the same kind, with the same code, and another text.
+
+        Args:
+            what: what happened and where.
+            advice: what to do next; None: as before.
+        """
+        other = copy(self)
+        RotationError.__init__(other, what, self.advice if advice is None else advice)
+        return other
 
 
 class RequestError(RotationError):
@@ -170,7 +184,22 @@ class SecretNotFound(SecretsManagerError):
 
 
 class ServiceError(RotationError):
-    """The database or service whose credential is rotated said no, or said nothing."""
+    """The database or service whose credential is rotated said no, or said nothing.
+
+    Args:
+        what: what happened and where.
+        advice: what to do next.
+        code: the server's or the driver's code: an SQLSTATE, a number, ``ORA-01017``. What has not the form of a
+            code is dropped: it is shown in logs, and never a server's text.
+
+    Attributes:
+        code: it, as a text; empty where there is none.
+    """
+
+    def __init__(self, what: str, advice: str = "", *, code: str | int | None = None) -> None:
+        super().__init__(what, advice)
+        text = "" if code is None else str(code)
+        self.code = text if _CODE.fullmatch(text) else ""
 
 
 class Unreachable(ServiceError):

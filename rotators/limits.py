@@ -29,14 +29,15 @@ class Limit:
 
 
 @contextmanager
-def limited(seconds: float, cut: Callable[[], None]) -> Iterator[Limit]:
+def limited(seconds: float, cut: Callable[[], None], limit: Limit | None = None) -> Iterator[Limit]:
     """Call ``cut`` from another thread if the block takes longer, so that what it waits for fails.
 
     Args:
         seconds: how long the block may take.
         cut: ends what the block waits for; may be called when that has just ended by itself.
+        limit: where the state is kept; by default a new one.
     """
-    limit = Limit()
+    limit = limit or Limit()
 
     def expire() -> None:
         limit.expired = True

@@ -34,7 +34,7 @@ _ROTATION_FIELDS = frozenset({"secret", "step", "version", "engine", "strategy",
 FIELD_NAMES = (
     _POWERTOOLS_FIELDS
     | _ROTATION_FIELDS
-    | {"message", "reason", "user", "users", "host", "exception", "exception_notes", "stack_trace"}
+    | {"message", "reason", "code", "user", "users", "host", "exception", "exception_notes", "stack_trace"}
     | {"type", "value", "module", "frames", "file", "line", "function", "statement"}
 )
 """Words that our log lines are made of: a value of an unknown key that is one of them tells nothing."""

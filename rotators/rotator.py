@@ -25,6 +25,7 @@ from rotators.errors import (
     RotationError,
     RotationNotEnabled,
     SecretMalformed,
+    ServiceError,
     UnexpectedError,
     UnknownStep,
     VersionNotPending,
@@ -315,7 +316,8 @@ class Rotator(ABC, Generic[ValueT]):
             self._run(request, started + _budget(context))
         except RotationError as error:
             failure = redactor.clean(error)
-            logger.error("the step failed", error=type(error).__name__, reason=str(failure))
+            code = {"code": failure.code} if isinstance(failure, ServiceError) and failure.code else {}
+            logger.error("the step failed", error=type(error).__name__, reason=str(failure), extra=code)
         except Exception as error:  # noqa: BLE001  # the last border: nothing unredacted may pass
             # Its text may hold anything: it goes only into the log, which is redacted.
             logger.exception("an unexpected error ended the step")

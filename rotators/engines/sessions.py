@@ -35,4 +35,4 @@ def test_query_of(user: str) -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        raise type(error)(f"ROTATION_TEST_QUERY failed as '{user}': {error.what}", error.advice) from None
+        raise error.reworded(f"ROTATION_TEST_QUERY failed as '{user}': {error.what}") from None

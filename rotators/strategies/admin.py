@@ -161,7 +161,7 @@ def _log_in(work: DatabaseRotation) -> Session:
     try:
         return work.connect(work.admin, admin=True)
     except ServiceError as error:
-        raise type(error)(f"as the admin of {work.admin_arn}: {error.what}", error.advice) from None
+        raise error.reworded(f"as the admin of {work.admin_arn}: {error.what}") from None
 
 
 def _proven(work: DatabaseRotation, admin: AccountAdmin, proof: Proof) -> Account:
@@ -227,7 +227,7 @@ def prove_or_reset(work: DatabaseRotation, credentials: Credentials, *, own_host
         return prove(work, credentials, own_host=own_host)
     except LoginRefused as error:
         if not may_reset(work):
-            raise LoginRefused(
+            raise error.reworded(
                 f"{credentials.source} no longer logs in: {error.what} ({error.advice})",
                 "set the user's password to the one in the secret, or put the right one there; or let the admin "
                 "repair it with ALLOW_ADMIN_RESET=true and the user's name in ROTATION_USERS; if it happens again, "

@@ -180,16 +180,18 @@ class DatabaseRotation:
             LoginRefused: none works; the text tells each.
             ServiceError: the server could not be asked.
         """
-        refusals = []
+        refusals, code = [], ""
         for stage, credentials in self._candidates(pending=pending):
             try:
                 return Login(stage, credentials, self.connect(credentials))
             except LoginRefused as error:
                 refusals.append(f"{stage}: {error.what}; {error.advice}")
+                code = code or error.code
         raise LoginRefused(
             f"no password of secret {self.rotation.secret_id} is accepted ({'; '.join(refusals)})",
             "set the user's password to the one in AWSCURRENT, or put the right one there; if it happens again, "
             "another secret or person changes the same user's password",
+            code=code,
         )
 
     def _candidates(self, *, pending: bool) -> Iterator[tuple[str, Credentials]]:

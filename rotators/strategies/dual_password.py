@@ -65,7 +65,7 @@ class DualPassword(SingleUser):
         except CurrentPasswordMismatch as error:
             # An interrupted attempt may have added it: then the present one is no longer the first.
             if not work.pending_logs_in() and not self._after_another(work, login, session):
-                raise CurrentPasswordMismatch(
+                raise error.reworded(
                     error.what,
                     "the first of the user's two passwords is in no version of the secret: have an admin set the "
                     "user's password to the one in AWSCURRENT",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rotators.engines.mapping import ErrorMap
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -135,3 +137,13 @@ class Beliefs:
     def columns(self) -> Mapping[str, frozenset[str]]:
         """The columns that are read, by view."""
         return {view.name: view.columns for view in self.views}
+
+
+def mapped(*maps: ErrorMap) -> dict[str, str]:
+    """The name of our error for each code in an engine's tables; where two list one, the later table counts."""
+    found: dict[str, str] = {}
+    for one in maps:
+        found |= {str(code): kind.__name__ for code, (kind, _) in one.of_passwords.items()}
+        found |= dict.fromkeys(map(str, one.lost), "ConnectionLost")
+        found |= {str(code): kind.__name__ for code, (kind, _) in one.codes.items()}
+    return found

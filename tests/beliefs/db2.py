@@ -15,7 +15,7 @@ from doubles.db2 import User
 from targets import ALTERNATING, SINGLE, rotated
 from targets import db2 as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View
+from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
 from rotators.engines.db2 import catalog, errors
 from rotators.testing import RotationService
 
@@ -172,20 +172,13 @@ RIGHTS = (
 )  # fmt: skip
 
 
-def _mapped() -> dict[str, str]:
-    found = dict.fromkeys(errors._LOST, "ConnectionLost")
-    found |= dict.fromkeys(errors._PERMISSION, "PermissionRefused") | dict.fromkeys(errors._LOCKED, "ServiceFailed")
-    found |= {code: kind.__name__ for code, (kind, _) in errors._OF_CONNECTING.items()}
-    return found | {errors._READ_ONLY: "ReadOnlyServer", errors.LOGIN: "LoginRefused", errors.TLS: "TlsFailed"}
-
-
 def _message(code: str) -> str:
     number = int(code[3:-1])
     size, low = (500, number // 500 * 500) if number >= 30000 else (250, number // 250 * 250)  # IBM's
     return f"{_IBM}messages-sql{low:04}-sql{low + size - 1:04}#{code.lower()}"
 
 
-MAPPED = _mapped()
+MAPPED = mapped(errors.STATEMENT, errors.CONNECT) | {errors.LOGIN: "LoginRefused", errors.TLS: "TlsFailed"}
 CODES = tuple(
     Code(code, MAPPED.get(code, ""), _message(code))
     for code in sorted({*MAPPED, "SQL0206N", "SQL0440N", "SQL0556N", "SQL0601N"})

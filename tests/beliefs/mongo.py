@@ -14,7 +14,7 @@ import pytest
 from targets import ALTERNATING, SINGLE, rotated
 from targets import mongo as double
 
-from beliefs.base import Beliefs, Code, Right, Statement, View
+from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
 from rotators.engines.mongo import clone, errors
 from rotators.engines.mongo.connection import Connection
 from rotators.testing import RotationService
@@ -87,14 +87,7 @@ RIGHTS = (
 )  # fmt: skip
 
 
-def _mapped() -> dict[str, str]:
-    found = dict.fromkeys(map(str, errors._NOT_KNOWN), "NotKnown")
-    found |= dict.fromkeys(map(str, errors._READ_ONLY), "ReadOnlyServer")
-    found |= {str(code): kind.__name__ for code, (kind, _) in errors._LOGIN.items()}
-    return found | {str(errors.USER_NOT_FOUND): "UserNotRotatable"}
-
-
-MAPPED = _mapped()
+MAPPED = mapped(errors.COMMAND, errors.LOGIN)
 CODES = tuple(Code(code, kind, _CODES) for code, kind in sorted(MAPPED.items()))
 BELIEFS = Beliefs(
     "mongo",

@@ -13,8 +13,8 @@ from doubles import redshift as double
 from psycopg2 import sql
 from targets import ALTERNATING, SINGLE, rotated
 
-from beliefs.base import Beliefs, Code, Right, Statement, View
-from rotators.engines.libpq import connection as libpq
+from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from rotators.engines.libpq import errors
 from rotators.testing import RotationService
 
 _DG = "https://docs.aws.amazon.com/redshift/latest/dg"
@@ -141,17 +141,7 @@ RIGHTS = (
 )  # fmt: skip
 
 
-def _mapped() -> dict[str, str]:
-    found = dict.fromkeys(libpq._LOST, "ConnectionLost") | dict.fromkeys(libpq._POLICY, "PasswordRefused")
-    return found | {
-        libpq._INSUFFICIENT_PRIVILEGE: "PermissionRefused",
-        libpq._READ_ONLY_TRANSACTION: "ReadOnlyServer",
-        libpq.LOCK_NOT_AVAILABLE: "LockHeld",
-        libpq._QUERY_CANCELED: "LockHeld",
-    }
-
-
-MAPPED = _mapped()
+MAPPED = mapped(errors.STATEMENT)
 CODES = tuple(Code(code, kind, _CODES) for code, kind in sorted(MAPPED.items()))
 BELIEFS = Beliefs(
     "redshift",

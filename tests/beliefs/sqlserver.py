@@ -14,7 +14,7 @@ from doubles.sqlserver import Database, Login, User, fresh_sid
 from targets import ALTERNATING, SINGLE, rotated
 from targets import sqlserver as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View
+from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
 from rotators.engines.sqlserver import errors
 from rotators.testing import RotationService
 
@@ -251,10 +251,11 @@ RIGHTS = (
     _has("db_owner", "each database where a user is", f"{_ROLES}/database-level-roles"),
 )  # fmt: skip
 _AT_LOGIN_PAGE = f"{_LEARN}/relational-databases/errors-events/mssqlserver-18456-database-engine-error"
+MAPPED = mapped(errors.STATEMENT, errors.LOGIN)
 CODES = (
     *(
-        Code(str(code), kind.__name__, _AT_LOGIN_PAGE if str(code).startswith("184") else _E)
-        for code, (kind, _) in sorted({**errors.IN_STATEMENTS, **errors.AT_LOGIN}.items())
+        Code(code, kind, _AT_LOGIN_PAGE if code.startswith("184") else _E)
+        for code, kind in sorted(MAPPED.items(), key=lambda item: int(item[0]))
     ),
     # What the double answers where we ask for no more than "it failed".
     *(
@@ -277,7 +278,6 @@ BELIEFS = Beliefs(
         r"CREATE LOGIN .* DEFAULT_DATABASE = \[master\], .*",
     ),
 )  # fmt: skip
-MAPPED = {str(code): kind.__name__ for code, (kind, _) in {**errors.IN_STATEMENTS, **errors.AT_LOGIN}.items()}
 DOUBLE, RAISED = double, r"SqlError\(\s*(\d+)"
 ADMINS = {*targets._ADMINS, *targets._ADMINS_ROLES, "db_owner", "ALTER ANY USER"}
 # db_owner and ALTER ANY SERVER ROLE give these.

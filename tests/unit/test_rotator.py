@@ -452,6 +452,17 @@ def test_a_log_line_names_secret_step_and_version(
     assert {line["service"] for line in done} == {"rotators"}
 
 
+@pytest.mark.parametrize(("code", "shown"), [(18456, "18456"), (None, None), ("first-key-value", "***")])
+def test_a_log_line_shows_the_servers_code_and_never_a_secret(
+    rotation_service: RotationService, keys: Keys, log: io.StringIO, code: str | int | None, shown: str | None
+) -> None:
+    arn = rotation_service.create_secret("app/coded", FIRST, keys)
+    keys.fail["propose"] = LoginRefused("no", code=code)
+    rotation_service.rotate(arn)
+    [line] = [one for one in map(json.loads, log.getvalue().splitlines()) if one["message"] == "the step failed"]
+    assert line.get("code") == shown
+
+
 def test_metrics_tell_duration_and_failure_by_step(
     rotation_service: RotationService, keys: Keys, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.engines.db2 import errors
+from rotators.engines.mapping import REPEATED, connection_lost, driver_errors, no_answer
 from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -86,18 +87,16 @@ class Connection:
         """
         seconds = self._options.limit(self.where)
         if self._lost:
-            raise ConnectionLost(f"{self.where}: the connection was lost", "the rotation will be repeated")
-        try:
+            raise connection_lost(self.where)
+        with driver_errors(lambda error: self._translate(error, advice), on_lost=self.close):
             return within(seconds, lambda: self._run(statement, values, seconds))
-        except TimeoutError:
+
+    def _translate(self, error: Exception, advice: str = "") -> ServiceError:
+        if isinstance(error, TimeoutError):
             # The driver may still be at it, in a thread that is left behind: nothing of it is used again.
             self._lost = True
-            raise ConnectionLost(f"{self.where}: no answer in time", "the rotation will be repeated") from None
-        except Exception as error:  # noqa: BLE001  # the driver has no class of its own
-            translated = errors.of_statement(error, self.where, advice)
-            if isinstance(translated, ConnectionLost):
-                self.close()
-            raise translated from None
+            return no_answer(self.where)
+        return errors.of_statement(error, self.where, advice)
 
     def _run(self, statement: str, values: tuple[Any, ...], seconds: float) -> list[tuple[Any, ...]]:
         prepared = self._driver.prepare(
@@ -127,15 +126,8 @@ class Connection:
                 self._bounded(lambda: self._driver.autocommit(self._handle, self._driver.SQL_AUTOCOMMIT_ON))
 
     def _bounded(self, work: Any) -> None:
-        try:
+        with driver_errors(self._translate):
             within(self._options.limit(self.where), work)
-        except TimeoutError:
-            self._lost = True
-            raise ConnectionLost(f"{self.where}: no answer in time", "the rotation will be repeated") from None
-        except ServiceError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the driver has no class of its own
-            raise errors.of_statement(error, self.where, "") from None
 
     @contextmanager
     def connected_to(self, database: str) -> Iterator[Connection]:
@@ -198,11 +190,13 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     ends = time.monotonic() + seconds
     text = _string(credentials, host, port, options, seconds)
     driver = importlib.import_module("ibm_db")
-    try:
-        handle = within(seconds * _DRIVERS_SHARE, lambda: driver.connect(text, "", ""))
-    except Exception as error:  # noqa: BLE001  # the driver has no class of its own
+
+    def translate(error: Exception) -> ServiceError:
         left = replace(options, timeout=max(_SHORTEST_PROBE, ends - time.monotonic()))
-        raise _explain(error, target, (host, port), left) from None
+        return _explain(error, target, (host, port), left)
+
+    with driver_errors(translate):
+        handle = within(seconds * _DRIVERS_SHARE, lambda: driver.connect(text, "", ""))
     return Connection(driver, handle, credentials, port, options)
 
 
@@ -271,7 +265,7 @@ def _of_communication(text: str, target: str, address: tuple[str, int], options:
         return Unreachable(f"{target}: no answer in time", "see what keeps the server busy")
     found = _OF_TLS.search(text)
     detail = f" (TLS, {found[1]})" if found else ""
-    return ConnectionLost(f"{target}: the connection broke{detail}", "the rotation will be repeated")
+    return ConnectionLost(f"{target}: the connection broke{detail}", REPEATED, code=errors.COMMUNICATION)
 
 
 def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError | None:

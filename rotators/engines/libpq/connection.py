@@ -9,37 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg2
 from psycopg2 import sql
 
+from rotators.engines.libpq.errors import STATEMENT, NoAnswer
+from rotators.engines.mapping import REPEATED, connection_lost, driver_errors
 from rotators.engines.sessions import Closing
-from rotators.errors import (
-    ConnectionLost,
-    PasswordRefused,
-    PermissionRefused,
-    ReadOnlyServer,
-    ServiceError,
-    ServiceFailed,
-)
+from rotators.errors import ServiceError, ServiceFailed
 from rotators.limits import Limit, cut_socket, limited
 
 if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
     from rotators.engines.libpq.login import Opened, Product
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_INSUFFICIENT_PRIVILEGE = "42501"
-_READ_ONLY_TRANSACTION = "25006"
-LOCK_NOT_AVAILABLE = "55P03"
-_QUERY_CANCELED = "57014"
-_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
-# What passwordcheck, credcheck and their like raise from the hook that looks at a new password.
-_POLICY = {"22023", "28000", "28P01"}
-
-
-class LockHeld(ServiceFailed):
-    """Another session holds a lock for longer than we wait."""
-
-
-class NoAnswer(ConnectionLost):
-    """The server stayed silent, and we hung up."""
 
 
 class LibpqConnection(Closing):
@@ -145,12 +123,18 @@ class LibpqConnection(Closing):
             ServiceError: as what the server's answer means.
         """
         limit = Limit()
-        try:
-            with limited(self._options.limit(self._where), self._cut) as limit, self._connection.cursor() as cursor:
-                cursor.execute(statement)
-                return list(cursor.fetchall()) if cursor.description else []
-        except (psycopg2.Error, UnicodeError) as error:
-            raise self._translate(error, limit, advice, password_of) from None
+        with (
+            driver_errors(
+                lambda error: self._translate(error, limit, advice, password_of),
+                psycopg2.Error,
+                UnicodeError,
+                on_lost=self.close,
+            ),
+            limited(self._options.limit(self._where), self._cut, limit),
+            self._connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
 
     def quote(self, statement: sql.Composable) -> str:
         """A statement as a text that a person can run."""
@@ -175,31 +159,17 @@ class LibpqConnection(Closing):
             # The connection is gone, and the transaction with it.
             self.close()
 
-    def _translate(  # noqa: PLR0911  # one return per meaning
-        self, error: Exception, limit: Limit, advice: str, password_of: str | None
-    ) -> ServiceError:
+    def _translate(self, error: Exception, limit: Limit, advice: str, password_of: str | None) -> ServiceError:
         """What a statement's failure means. The statement itself is never shown: it may hold a verifier."""
         if not isinstance(error, psycopg2.Error):
             return ServiceFailed(
                 f"{self._where}: a name or value is no text that the server takes", "correct the secret"
             )
-        code, server_message = error.pgcode, error.diag.message_primary or ""
-        if code is None or code in _LOST or code.startswith("08"):
-            self.close()
+        code = error.pgcode
+        if code is None or code in STATEMENT.lost:
             if limit.expired:
-                return NoAnswer(f"{self._where}: no answer in time", "the rotation will be repeated")
-            return ConnectionLost(f"{self._where}: the connection was lost", "the rotation will be repeated")
+                return NoAnswer(f"{self._where}: no answer in time", REPEATED)
+            return connection_lost(self._where, code)
         detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
-        what = f"{self._where}: {server_message}{detail} [{code}]"
-        if code == _INSUFFICIENT_PRIVILEGE:
-            return PermissionRefused(what, advice or "grant what the server says is missing")
-        if code == _READ_ONLY_TRANSACTION:
-            return ReadOnlyServer(what, "put the writer's endpoint as 'host' into the secret")
-        if password_of is not None and code in _POLICY:
-            return PasswordRefused(
-                f"{what}: the new password of '{password_of}' is refused",
-                "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the server's password policy",
-            )
-        if code in {LOCK_NOT_AVAILABLE, _QUERY_CANCELED}:
-            return LockHeld(what, "another session holds a lock; the rotation will be repeated")
-        return ServiceFailed(what, "the rotation will be repeated; the database's log tells more")
+        message = f"{error.diag.message_primary or ''}{detail} [{code}]"
+        return STATEMENT.error(code, self._where, message, advice=advice, password_of=password_of)

@@ -17,8 +17,9 @@ from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
 from rotators.engines import network
+from rotators.engines.mapping import driver_errors
 from rotators.engines.mongo import errors
-from rotators.errors import SecretMalformed, UserNotRotatable
+from rotators.errors import RotationError, SecretMalformed, ServiceError, UserNotRotatable
 from rotators.limits import within
 
 if TYPE_CHECKING:
@@ -65,15 +66,17 @@ class Connection:
             ServiceError: it failed. The text is the server's; the command, which may hold a password, is not shown.
         """
         where = f"{self.host}, as '{self.user}'"
-        try:
+
+        def translate(error: Exception) -> ServiceError:
+            if not isinstance(error, pymongo.errors.OperationFailure):
+                self.close()
+            return errors.of_command(error, where, advice or ADMIN_ADVICE.format(user=self.user))
+
+        with driver_errors(translate, *_DRIVER_ERRORS):
             # Not the driver's own limit, which would send the server a field that not every one knows.
             return within(
                 self._options.limit(where), lambda: self._client.get_database(database).command(dict(command))
             )
-        except _DRIVER_ERRORS as error:
-            if not isinstance(error, pymongo.errors.OperationFailure):
-                self.close()
-            raise errors.of_command(error, where, advice or ADMIN_ADVICE.format(user=self.user)) from None
 
     def close(self) -> None:
         """End it; never raises."""
@@ -103,7 +106,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     seconds = ends - time.monotonic()
     milliseconds = max(1, round(seconds * 1000))
     tls: dict[str, Any] = {"tls": False} if options.plaintext else {"tls": True, "tlsCAFile": options.ca_file}
-    try:
+    with driver_errors(lambda error: _unusable(credentials, type(error).__name__), *_DRIVER_ERRORS):
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(
             host,
             port,
@@ -121,16 +124,16 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
             serverMonitoringMode="poll",
             maxPoolSize=1,
         )
-    except _DRIVER_ERRORS as error:
-        raise _unusable(credentials, type(error).__name__) from None
-    try:
-        within(seconds, lambda: client.admin.command("ping"))
-    except _DRIVER_ERRORS as error:
+
+    def translate(error: Exception) -> RotationError:
         client.close()
         if isinstance(error, ValueError | TypeError) and not isinstance(error, OSError | UnicodeError):
             # SASLprep takes no control characters and no unassigned ones.
-            raise _unusable(credentials, "the driver can't send its user or password") from None
-        raise errors.of_login(error, target, (host, port), options) from None
+            return _unusable(credentials, "the driver can't send its user or password")
+        return errors.of_login(error, target, (host, port), options)
+
+    with driver_errors(translate, *_DRIVER_ERRORS):
+        within(seconds, lambda: client.admin.command("ping"))
     return Connection(client, credentials, port, options)
 
 

@@ -12,8 +12,8 @@ from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError, Serve
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
+from rotators.engines.mapping import REPEATED, ErrorMap, Meaning, connection_broke, connection_lost, no_answer
 from rotators.errors import (
-    ConnectionLost,
     LoginRefused,
     PasswordRefused,
     PermissionRefused,
@@ -31,15 +31,29 @@ BAD_VALUE, USER_NOT_FOUND, UNAUTHORIZED, AUTHENTICATION_FAILED, AUTHENTICATION_U
 _READ_ONLY = (10107, 13435, 189)  # NotWritablePrimary, NotPrimaryNoSecondaryOk, PrimarySteppedDown
 # FailedToParse, CommandNotFound, InvalidOptions, NotImplemented, Unknown feature, IDLUnknownField
 _NOT_KNOWN = (BAD_VALUE, 9, 59, 72, 238, 303, 40415)
-_LOGIN: dict[int, tuple[type[ServiceError], str]] = {
-    AUTHENTICATION_FAILED: (LoginRefused, "check the password, and 'authenticationDatabase'"),
-    AUTHENTICATION_UNSUPPORTED: (LoginRefused, "check the password, and how the user logs in"),
-    UNAUTHORIZED: (PermissionRefused, "grant the user a role"),
-}
 
 
 class NotKnown(ServiceFailed):
     """The server does not know a command, or a field of it."""
+
+
+LOGIN = ErrorMap(
+    {
+        AUTHENTICATION_FAILED: Meaning(LoginRefused, "check the password, and 'authenticationDatabase'"),
+        AUTHENTICATION_UNSUPPORTED: Meaning(LoginRefused, "check the password, and how the user logs in"),
+        UNAUTHORIZED: Meaning(PermissionRefused, "grant the user a role"),
+    },
+    otherwise="the server's log tells more",
+)
+COMMAND = ErrorMap(
+    {
+        UNAUTHORIZED: Meaning(PermissionRefused, "grant the user what is missing"),
+        USER_NOT_FOUND: Meaning(UserNotRotatable, "create the user, or correct the secret"),
+        **dict.fromkeys(_READ_ONLY, Meaning(ReadOnlyServer, "put the cluster's endpoint as 'host' into the secret")),
+        **dict.fromkeys(_NOT_KNOWN, Meaning(NotKnown, "the server does not know the command, or a field of it")),
+    },
+    otherwise=REPEATED,
+)
 
 
 def of_login(error: BaseException, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
@@ -55,13 +69,12 @@ def of_login(error: BaseException, target: str, address: tuple[str, int], option
     if isinstance(cause, ssl.SSLError):
         return _of_tls(cause, target, address, options)
     if isinstance(cause, OperationFailure):
-        kind, advice = _LOGIN.get(cause.code or 0, (ServiceFailed, "the server's log tells more"))
-        return kind(f"{target}: {server_message(cause)} [{cause.code}]", advice)
+        return LOGIN.error(cause.code or 0, target, f"{server_message(cause)} [{cause.code}]")
     if (on_the_way := network.unreachable(cause, target)) is not None:
         return on_the_way
     if isinstance(cause, NetworkTimeout) or isinstance(error, ServerSelectionTimeoutError):
         return network.no_answer(target)
-    return ConnectionLost(f"{target}: the connection broke", "the rotation will be repeated")
+    return connection_broke(target)
 
 
 def of_command(error: BaseException, where: str, advice: str) -> ServiceError:
@@ -75,26 +88,23 @@ def of_command(error: BaseException, where: str, advice: str) -> ServiceError:
     if isinstance(error, OperationFailure):
         return _of_answer(error, where, advice)
     if isinstance(error, TimeoutError) or (isinstance(error, PyMongoError) and error.timeout):
-        return ConnectionLost(f"{where}: no answer in time", "the rotation will be repeated")
+        return no_answer(where)
     if isinstance(error, PyMongoError | OSError):
-        return ConnectionLost(f"{where}: the connection was lost", "the rotation will be repeated")
+        return connection_lost(where)
     # BSON can't hold everything that JSON can: a lone surrogate, for one.
     return ServiceFailed(f"{where}: the driver can't send this: {type(error).__name__}", "correct the secret's values")
 
 
 def _of_answer(error: OperationFailure, where: str, advice: str) -> ServiceError:
-    message = server_message(error)
-    what = f"{where}: {message} [{error.code}]"
+    message = f"{server_message(error)} [{error.code}]"
+    # One number for all that is wrong with a command, and what is wrong in the message only.
     if error.code == BAD_VALUE and "password" in message.lower():
-        return PasswordRefused(what, "fit PASSWORD_LENGTH and EXCLUDE_CHARACTERS to what the server takes")
-    meanings: dict[int, tuple[type[ServiceError], str]] = {
-        UNAUTHORIZED: (PermissionRefused, advice),
-        USER_NOT_FOUND: (UserNotRotatable, "create the user, or correct the secret"),
-        **dict.fromkeys(_READ_ONLY, (ReadOnlyServer, "put the cluster's endpoint as 'host' into the secret")),
-        **dict.fromkeys(_NOT_KNOWN, (NotKnown, "the server does not know the command, or a field of it")),
-    }
-    kind, hint = meanings.get(error.code or 0, (ServiceFailed, "the rotation will be repeated"))
-    return kind(what, hint)
+        return PasswordRefused(
+            f"{where}: {message}",
+            "fit PASSWORD_LENGTH and EXCLUDE_CHARACTERS to what the server takes",
+            code=error.code,
+        )
+    return COMMAND.error(error.code or 0, where, message, advice=advice)
 
 
 def server_message(error: OperationFailure) -> str:

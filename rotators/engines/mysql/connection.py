@@ -21,7 +21,8 @@ from pymysql.protocol import MysqlPacket
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
-from rotators.engines.mysql.errors import LOGIN, is_lost, meaning_of, server_message
+from rotators.engines.mapping import REPEATED, connection_broke, driver_errors, no_answer
+from rotators.engines.mysql.errors import LOGIN, is_lost, of_statement, server_message
 from rotators.engines.mysql.quoting import has_no_account
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.errors import (
@@ -45,7 +46,6 @@ else:
     _PymysqlConnection = PymysqlConnection
 
 _UTF8MB4 = 45
-_BROKEN = "the rotation will be repeated"
 # For the second look at a certificate, which is only for the message.
 _LOOK = 2.0
 _FAST_PATH_SUCCEEDED = 3
@@ -210,30 +210,22 @@ class Connection:
         where = f"the server at {self.host}, as '{self.username}'"
         seconds = self._options.limit(where)
         limit = Limit()
-        try:
-            with limited(seconds, lambda: _cut(self._driver)) as limit, self._driver.cursor() as cursor:
-                cursor.execute(statement)
-                columns = [str(column[0]) for column in cursor.description or ()]
-                return columns, [tuple(row) for row in cursor.fetchall()]
-        except Exception as error:  # noqa: BLE001  # what a server sends may make the driver fail in any way
-            raise self._explain(error, where, advice, limit) from None
+        with (
+            driver_errors(lambda error: self._explain(error, where, advice, limit), on_lost=self.close),
+            limited(seconds, lambda: _cut(self._driver), limit),
+            self._driver.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            columns = [str(column[0]) for column in cursor.description or ()]
+            return columns, [tuple(row) for row in cursor.fetchall()]
 
     def _explain(self, error: Exception, where: str, advice: str, limit: Limit) -> ServiceError:
         if limit.expired:
-            self.close()
-            return ConnectionLost(f"{where}: no answer in time", _BROKEN)
-        if is_lost(error):
-            self.close()
-            return ConnectionLost(f"{where}: the connection was lost", _BROKEN)
-        code, message = server_message(error)
+            return no_answer(where)
         if not isinstance(error, pymysql.Error):
+            # What was read of the answer is unknown.
             self.close()
-            return ServiceFailed(
-                f"{where}: the answer is none that a statement has ({type(error).__name__})",
-                "see that MySQL or MariaDB itself listens there",
-            )
-        kind, what_to_do = meaning_of(code, message, advice)
-        return kind(f"{where}: {message} [{code}]", what_to_do)
+        return of_statement(error, where, advice)
 
 
 def connect(credentials: Credentials, default_port: int, options: ConnectOptions, spoken: frozenset[str]) -> Connection:
@@ -259,16 +251,15 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     login = _Login(target, (host, port), name, options, time.monotonic() + options.limit(target))
     driver = _driver(credentials, name, target, spoken, options)
     limit = Limit()
-    try:
+    with driver_errors(
+        lambda error: login.explain(error, expired=limit.expired, verified=options.plaintext or driver.is_secure)
+    ):
         plain = _open(login)
         descriptor = plain.fileno()
-        with limited(login.time_left, lambda: cut_socket(descriptor)) as limit:
+        with limited(login.time_left, lambda: cut_socket(descriptor), limit):
             # It closes the socket if it fails.
             driver.connect(plain)
         driver.logged_in = True
-    except Exception as error:  # noqa: BLE001  # what a server sends may make the driver fail in any way
-        verified = options.plaintext or driver.is_secure
-        raise login.explain(error, expired=limit.expired, verified=verified) from None
     return Connection(driver, host, credentials.username, options)
 
 
@@ -418,24 +409,19 @@ class _Login:
         code, message = server_message(error)
         if not verified and code != CR.CR_SSL_CONNECTION_ERROR:
             # Whoever answers so far may be anybody: what it says is no more than a connection that broke.
-            kind, advice = LOGIN.get(code, (ConnectionLost, ""))
+            kind, advice = LOGIN.codes.get(code, (ConnectionLost, ""))
             hint = f"; if it was the server that said [{code}]: {advice}" if kind is not ConnectionLost else ""
             return ConnectionLost(
-                f"{self.target}: the connection ended before the server was verified", f"{_BROKEN}{hint}"
+                f"{self.target}: the connection ended before the server was verified", f"{REPEATED}{hint}"
             )
-        if code in LOGIN:
-            kind, advice = LOGIN[code]
-            return kind(f"{self.target}: {message} [{code}]", advice)
-        if is_lost(error):
-            return ConnectionLost(f"{self.target}: the connection broke", _BROKEN)
+        if code not in LOGIN.codes and is_lost(error):
+            return connection_broke(self.target, code or None)
         if not isinstance(error, pymysql.Error):
             return ServiceFailed(
                 f"{self.target}: the answer is none that a login has ({type(error).__name__})",
                 "see that MySQL or MariaDB itself listens there",
             )
-        return ServiceFailed(
-            f"{self.target}: {message or type(error).__name__} [{code}]", "the server's log tells more"
-        )
+        return LOGIN.error(code, self.target, f"{message or type(error).__name__} [{code}]")
 
     def _names_offered(self) -> list[str]:
         # Only for the message: nobody waits long for it.

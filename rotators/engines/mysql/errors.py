@@ -5,11 +5,10 @@ https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html, https
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pymysql
 from pymysql.constants import CR, ER
 
+from rotators.engines.mapping import GRANT_ADVICE, POLICY_ADVICE, REPEATED, Code, ErrorMap, Meaning, connection_lost
 from rotators.errors import (
     ConnectionLost,
     CurrentPasswordMismatch,
@@ -23,15 +22,6 @@ from rotators.errors import (
     UserNotRotatable,
 )
 
-
-class Meaning(NamedTuple):
-    """An error of ours, and what to do then."""
-
-    kind: type[ServiceError]
-    advice: str
-
-
-_REPEATED = "the rotation will be repeated"
 _LOCKED = Meaning(
     UserNotRotatable, "the account is locked: unlock it (ALTER USER … ACCOUNT UNLOCK), or stop rotating this secret"
 )
@@ -41,7 +31,7 @@ EXPIRED = (
     "(ALLOW_ADMIN_RESET=true), or set it by hand"
 )
 
-LOGIN: dict[int, Meaning] = {
+_AT_LOGIN: dict[Code, Meaning] = {
     ER.ACCESS_DENIED_ERROR: Meaning(
         LoginRefused,
         "check the password, from which hosts the user may log in, and that it needs no certificate (REQUIRE X509)",
@@ -64,22 +54,36 @@ LOGIN: dict[int, Meaning] = {
     3955: Meaning(LoginRefused, _BLOCKED + "run ALTER USER … ACCOUNT UNLOCK, or wait for its PASSWORD_LOCK_TIME"),
     4150: Meaning(LoginRefused, _BLOCKED + "run FLUSH PRIVILEGES, or have the admin set it (ALLOW_ADMIN_RESET=true)"),
     CR.CR_SSL_CONNECTION_ERROR: Meaning(TlsFailed, "switch TLS on in the server; nothing is ever sent without it"),
-    CR.CR_SERVER_GONE_ERROR: Meaning(ConnectionLost, _REPEATED),
-    CR.CR_SERVER_LOST: Meaning(ConnectionLost, _REPEATED),
+    CR.CR_SERVER_GONE_ERROR: Meaning(ConnectionLost, REPEATED),
+    CR.CR_SERVER_LOST: Meaning(ConnectionLost, REPEATED),
 }
 
-_LOST = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927, 4031}
-_REFUSED = {
-    ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR,
-    ER.COLUMNACCESS_DENIED_ERROR, 1370, 1410, 1698,
-}  # fmt: skip
-# validate_password and its like; the history of passwords.
-_POLICY = {1819, 3638, 4164}
+LOGIN = ErrorMap(_AT_LOGIN, otherwise="the server's log tells more")
 _OPTION_PREVENTS = 1290
 _READ_ONLY_MODE = 1836
-_WRONG_CURRENT_PASSWORD = 3891
-_MUST_CHANGE = {1820, 1862}
 _WRITER = "put the writer's endpoint as 'host' into the secret"
+_HASHES_REFUSED = Meaning(
+    PermissionRefused,
+    "set strict_password_validation=OFF: it takes no hashes, and MariaDB would log a password in clear",
+)
+STATEMENT = ErrorMap(
+    {
+        **dict.fromkeys(
+            (
+                ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR,
+                ER.ACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, 1370, 1410, 1698,
+            ),
+            Meaning(PermissionRefused, GRANT_ADVICE),
+        ),
+        **dict.fromkeys((1820, 1862), Meaning(LoginRefused, EXPIRED)),
+        # validate_password and its like; the history of passwords.
+        **dict.fromkeys((1819, 3638, 4164), Meaning(PasswordRefused, POLICY_ADVICE)),
+        **dict.fromkeys((_OPTION_PREVENTS, _READ_ONLY_MODE), Meaning(ReadOnlyServer, _WRITER)),
+        3891: Meaning(CurrentPasswordMismatch, REPEATED),
+    },
+    otherwise=f"{REPEATED}; the server's log tells more",
+    lost=frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927, 4031}),
+)  # fmt: skip
 
 
 def server_message(error: Exception) -> tuple[int, str]:
@@ -92,33 +96,27 @@ def server_message(error: Exception) -> tuple[int, str]:
 
 def is_lost(error: Exception) -> bool:
     """Whether the connection is gone."""
-    return server_message(error)[0] in _LOST or isinstance(error, OSError | pymysql.err.InterfaceError)
+    return server_message(error)[0] in STATEMENT.lost or isinstance(error, OSError | pymysql.err.InterfaceError)
 
 
-def meaning_of(code: int, message: str, advice: str) -> Meaning:  # noqa: PLR0911  # one return per error code
-    """What a statement's failure means.
+def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
+    """What a statement's failure means. The statement itself is never shown: it may hold a password.
 
     Args:
-        code: the server's number.
-        message: its text.
+        error: what the driver raised.
+        where: server and user, for the message.
         advice: what to do where a right is missing.
     """
-    if code in _REFUSED:
-        return Meaning(PermissionRefused, advice or "grant what the server says is missing")
-    if code in _MUST_CHANGE:
-        return Meaning(LoginRefused, EXPIRED)
-    if code in _POLICY:
-        return Meaning(
-            PasswordRefused,
-            "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the server's password policy",
+    code, message = server_message(error)
+    if is_lost(error):
+        return connection_lost(where, code or None)
+    if not isinstance(error, pymysql.Error):
+        return ServiceFailed(
+            f"{where}: the answer is none that a statement has ({type(error).__name__})",
+            "see that MySQL or MariaDB itself listens there",
         )
+    # The server has one number for all options that forbid a statement, and names the option in its message only.
     if code == _OPTION_PREVENTS and "strict-password-validation" in message:
-        return Meaning(
-            PermissionRefused,
-            "set strict_password_validation=OFF: it takes no hashes, and MariaDB would log a password in clear",
-        )
-    if code in {_OPTION_PREVENTS, _READ_ONLY_MODE}:
-        return Meaning(ReadOnlyServer, _WRITER)
-    if code == _WRONG_CURRENT_PASSWORD:
-        return Meaning(CurrentPasswordMismatch, _REPEATED)
-    return Meaning(ServiceFailed, f"{_REPEATED}; the server's log tells more")
+        kind, hint = _HASHES_REFUSED
+        return kind(f"{where}: {message} [{code}]", hint, code=code)
+    return STATEMENT.error(code, where, f"{message} [{code}]", advice=advice)

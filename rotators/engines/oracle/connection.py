@@ -16,8 +16,9 @@ import oracledb
 
 from rotators.engines import network
 from rotators.engines.certificates import names_offered
+from rotators.engines.mapping import connection_lost, driver_errors
 from rotators.engines.oracle import errors, quoting
-from rotators.errors import ConfigurationError, ConnectionLost, LoginRefused, ServiceFailed, UserNotRotatable
+from rotators.errors import ConfigurationError, LoginRefused, ServiceError, ServiceFailed, UserNotRotatable
 from rotators.limits import cut_socket, within
 
 if TYPE_CHECKING:
@@ -107,15 +108,13 @@ class Connection:
         seconds = self._options.limit(self.where)
         driver = self._driver
         if driver is None:
-            raise ConnectionLost(f"{self.where}: the connection was lost", "the rotation will be repeated")
-        try:
+            raise connection_lost(self.where)
+        with driver_errors(
+            lambda error: errors.of_statement(error, self.where, self.user, advice, password_of),
+            on_lost=self._abandon,
+        ):
             driver.call_timeout = round(seconds * 1000 * _FOR_THE_DRIVER)
             return within(seconds, lambda: _run(driver, statement, values))
-        except Exception as error:  # noqa: BLE001  # whatever the driver makes of an answer
-            failure = errors.of_statement(error, self.where, self.user, advice, password_of)
-        if isinstance(failure, ConnectionLost):
-            self._abandon()
-        raise failure from None
 
     def _abandon(self) -> None:
         """Leave it alone: somebody may wait for its answer still."""
@@ -186,15 +185,15 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         "retry_count": 0,
         "program": "rotators",
     }
-    try:
-        driver = within(seconds, lambda: _log_in(parameters, service))
-    except Exception as error:  # noqa: BLE001  # whatever the driver makes of what is no Oracle's answer
+
+    def translate(error: Exception) -> ServiceError:
         if context is not None:
             context.cut()
-        address = (host, port)
-        raise errors.of_login(
-            error, target, name, _offered(lambda: names_offered(address, options, lambda _: None), seconds)
-        ) from None
+        offered = _offered(lambda: names_offered((host, port), options, lambda _: None), seconds)
+        return errors.of_login(error, target, name, offered)
+
+    with driver_errors(translate):
+        driver = within(seconds, lambda: _log_in(parameters, service))
     return Connection(driver, context, credentials, options)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import oracledb
 
 from rotators.engines import network
+from rotators.engines.mapping import REPEATED, Code, ErrorMap, Meaning, connection_broke, connection_lost
 from rotators.engines.oracle.quoting import quoted
 from rotators.errors import (
     ConnectionLost,
@@ -26,22 +27,22 @@ from rotators.errors import (
     UserNotRotatable,
 )
 
-LOST = {"DPY-4011", "DPY-1001", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-01012", "ORA-00028", "ORA-12537"}
 NO_SUCH_SERVICE = {"DPY-6001", "ORA-12514"}
 # The time that we give a call is over.
 _TOO_LONG = {"DPY-4024"}
-_REPEATED = "the rotation will be repeated"
 _RESET = "have the admin set it: name an admin secret, the user in ROTATION_USERS, and set ALLOW_ADMIN_RESET=true"
-_OPENING = (Unreachable, "wait until the database is open")
-_ENCRYPTION = (ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS")
-_SERVICE = (ServiceFailed, "put the database's service name, or its SID, as 'dbname' into the secret")
-AT_LOGIN: dict[str, tuple[type[ServiceError], str]] = {
-    "ORA-01017": (LoginRefused, "check the password; a user whose name is not all in upper case is written in quotes"),
-    "ORA-01005": (LoginRefused, "the password is empty: put the right one into the secret"),
-    "ORA-28000": (LoginRefused, "the account is locked: ALTER USER … ACCOUNT UNLOCK, then correct the secret"),
-    "ORA-28001": (LoginRefused, f"the password has expired: {_RESET}"),
-    "ORA-01045": (PermissionRefused, "grant the user CREATE SESSION"),
-    "ORA-28009": (UserNotRotatable, "SYS logs in as SYSDBA only: name another user"),
+_OPENING = Meaning(Unreachable, "wait until the database is open")
+_ENCRYPTION = Meaning(ServiceFailed, "the server demands native network encryption, which thin mode has not: use TCPS")
+_SERVICE = Meaning(ServiceFailed, "put the database's service name, or its SID, as 'dbname' into the secret")
+_AT_LOGIN: dict[Code, Meaning] = {
+    "ORA-01017": Meaning(
+        LoginRefused, "check the password; a user whose name is not all in upper case is written in quotes"
+    ),
+    "ORA-01005": Meaning(LoginRefused, "the password is empty: put the right one into the secret"),
+    "ORA-28000": Meaning(LoginRefused, "the account is locked: ALTER USER … ACCOUNT UNLOCK, then correct the secret"),
+    "ORA-28001": Meaning(LoginRefused, f"the password has expired: {_RESET}"),
+    "ORA-01045": Meaning(PermissionRefused, "grant the user CREATE SESSION"),
+    "ORA-28009": Meaning(UserNotRotatable, "SYS logs in as SYSDBA only: name another user"),
     "ORA-12505": _SERVICE,
     "DPY-6003": _SERVICE,
     "ORA-01033": _OPENING,
@@ -50,18 +51,35 @@ AT_LOGIN: dict[str, tuple[type[ServiceError], str]] = {
     "DPY-3001": _ENCRYPTION,
     "ORA-12660": _ENCRYPTION,
 }
-# What a profile's verify function and its limits of reuse say; and 20000 to 20999, a function of somebody's own.
-POLICY = ("ORA-28003", "ORA-28007", "ORA-28193", "ORA-00988", "ORA-00972")
-OWN_POLICY = "ORA-20"
-WRONG_OLD = ("ORA-28008", "ORA-28221", "ORA-01017")
-_LACKING = (PermissionRefused, "grant what is missing")
-_NOT_HERE = (UserNotRotatable, "correct the secret, or create the user in this database")
-IN_STATEMENTS: dict[str, tuple[type[ServiceError], str]] = {
-    **dict.fromkeys(("ORA-01031", "ORA-01720", "ORA-01919", "ORA-01932"), _LACKING),
-    **dict.fromkeys(("ORA-01918", "ORA-65066", "ORA-65040", "ORA-65050", "ORA-28184"), _NOT_HERE),
-    "ORA-16000": (ReadOnlyServer, "put the primary's endpoint as 'host' into the secret"),
-}
+LOGIN = ErrorMap(_AT_LOGIN, otherwise="the listener's log and the alert log tell more")
 _UNSEEN = "ORA-00942"
+_LACKING = Meaning(PermissionRefused, "grant what is missing")
+_NOT_HERE = Meaning(UserNotRotatable, "correct the secret, or create the user in this database")
+_POLICY = Meaning(
+    PasswordRefused,
+    "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the profile's verify function",
+)
+STATEMENT = ErrorMap(
+    {
+        **dict.fromkeys((_UNSEEN, "ORA-01031", "ORA-01720", "ORA-01919", "ORA-01932"), _LACKING),
+        **dict.fromkeys(("ORA-01918", "ORA-65066", "ORA-65040", "ORA-65050", "ORA-28184"), _NOT_HERE),
+        "ORA-16000": Meaning(ReadOnlyServer, "put the primary's endpoint as 'host' into the secret"),
+    },
+    otherwise=f"{REPEATED}; the alert log tells more",
+    of_passwords={
+        # What a profile's verify function and its limits of reuse say.
+        **dict.fromkeys(("ORA-28003", "ORA-28007", "ORA-28193", "ORA-00988", "ORA-00972"), _POLICY),
+        # What a verify function of somebody's own raises.
+        **dict.fromkeys((f"ORA-{number}" for number in range(20000, 21000)), _POLICY),
+        **dict.fromkeys(
+            ("ORA-28008", "ORA-28221", "ORA-01017"),
+            Meaning(CurrentPasswordMismatch, f"the password was changed meanwhile; {REPEATED}"),
+        ),
+    },
+    lost=frozenset(
+        {"DPY-4011", "DPY-1001", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-01012", "ORA-00028", "ORA-12537"}
+    ),
+)
 _REFUSED = "check host and port in the secret (TCPS has one of its own), and that the listener runs"
 
 
@@ -86,15 +104,12 @@ def of_login(error: Exception, target: str, name: str, names_offered: Callable[[
     code = code_of(cause)
     if code in _TOO_LONG or (code == "DPY-4011" and "timed out" in str(cause)):
         return network.no_answer(target)
-    if code in LOST or not isinstance(cause, oracledb.Error):
-        return ConnectionLost(f"{target}: the connection broke", _REPEATED)
-    kind, advice = AT_LOGIN.get(code, (ServiceFailed, "the listener's log and the alert log tell more"))
-    return kind(f"{target}: {said(cause)}", advice)
+    if code in STATEMENT.lost or not isinstance(cause, oracledb.Error):
+        return connection_broke(target, code)
+    return LOGIN.error(code, target, server_message(cause))
 
 
-def of_statement(  # one return for each meaning
-    error: Exception, where: str, user: str, advice: str, password_of: str | None
-) -> ServiceError:
+def of_statement(error: Exception, where: str, user: str, advice: str, password_of: str | None) -> ServiceError:
     """Why a statement failed. The statement itself is never shown: it may hold a password.
 
     Args:
@@ -108,22 +123,13 @@ def of_statement(  # one return for each meaning
     if isinstance(error, TimeoutError) or code in _TOO_LONG:
         return ConnectionLost(
             f"{where}: no answer in time",
-            f"{_REPEATED}; if a statement or the test query needs longer, raise ROTATION_CONNECT_TIMEOUT",
+            f"{REPEATED}; if a statement or the test query needs longer, raise ROTATION_CONNECT_TIMEOUT",
         )
-    if code in LOST or not isinstance(error, oracledb.DatabaseError):
-        return ConnectionLost(f"{where}: the connection was lost", _REPEATED)
-    what = f"{where}: {said(error)}"
-    if password_of is not None and (code in POLICY or code.startswith(OWN_POLICY)):
-        return PasswordRefused(
-            f"{what}: the new password of '{password_of}' is refused",
-            "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to the profile's verify function",
-        )
-    if password_of is not None and code in WRONG_OLD:
-        return CurrentPasswordMismatch(what, f"the password was changed meanwhile; {_REPEATED}")
-    if code == _UNSEEN:
-        return PermissionRefused(what, advice or f"run: GRANT SELECT_CATALOG_ROLE TO {quoted(user)}")
-    kind, hint = IN_STATEMENTS.get(code, (ServiceFailed, f"{_REPEATED}; the alert log tells more"))
-    return kind(what, advice if advice and kind is PermissionRefused else hint)
+    if not isinstance(error, oracledb.DatabaseError):
+        return connection_lost(where, code)
+    if code == _UNSEEN and not advice:
+        advice = f"run: GRANT SELECT_CATALOG_ROLE TO {quoted(user)}"
+    return STATEMENT.error(code, where, server_message(error), advice=advice, password_of=password_of)
 
 
 def code_of(error: BaseException) -> str:
@@ -131,7 +137,7 @@ def code_of(error: BaseException) -> str:
     return str(getattr(error.args[0], "full_code", "")) if error.args else ""
 
 
-def said(error: BaseException) -> str:
+def server_message(error: BaseException) -> str:
     """The server's words: its first line, without the driver's advice."""
     lines = str(error).splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import alternate, require_length
-from rotators.engines.libpq.connection import LibpqConnection, LockHeld, NoAnswer
+from rotators.engines.libpq.connection import LibpqConnection
+from rotators.engines.libpq.errors import LockHeld, NoAnswer
 from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
 from rotators.engines.postgres.session import PostgresSession
 from rotators.errors import ConnectionLost

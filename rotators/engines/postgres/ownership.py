@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from rotators.engines.libpq.connection import LockHeld
+from rotators.engines.libpq.errors import LockHeld
 from rotators.engines.postgres.acting import acting_as
 from rotators.engines.postgres.own_grants import take_grants
 from rotators.engines.postgres.roles import Role, run_once

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytds
 
 from rotators.engines import network
+from rotators.engines.mapping import driver_errors
 from rotators.engines.sqlserver import errors, tls
 from rotators.engines.sqlserver.quoting import binary, name
-from rotators.errors import ConfigurationError, ConnectionLost, LoginRefused, ServiceError, UserNotRotatable
-from rotators.limits import cut_socket, limited, within
+from rotators.errors import ConfigurationError, LoginRefused, ServiceError, UserNotRotatable
+from rotators.limits import Limit, cut_socket, limited, within
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
@@ -95,17 +96,15 @@ class Connection:
             ServiceError: as what the server's answer means.
         """
         seconds = self._options.limit(self.where)
-        with limited(seconds, lambda: cut_socket(self._wire)) as limit:
-            try:
-                return self._run(statement)
-            except Exception as error:  # noqa: BLE001  # whatever the driver makes of an answer
-                failure: ServiceError = errors.of_statement(error, self.where, advice)
-                if limit.expired:
-                    failure = errors.no_answer(self.where, seconds)
-        if not isinstance(failure, ConnectionLost):
-            raise failure from None
-        self.close()
-        raise failure from None
+        limit = Limit()
+
+        def translate(error: Exception) -> ServiceError:
+            if limit.expired:
+                return errors.no_answer(self.where, seconds)
+            return errors.of_statement(error, self.where, advice)
+
+        with driver_errors(translate, on_lost=self.close), limited(seconds, lambda: cut_socket(self._wire), limit):
+            return self._run(statement)
 
     def _run(self, statement: str) -> list[tuple[Any, ...]]:
         with self._driver.cursor() as cursor:
@@ -182,22 +181,24 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         )
     handshake = _handshake(options, host, target)
     seconds = options.limit(target)
-    try:
+    with driver_errors(lambda error: errors.of_login(error, target, handshake, expired=False), OSError, UnicodeError):
         # Made here, for the driver would try again and again; a name server may be silent, too.
         plain = within(seconds, lambda: socket.create_connection((host, port), seconds))
-    except (OSError, UnicodeError) as error:
-        raise errors.of_login(error, target, handshake, expired=False) from None
     wire = _Wire(fileno=plain.detach())
     socket.socket.settimeout(wire, None)
-    with limited(options.limit(target), lambda: cut_socket(wire.fileno())) as limit, tls.expecting(handshake):
-        try:
-            driver = _log_in(texts, (host, port), wire, options)
-        except Exception as error:  # noqa: BLE001  # whatever the driver makes of what is no SQL Server's answer
-            wire.close()
-            failure = errors.of_login(error, target, handshake, expired=limit.expired)
-        else:
-            return Connection(driver, wire.fileno(), credentials, options)
-    raise failure from None
+    limit = Limit()
+
+    def translate(error: Exception) -> ServiceError:
+        wire.close()
+        return errors.of_login(error, target, handshake, expired=limit.expired)
+
+    with (
+        driver_errors(translate),
+        limited(options.limit(target), lambda: cut_socket(wire.fileno()), limit),
+        tls.expecting(handshake),
+    ):
+        driver = _log_in(texts, (host, port), wire, options)
+    return Connection(driver, wire.fileno(), credentials, options)
 
 
 def _handshake(options: ConnectOptions, host: str, target: str) -> tls.Handshake:

@@ -12,6 +12,15 @@ from typing import Any
 import pytds
 
 from rotators.engines import network
+from rotators.engines.mapping import (
+    GRANT_ADVICE,
+    REPEATED,
+    Code,
+    ErrorMap,
+    Meaning,
+    connection_broke,
+    connection_lost,
+)
 from rotators.engines.sqlserver import tls
 from rotators.errors import (
     ConnectionLost,
@@ -26,32 +35,37 @@ from rotators.errors import (
 )
 
 _RESET = "have the admin set it: name an admin secret, the user in ROTATION_USERS, and set ALLOW_ADMIN_RESET=true"
-_REPEATED = "the rotation will be repeated"
 _WRITER = "put the listener's or the primary's endpoint as 'host' into the secret"
-AT_LOGIN: dict[int, tuple[type[ServiceError], str]] = {
-    4060: (PermissionRefused, "map the login to a user in that database, or correct 'dbname' in the secret"),
-    4064: (PermissionRefused, "give the login a default database that it may use, or the secret a 'dbname'"),
-    18452: (UserNotRotatable, "the server takes Windows logins only: switch SQL Server authentication on"),
-    18456: (LoginRefused, "check the password; for a contained user also 'dbname'"),
-    18470: (UserNotRotatable, "the login is disabled: enable it, or stop rotating this secret"),
-    18486: (LoginRefused, "the login is locked out: ALTER LOGIN … WITH PASSWORD = … UNLOCK, then correct the secret"),
-    18487: (LoginRefused, f"the password has expired: {_RESET}"),
-    18488: (LoginRefused, f"the password must be changed: {_RESET}"),
-    17892: (PermissionRefused, "a logon trigger refused the user"),
-    978: (ServiceFailed, "the database is a secondary replica that takes no such connection: name the listener"),
-}
-_PERMISSION = (229, 230, 262, 297, 300, 916, 4613, 15151, 15157, 15247)
-_POLICY = (15113, 15114, 15115, 15116, 15117, 15118, 15119, 33062)
-_READ_ONLY = (976, 978, 982, 983, 3906)
-IN_STATEMENTS: dict[int, tuple[type[ServiceError], str]] = {
-    **dict.fromkeys(_PERMISSION, (PermissionRefused, "grant what the server says is missing")),
-    **dict.fromkeys(
-        _POLICY, (PasswordRefused, "fit PASSWORD_LENGTH and the EXCLUDE_ settings to the server's password policy")
+_AT_LOGIN: dict[Code, Meaning] = {
+    4060: Meaning(PermissionRefused, "map the login to a user in that database, or correct 'dbname' in the secret"),
+    4064: Meaning(PermissionRefused, "give the login a default database that it may use, or the secret a 'dbname'"),
+    18452: Meaning(UserNotRotatable, "the server takes Windows logins only: switch SQL Server authentication on"),
+    18456: Meaning(LoginRefused, "check the password; for a contained user also 'dbname'"),
+    18470: Meaning(UserNotRotatable, "the login is disabled: enable it, or stop rotating this secret"),
+    18486: Meaning(
+        LoginRefused, "the login is locked out: ALTER LOGIN … WITH PASSWORD = … UNLOCK, then correct the secret"
     ),
-    **dict.fromkeys(_READ_ONLY, (ReadOnlyServer, _WRITER)),
-    1222: (ServiceFailed, f"another session holds a lock; {_REPEATED}"),
-    15007: (UserNotRotatable, "create the login, or correct the secret"),
+    18487: Meaning(LoginRefused, f"the password has expired: {_RESET}"),
+    18488: Meaning(LoginRefused, f"the password must be changed: {_RESET}"),
+    17892: Meaning(PermissionRefused, "a logon trigger refused the user"),
+    978: Meaning(ServiceFailed, "the database is a secondary replica that takes no such connection: name the listener"),
 }
+LOGIN = ErrorMap(_AT_LOGIN, otherwise="the server's log tells more")
+STATEMENT = ErrorMap(
+    {
+        **dict.fromkeys(
+            (229, 230, 262, 297, 300, 916, 4613, 15151, 15157, 15247), Meaning(PermissionRefused, GRANT_ADVICE)
+        ),
+        **dict.fromkeys(
+            (15113, 15114, 15115, 15116, 15117, 15118, 15119, 33062),
+            Meaning(PasswordRefused, "fit PASSWORD_LENGTH and the EXCLUDE_ settings to the server's password policy"),
+        ),
+        **dict.fromkeys((976, 978, 982, 983, 3906), Meaning(ReadOnlyServer, _WRITER)),
+        1222: Meaning(ServiceFailed, f"another session holds a lock; {REPEATED}"),
+        15007: Meaning(UserNotRotatable, "create the login, or correct the secret"),
+    },
+    otherwise=f"{REPEATED}; the server's log tells more",
+)
 
 
 def of_login(  # noqa: PLR0911  # one return for each meaning
@@ -78,16 +92,15 @@ def of_login(  # noqa: PLR0911  # one return for each meaning
     number = getattr(cause, "msg_no", None)
     believed = handshake.verified or handshake.context is None
     if believed and isinstance(cause, pytds.DatabaseError) and number:
-        kind, advice = AT_LOGIN.get(number, (ServiceFailed, "the server's log tells more"))
-        return kind(f"{target}: {said(cause)} [{number}]", advice)
+        return LOGIN.error(number, target, f"{server_message(cause)} [{number}]")
     if isinstance(cause, OSError) and (on_the_way := network.unreachable(cause, target)) is not None:
         return on_the_way
     if isinstance(cause, OSError | EOFError | pytds.ClosedConnectionError):
-        return ConnectionLost(f"{target}: the connection broke", _REPEATED)
+        return connection_broke(target)
     if believed and isinstance(cause, pytds.Error):
-        return ServiceFailed(f"{target}: the driver failed: {said(cause)}", "the server's log tells more")
+        return ServiceFailed(f"{target}: the driver failed: {server_message(cause)}", "the server's log tells more")
     return ConnectionLost(
-        f"{target}: the server does not answer as SQL Server does", f"see that 'port' is SQL Server's; {_REPEATED}"
+        f"{target}: the server does not answer as SQL Server does", f"see that 'port' is SQL Server's; {REPEATED}"
     )
 
 
@@ -101,16 +114,15 @@ def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
     """
     number = getattr(error, "msg_no", None)
     if not isinstance(error, pytds.DatabaseError) or not number:
-        return ConnectionLost(f"{where}: the connection was lost", _REPEATED)
-    kind, hint = IN_STATEMENTS.get(number, (ServiceFailed, f"{_REPEATED}; the server's log tells more"))
-    return kind(f"{where}: {said(error)} [{number}]", advice if advice and kind is PermissionRefused else hint)
+        return connection_lost(where)
+    return STATEMENT.error(number, where, f"{server_message(error)} [{number}]", advice=advice)
 
 
 def no_answer(where: str, seconds: float) -> ConnectionLost:
     """The error for a statement that takes too long: it may have been carried out."""
     return ConnectionLost(
         f"{where}: no answer within {seconds:.1f} s",
-        f"{_REPEATED}; if a statement or the test query needs longer, raise ROTATION_CONNECT_TIMEOUT",
+        f"{REPEATED}; if a statement or the test query needs longer, raise ROTATION_CONNECT_TIMEOUT",
     )
 
 
@@ -134,6 +146,6 @@ def _of_tls(cause: Exception, target: str, handshake: tls.Handshake) -> ServiceE
     return None
 
 
-def said(error: Exception) -> str:
+def server_message(error: Exception) -> str:
     """The server's words, in one line."""
     return " ".join(str(error.args[0] if error.args else type(error).__name__).split()).rstrip(".")
