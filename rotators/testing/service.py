@@ -5,6 +5,7 @@ How the real one behaves: https://docs.aws.amazon.com/secretsmanager/latest/user
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import secrets
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from moto import mock_aws
 from moto.secretsmanager.models import secretsmanager_backends
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 Handler = Callable[[Any, Any], Any]
+
+_shared_loader = functools.cache(botocore.session.create_loader)
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # The service tries a rotation again a few times; it does not say how often.
@@ -168,6 +172,8 @@ class RotationService:
             time=_Dates(self.clock),
             utcnow=lambda: self.clock.now.replace(tzinfo=None),
         )
+        # Each session would read botocore's descriptions of all of AWS anew: 60 ms of work for each service.
+        self._descriptions = patch.object(botocore.session, "create_loader", _shared_loader)
         self._client: SecretsManagerClient | None = None
 
     def __enter__(self) -> Self:
@@ -175,6 +181,7 @@ class RotationService:
             raise RuntimeError("another RotationService is active: leave it first")
         self._mock.start()
         self._dates.start()
+        self._descriptions.start()
         door.gateway = self._gateway
         # Not repeated: a test that breaks a call wants to see it broken, and not to wait.
         once = Config(retries={"mode": "standard", "total_max_attempts": 1})
@@ -185,6 +192,7 @@ class RotationService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         door.gateway = None
+        self._descriptions.stop()
         self._dates.stop()
         self._mock.stop()
 
