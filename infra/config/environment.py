@@ -42,7 +42,7 @@ def size(variables: dict[str, str]) -> int:
 
 def generator(secret: Secret) -> Generator:
     """How a secret's passwords look."""
-    usual = LONGEST_PASSWORD.get(secret.engine, _USUAL_LENGTH)
+    usual = min(_USUAL_LENGTH, LONGEST_PASSWORD[secret.engine])
     policy = secret.password
     if policy is None:
         return Generator(usual)

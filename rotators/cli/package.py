@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rotators.engines.names import ENGINE_NAMES
+from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
 from rotators.packaging import trust
 from rotators.packaging.archive import LIMIT, human
@@ -31,9 +31,7 @@ def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
 def package(
     engine: Annotated[
         str,
-        typer.Option(
-            "--engine", "-e", help=f"The kind of database: {', '.join(engines())}.", callback=_one_of(ENGINE_NAMES)
-        ),
+        typer.Option("--engine", "-e", help=f"The kind of database: {', '.join(engines())}.", callback=_one_of(SPECS)),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to; made where it is missing.")],
     arch: Annotated[

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from rotators.engines.identity import Account, Pair
+from rotators.engines.specs import EngineSpec
 from rotators.errors import PairRefused, Unreachable
 
 if TYPE_CHECKING:
@@ -299,24 +300,22 @@ class Engine(Protocol):
 CLONE_SUFFIX = "_clone"
 
 
-def require_length(username: str, other: str, length: int, longest: int, takes: str) -> None:
+def require_length(username: str, other: str, spec: EngineSpec) -> None:
     """Make sure that the second user's name is one that the server keeps whole.
 
     Args:
         username: the user whose secret it is.
         other: the second user's name.
-        length: of it, as the server counts.
-        longest: the most that the server takes.
-        takes: what it takes, for the message: ``PostgreSQL keeps names of 1 to 63 bytes``.
+        spec: of the engine.
 
     Raises:
         PairRefused: it is empty, or too long.
     """
-    if not 1 <= length <= longest:
-        unit = "bytes" if takes.endswith("bytes") else "characters"
+    length, unit = spec.name_unit.length(other), spec.name_unit.value
+    if not 1 <= length <= spec.longest_name:
         raise PairRefused(
             f"the other user of '{username}' would be '{other}', a name of {length} {unit}",
-            f"{takes}: give the secret's user a shorter name",
+            f"{spec.title} takes names of 1 to {spec.longest_name} {unit}: give the secret's user a shorter name",
         )
 
 

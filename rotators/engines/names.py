@@ -1,19 +1,11 @@
-"""What a secret's ``engine`` may say, and which handler serves it."""
+"""Which handler serves a secret by what its ``engine`` says."""
 
 from __future__ import annotations
 
-# The first name of each is the handler's module. The aliases are what RDS's API and older secrets say:
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
-ENGINE_NAMES: dict[str, frozenset[str]] = {
-    "postgres": frozenset({"postgres", "postgresql", "aurora-postgresql"}),
-    "mysql": frozenset({"mysql", "aurora-mysql", "aurora"}),
-    "mariadb": frozenset({"mariadb"}),
-    "oracle": frozenset({"oracle"}),
-    "sqlserver": frozenset({"sqlserver"}),
-    "db2": frozenset({"db2"}),
-    "mongo": frozenset({"mongo", "docdb"}),
-    "redshift": frozenset({"redshift"}),
-}
+from rotators.engines.specs import SPECS
+
+ENGINE_NAMES: dict[str, frozenset[str]] = {name: spec.spellings for name, spec in SPECS.items()}
+"""What a secret may say, by the handler's module."""
 
 
 def serving(engine: str) -> str | None:

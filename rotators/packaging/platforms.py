@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rotators
-from rotators.engines.names import ENGINE_NAMES
+from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
 
 ARM64, X86_64 = "arm64", "x86_64"
@@ -18,20 +18,10 @@ RUNTIME = "3.14"
 # Amazon Linux 2023, on which the runtimes from 3.12 on are built, has glibc 2.34.
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _MACHINES = {ARM64: "aarch64", X86_64: "x86_64"}
-
-# The folder of layers/ that holds an engine's driver.
-DRIVERS = {
-    "postgres": "postgres",
-    "redshift": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mongo": "mongo",
-    "sqlserver": "sqlserver",
-    "oracle": "oracle",
-    "db2": "db2",
-}
-# IBM publishes no wheel of its driver for arm64.
-X86_ONLY = frozenset({"db2"})
+DRIVERS = {name: spec.driver_layer for name, spec in SPECS.items()}
+"""The folder of layers/ that holds an engine's driver."""
+X86_ONLY = frozenset(name for name, spec in SPECS.items() if spec.x86_only)
+"""Engines whose driver is published for x86_64 only."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ def of_this_machine() -> Platform:
 def engines() -> list[str]:
     """The engines that have a handler in this version."""
     handlers = Path(rotators.__file__).parent / "handlers"
-    return sorted(name for name in ENGINE_NAMES if (handlers / f"{name}.py").is_file())
+    return sorted(name for name in SPECS if (handlers / f"{name}.py").is_file())
 
 
 def check(engine: str, architecture: str) -> None:
@@ -76,8 +66,8 @@ def check(engine: str, architecture: str) -> None:
     Raises:
         PackagingFailed: there is no such engine or architecture, or its driver is not made for it.
     """
-    if engine not in ENGINE_NAMES:
-        raise PackagingFailed(f"'{engine}' is no engine", f"take one of {', '.join(sorted(ENGINE_NAMES))}")
+    if engine not in SPECS:
+        raise PackagingFailed(f"'{engine}' is no engine", f"take one of {', '.join(sorted(SPECS))}")
     if engine not in engines():
         raise PackagingFailed(f"rotators has no handler of {engine} yet", f"there are those of {', '.join(engines())}")
     if architecture not in ARCHITECTURES:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rotators.engines.names import ENGINE_NAMES
+from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
 from rotators.packaging import bytecode, locks, wheels
 from rotators.packaging.archive import Archive, pack
 from rotators.packaging.bundles import Bundles
-from rotators.packaging.platforms import DRIVERS, Platform, of_this_machine
+from rotators.packaging.platforms import Platform, of_this_machine
 
 HERE = of_this_machine()
 
@@ -137,8 +137,7 @@ def test_an_engine_without_a_handler_is_no_function(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_engine_has_a_driver_and_a_lock_with_hashes() -> None:
-    assert DRIVERS.keys() == ENGINE_NAMES.keys()
-    for driver in DRIVERS.values():
+    for driver in {spec.driver_layer for spec in SPECS.values()}:
         text = locks.lock(driver).read_text()
         assert "==" in text
         assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=[a-z])", text) if "==" in entry)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.db2.connection import NEVER_IN_A_VALUE, USER, connect
 from rotators.engines.db2.session import Db2Session
+from rotators.engines.specs import SPECS
 from rotators.errors import PairRefused
 from rotators.passwords import PasswordLimits
 
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
+_SPEC = SPECS["db2"]
+
 
 class Db2Engine:
     """The engine for secrets that say ``db2``."""
 
-    name: ClassVar[str] = "db2"
-    default_port: ClassVar[int] = 50000
-    second_password: ClassVar[bool] = False
-    # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128, never=NEVER_IN_A_VALUE)
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never=NEVER_IN_A_VALUE)
 
     def other_name(self, username: str) -> str:
         """The other user of the pair; its suffix in whatever case, for Db2 tells none from another.
@@ -41,7 +43,8 @@ class Db2Engine:
         if not USER.fullmatch(other):
             raise PairRefused(
                 f"the other user of '{username}' would be '{other}'",
-                "the host takes names of 1 to 32 letters, digits and underscores, and no digit first: rename the user",
+                f"the host takes names of 1 to {_SPEC.longest_name} letters, digits and underscores, "
+                "and no digit first: rename the user",
             )
         return other
 

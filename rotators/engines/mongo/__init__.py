@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.engines.base import alternate, require_length
 from rotators.engines.mongo.connection import connect
 from rotators.engines.mongo.session import MongoSession
+from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
+_SPEC = SPECS["mongo"]
+
 
 class MongoEngine:
     """The engine for secrets that say ``mongo`` or ``docdb``."""
 
-    name: ClassVar[str] = "mongo"
-    default_port: ClassVar[int] = 27017
-    second_password: ClassVar[bool] = False
-    # https://docs.aws.amazon.com/documentdb/latest/developerguide/limits.html: names of 63, passwords of 8 to 100.
-    longest_name: ClassVar[int] = 63
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=100, never='/"@')
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
+    # https://docs.aws.amazon.com/documentdb/latest/developerguide/limits.html
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never='/"@')
 
     def other_name(self, username: str) -> str:
         """The other user of the pair.
@@ -35,9 +37,7 @@ class MongoEngine:
             PairRefused: its name would be empty, or longer than DocumentDB takes.
         """
         other = alternate(username)
-        require_length(
-            username, other, len(other), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
-        )
+        require_length(username, other, _SPEC)
         return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MongoSession:

@@ -15,6 +15,7 @@ from rotators.engines.base import alternate, require_length
 from rotators.engines.mysql.connection import connect
 from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
+from rotators.engines.specs import SPECS, EngineSpec
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
 class MysqlEngine:
     """The engine for secrets that say ``mysql``, ``aurora-mysql`` or ``aurora``."""
 
-    name: ClassVar[str] = "mysql"
-    default_port: ClassVar[int] = 3306
-    second_password: ClassVar[bool] = True
-    # https://dev.mysql.com/doc/refman/8.4/en/user-names.html
-    longest_name: ClassVar[int] = 32
-    # https://dev.mysql.com/doc/refman/8.4/en/caching-sha2-pluggable-authentication.html: longer ones are slow to hash.
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128)
-
+    spec: ClassVar[EngineSpec] = SPECS["mysql"]
+    name: ClassVar[str] = spec.name
+    default_port: ClassVar[int] = spec.port
+    second_password: ClassVar[bool] = spec.second_password
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(spec.longest_password)
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE, CACHING_SHA2, SHA256})
     """The plugins by which a password is proven: the last two send it itself to a server that is verified."""
 
@@ -43,9 +41,7 @@ class MysqlEngine:
             PairRefused: its name would be empty, or longer than the server takes.
         """
         other = alternate(username)
-        require_length(
-            username, other, len(other), self.longest_name, f"the server takes names of 1 to {self.longest_name}"
-        )
+        require_length(username, other, self.spec)
         return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MysqlSession | MariadbSession:
@@ -57,8 +53,7 @@ class MysqlEngine:
 class MariadbEngine(MysqlEngine):
     """The engine for secrets that say ``mariadb``."""
 
-    name: ClassVar[str] = "mariadb"
-    # https://mariadb.com/kb/en/identifier-names/#maximum-length
-    longest_name: ClassVar[int] = 80
+    spec: ClassVar[EngineSpec] = SPECS["mariadb"]
+    name: ClassVar[str] = spec.name
     # MariaDB has no plugin that is sent the password: whoever asks for it is another server.
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE})

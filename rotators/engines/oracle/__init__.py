@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.engines.oracle import quoting
 from rotators.engines.oracle.connection import connect
 from rotators.engines.oracle.session import OracleSession
+from rotators.engines.specs import SPECS
 from rotators.errors import LoginRefused, PairRefused
 from rotators.passwords import PasswordLimits
 
@@ -19,19 +20,17 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-# Bytes, from 12.2 on: https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/Database-Object-Names-and-Qualifiers.html
-_LONGEST_NAME = 128
+_SPEC = SPECS["oracle"]
 
 
 class OracleEngine:
     """The engine for secrets that say ``oracle``."""
 
-    name: ClassVar[str] = "oracle"
-    default_port: ClassVar[int] = 1521
-    second_password: ClassVar[bool] = True
-    # https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html: 30 bytes; a
-    # password can't hold the quotes that it stands in.
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=30, never='"')
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
+    # A password can't hold the quotes that it stands in.
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never='"')
 
     def other_name(self, username: str) -> str:
         """The other of the pair, spelled as the first: quoted, in lower or in upper case.
@@ -40,11 +39,12 @@ class OracleEngine:
             PairRefused: the engine can't have a user of that name.
         """
         other = quoting.alternate(username)
-        length = len(quoting.fold(other).encode(errors="surrogatepass"))
-        if not 1 <= length <= _LONGEST_NAME or not quoting.possible(other) or quoting.is_proxied(other):
+        length = _SPEC.name_unit.length(quoting.fold(other))
+        if not 1 <= length <= _SPEC.longest_name or not quoting.possible(other) or quoting.is_proxied(other):
             raise PairRefused(
                 f"the other user of '{username}' would be '{other}', a name of {length} bytes",
-                f"Oracle takes names of 1 to {_LONGEST_NAME} bytes without double quotes: give the user another name",
+                f"Oracle takes names of 1 to {_SPEC.longest_name} bytes without double quotes: "
+                "give the user another name",
             )
         return other
 

@@ -13,6 +13,7 @@ from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.errors import LockHeld, NoAnswer
 from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
 from rotators.engines.postgres.session import PostgresSession
+from rotators.engines.specs import SPECS
 from rotators.errors import ConnectionLost
 from rotators.passwords import PasswordLimits
 
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
-# NAMEDATALEN - 1: the server would cut a longer name and say so only in a notice.
-# https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
-_LONGEST_NAME = 63
-_PRODUCT = Product("PostgreSQL", 5432, "postgres", (SCRAM, MD5))
+_SPEC = SPECS["postgres"]
+_PRODUCT = Product(_SPEC.title, _SPEC.port, "postgres", (SCRAM, MD5))
 # READ WRITE: a role's default_transaction_read_only is a default, and passwords are no data.
 _BEGIN = ("BEGIN READ WRITE",)
 _NO_TIMEOUTS = "-c statement_timeout=0 -c lock_timeout=0"
@@ -33,10 +32,10 @@ _TRANSACTION_TIMEOUT_SINCE = 17
 class PostgresEngine:
     """The engine for secrets that say ``postgres``, ``postgresql`` or ``aurora-postgresql``."""
 
-    name: ClassVar[str] = "postgres"
-    default_port: ClassVar[int] = _PRODUCT.port
-    second_password: ClassVar[bool] = False
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits()
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password)
 
     def other_name(self, username: str) -> str:
         """The other of the pair.
@@ -45,8 +44,7 @@ class PostgresEngine:
             PairRefused: its name would be empty, or longer than PostgreSQL keeps.
         """
         other = alternate(username)
-        length = len(other.encode())
-        require_length(username, other, length, _LONGEST_NAME, f"PostgreSQL keeps names of 1 to {_LONGEST_NAME} bytes")
+        require_length(username, other, _SPEC)
         return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> PostgresSession:

@@ -12,27 +12,27 @@ from rotators.engines.base import alternate, require_length
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.login import MD5, Product, connect
 from rotators.engines.redshift.session import RedshiftSession
+from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
-# Bytes: https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
-_LONGEST_NAME = 127
+_SPEC = SPECS["redshift"]
 # libpq proves no other: https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
-_PRODUCT = Product("Redshift", 5439, "dev", (MD5,))
+_PRODUCT = Product(_SPEC.title, _SPEC.port, "dev", (MD5,))
 _BEGIN = ("BEGIN",)
 
 
 class RedshiftEngine:
     """The engine for secrets that say ``redshift``."""
 
-    name: ClassVar[str] = "redshift"
-    default_port: ClassVar[int] = _PRODUCT.port
-    second_password: ClassVar[bool] = False
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
     # https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=64, never="'\"\\/@ ")
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never="'\"\\/@ ")
 
     def other_name(self, username: str) -> str:
         """The other user of the pair.
@@ -41,8 +41,7 @@ class RedshiftEngine:
             PairRefused: its name would be empty, or longer than Redshift keeps.
         """
         other = alternate(username)
-        length = len(other.encode())
-        require_length(username, other, length, _LONGEST_NAME, f"Redshift keeps names of 1 to {_LONGEST_NAME} bytes")
+        require_length(username, other, _SPEC)
         return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> RedshiftSession:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import alternate, require_length
+from rotators.engines.specs import SPECS
 from rotators.engines.sqlserver.connection import connect
 from rotators.engines.sqlserver.session import SqlserverSession
 from rotators.passwords import PasswordLimits
@@ -18,18 +19,16 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
-# sysname is nvarchar(128): https://learn.microsoft.com/sql/relational-databases/databases/database-identifiers
-_LONGEST_NAME = 128
+_SPEC = SPECS["sqlserver"]
 
 
 class SqlserverEngine:
     """The engine for secrets that say ``sqlserver``."""
 
-    name: ClassVar[str] = "sqlserver"
-    default_port: ClassVar[int] = 1433
-    second_password: ClassVar[bool] = False
-    # https://learn.microsoft.com/sql/relational-databases/security/password-policy
-    password_limits: ClassVar[PasswordLimits] = PasswordLimits(longest=128)
+    name: ClassVar[str] = _SPEC.name
+    default_port: ClassVar[int] = _SPEC.port
+    second_password: ClassVar[bool] = _SPEC.second_password
+    password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password)
 
     def other_name(self, username: str) -> str:
         """The other of the pair.
@@ -38,8 +37,7 @@ class SqlserverEngine:
             PairRefused: its name would be empty, or longer than the server takes.
         """
         other = alternate(username)
-        length = len(other.encode("utf-16-le", "surrogatepass")) // 2
-        require_length(username, other, length, _LONGEST_NAME, f"SQL Server takes names of 1 to {_LONGEST_NAME}")
+        require_length(username, other, _SPEC)
         return other
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> SqlserverSession:
