@@ -132,6 +132,10 @@ class _Weekday:
         return weekday in self.numbers
 
 
+class WindowRefused(ConfigurationError):
+    """What is wrong is how long the window lasts, not when it begins."""
+
+
 @dataclass(frozen=True)
 class RotationRules:
     """A schedule and its window, checked as the service checks them.
@@ -157,6 +161,7 @@ class RotationRules:
 
         Raises:
             ConfigurationError: it is what the service would refuse.
+            WindowRefused: what it would refuse is the duration.
         """
         if days is not None and expression is not None:
             raise ConfigurationError(
@@ -311,16 +316,16 @@ def _nearest_weekday(month: date, number: int, length: int) -> int:
 def _duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d?)h", text)
     if match is None or int(match[1]) > _HOURS_A_DAY:
-        raise ConfigurationError(f"the duration '{text}' is no number of hours", "write 1h to 24h")
+        raise WindowRefused(f"the duration '{text}' is no number of hours", "write 1h to 24h")
     return int(match[1]) * _HOUR
 
 
 def _check_window(schedule: Schedule | None, window: timedelta) -> None:
     if schedule is None:
-        raise ConfigurationError("a Duration is given without a schedule", "add a ScheduleExpression")
+        raise WindowRefused("a Duration is given without a schedule", "add a ScheduleExpression")
     start = schedule.next_window(datetime(2024, 1, 1, tzinfo=UTC))
     if start + window > schedule.next_window(start, start):
-        raise ConfigurationError("the window reaches into the next one", "make the Duration shorter")
+        raise WindowRefused("the window reaches into the next one", "make the Duration shorter")
     last_of_day = start.replace(hour=max(schedule.hours)) if isinstance(schedule, Cron) else start
     if last_of_day + window > start.replace(hour=0) + _DAY:
-        raise ConfigurationError("the window reaches into the next UTC day", "make the Duration shorter")
+        raise WindowRefused("the window reaches into the next UTC day", "make the Duration shorter")

@@ -10,7 +10,7 @@ from infra.config.environment import LIMIT, environment, size
 from infra.config.functions import Group, groups
 from infra.config.mistakes import Mistake, Place
 from infra.config.model import Rotations, Secret
-from infra.config.schedule import rules
+from infra.config.schedule import ScheduleMistake, rules
 from rotators.errors import ConfigurationError, PackagingFailed
 from rotators.packaging import platforms, trust
 
@@ -50,17 +50,10 @@ def _identity(secret: Secret, place: Place) -> Iterator[Mistake]:
 
 
 def _schedule(secret: Secret, place: Place) -> Iterator[Mistake]:
-    key = next((key for key in ("schedule", "every") if getattr(secret, key) is not None), None)
     try:
         rules(secret)
-    except ConfigurationError as error:
-        if "window" in error.what or "duration" in error.what.lower():
-            yield Mistake((*place, "window"), f"is '{secret.window}': {error.what}; {error.advice}")
-        else:
-            said = error.what.removeprefix(f"{key} ")
-            if key and not said.startswith(("is ", "has ")):
-                said = f"is '{getattr(secret, key)}': {said}"
-            yield Mistake((*place, key) if key else place, f"{said}; {error.advice}")
+    except ScheduleMistake as error:
+        yield Mistake((*place, error.key) if error.key else place, f"{error.what}; {error.advice}")
 
 
 def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:

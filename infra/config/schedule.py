@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from infra.config.model import Secret
 from rotators.errors import ConfigurationError
-from rotators.schedules import RotationRules
+from rotators.schedules import RotationRules, WindowRefused
 
 _EVERY = re.compile(r"(\d+) (hour|day)s?")
 _CRON = re.compile(r"cron\((\S+) (\d+) (.*)\)")
@@ -28,21 +28,46 @@ class Rules:
     duration: str | None
 
 
+class ScheduleMistake(ConfigurationError):
+    """A schedule that can't be.
+
+    Args:
+        key: the secret's key that is wrong; None: several together, or one that is missing.
+        what: what is wrong with it.
+        advice: what is allowed.
+    """
+
+    def __init__(self, key: str | None, what: str, advice: str) -> None:
+        super().__init__(what, advice)
+        self.key = key
+
+
 def rules(secret: Secret) -> Rules:
     """The rules for a secret, checked as the service checks them.
 
     Raises:
-        ConfigurationError: the service would refuse them; ``what`` says which part.
+        ScheduleMistake: the service would refuse them.
     """
     if secret.every is not None and secret.schedule is not None:
-        raise ConfigurationError("has both every and schedule", "give one of the two")
+        raise ScheduleMistake(None, "has both every and schedule", "give one of the two")
     expression = secret.schedule if secret.every is None else _rate(secret.every)
     if expression is None and secret.every is None:
-        raise ConfigurationError("has no schedule", "give every: 30 days, a schedule, or every: never")
+        raise ScheduleMistake(None, "has no schedule", "give every: 30 days, a schedule, or every: never")
     if secret.stagger is not None:
         expression = _staggered(expression, secret)
-    RotationRules.parse(expression=expression, duration=secret.window)
+    _check(expression, secret)
     return Rules(expression, secret.window)
+
+
+def _check(expression: str | None, secret: Secret) -> None:
+    """Make sure that the service takes a schedule with the secret's window."""
+    try:
+        RotationRules.parse(expression=expression, duration=secret.window)
+    except WindowRefused as error:
+        raise ScheduleMistake("window", f"is '{secret.window}': {error.what}", error.advice) from None
+    except ConfigurationError as error:
+        key = "every" if secret.schedule is None else "schedule"
+        raise ScheduleMistake(key, f"is '{getattr(secret, key)}': {error.what}", error.advice) from None
 
 
 def _rate(every: str) -> str | None:
@@ -50,10 +75,10 @@ def _rate(every: str) -> str | None:
         return None
     match = _EVERY.fullmatch(every)
     if match is None:
-        raise ConfigurationError(f"every is '{every}'", "write a number of days or hours (30 days), or never")
+        raise ScheduleMistake("every", f"is '{every}'", "write a number of days or hours (30 days), or never")
     number, unit = int(match[1]), match[2]
     if number == 0:
-        raise ConfigurationError(f"every is '{every}'", "for rotation on demand only, write every: never")
+        raise ScheduleMistake("every", f"is '{every}'", "for rotation on demand only, write every: never")
     return f"rate({number} {unit}{'s' if number > 1 else ''})"
 
 
@@ -61,14 +86,14 @@ def _staggered(expression: str | None, secret: Secret) -> str:
     """The same hours later for the same name, so that a fleet does not begin in one moment."""
     match = _CRON.fullmatch(expression or "")
     if match is None:
-        raise ConfigurationError("has stagger without a cron of one hour", "write schedule: cron(0 2 * * ? *)")
+        raise ScheduleMistake(None, "has stagger without a cron of one hour", "write schedule: cron(0 2 * * ? *)")
     hours = re.fullmatch(r"(\d+)h", str(secret.stagger))
     if hours is None or not 1 <= int(hours[1]) < _HOURS_A_DAY:
-        raise ConfigurationError(f"has the stagger '{secret.stagger}'", "write a number of hours from 1h to 23h")
+        raise ScheduleMistake("stagger", f"is '{secret.stagger}'", "write a number of hours from 1h to 23h")
     first, most = int(match[2]), int(hours[1])
     if first + most >= _HOURS_A_DAY:
-        raise ConfigurationError("has a stagger that reaches into the next day", "begin earlier, or make it shorter")
+        raise ScheduleMistake(None, "has a stagger that reaches into the next day", "begin earlier, or make it shorter")
     # Both ends must be windows that the service takes, whichever the name gives.
-    RotationRules.parse(expression=f"cron({match[1]} {first + most} {match[3]})", duration=secret.window)
+    _check(f"cron({match[1]} {first + most} {match[3]})", secret)
     digest = hashlib.sha256(secret.label.encode()).digest()
     return f"cron({match[1]} {first + int.from_bytes(digest[:4], 'big') % (most + 1)} {match[3]})"
