@@ -300,25 +300,26 @@ class Engine(Protocol):
 CLONE_SUFFIX = "_clone"
 
 
-def require_length(username: str, other: str, spec: EngineSpec) -> None:
-    """Make sure that the second user's name is one that the server keeps whole.
+def alternate(username: str) -> str:
+    """The name AWS's templates give the other user: ``app_clone`` for ``app``, and ``app`` for ``app_clone``."""
+    return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
+
+
+def second_name(username: str, spec: EngineSpec) -> str:
+    """The other user of a pair, where the server keeps its name whole.
 
     Args:
         username: the user whose secret it is.
-        other: the second user's name.
         spec: of the engine.
 
     Raises:
-        PairRefused: it is empty, or too long.
+        PairRefused: its name would be empty, or too long.
     """
+    other = alternate(username)
     length, unit = spec.name_unit.length(other), spec.name_unit.value
     if not 1 <= length <= spec.longest_name:
         raise PairRefused(
             f"the other user of '{username}' would be '{other}', a name of {length} {unit}",
             f"{spec.title} takes names of 1 to {spec.longest_name} {unit}: give the secret's user a shorter name",
         )
-
-
-def alternate(username: str) -> str:
-    """The name AWS's templates give the other user: ``app_clone`` for ``app``, and ``app`` for ``app_clone``."""
-    return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
+    return other

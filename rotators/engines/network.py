@@ -6,13 +6,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rotators.errors import ConfigurationError, TlsFailed, Unreachable
 
 if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
 
+ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
 _NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH}
 OWN_NAME = "put one of these names as 'host' into the secret"
@@ -48,6 +49,27 @@ def require_own_name(options: ConnectOptions, host: str, port: int, whose: str) 
             "verifies the host's own name only",
             "put a name that the certificate has as 'host' into the secret, and take tlsServerName away",
         )
+
+
+def trust(context: ContextT, ca_file: str) -> ContextT:
+    """Have a TLS context verify servers by these CA certificates, over TLS 1.2 or newer.
+
+    Args:
+        context: for a client.
+        ca_file: the CA certificates (PEM).
+
+    Raises:
+        ConfigurationError: the file holds none.
+    """
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{ca_file} holds no CA certificates: {error.strerror or 'it is no PEM'}",
+            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def unreachable(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -27,6 +28,28 @@ class Closing(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def run_test_query(execute: Callable[[str], object], query: str, user: str, *, begin: str, end: str) -> None:
+    """Run ROTATION_TEST_QUERY in a transaction that changes nothing.
+
+    Args:
+        execute: runs a statement.
+        query: the test query.
+        user: as whom, for the message.
+        begin: begins the transaction.
+        end: rolls it back.
+
+    Raises:
+        ServiceError: the query failed.
+    """
+    execute(begin)
+    try:
+        with test_query_of(user):
+            execute(query)
+    finally:
+        with contextlib.suppress(ServiceError):
+            execute(end)
 
 
 @contextmanager

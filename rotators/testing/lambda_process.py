@@ -9,9 +9,9 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from rotators.engines.sessions import Closing
 from rotators.errors import ServiceFailed
 
 # What Lambda's runtime brings along.
@@ -60,7 +60,7 @@ def lay_out(function: Path, layers: Iterable[Path], folder: Path) -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
-class LambdaProcess:
+class LambdaProcess(Closing):
     """A function that stays warm from one event to the next: a handler for the simulated service.
 
     Args:
@@ -117,14 +117,6 @@ class LambdaProcess:
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _line(self) -> str:
         line = "" if self._process.stdout is None else self._process.stdout.readline()

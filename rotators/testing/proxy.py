@@ -37,8 +37,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from rotators.engines.sessions import Closing
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK = 65536
@@ -63,7 +64,7 @@ class Point(NamedTuple):
     packet: int
 
 
-class PacketProxy:
+class PacketProxy(Closing):
     """A proxy on the loopback interface, from now until `close` or the end of its `with` block.
 
     It is asked for one thing at a time: each of `cut_before`, `lose_answer`, `refuse_tls`, `blackhole` and `delay`
@@ -89,14 +90,6 @@ class PacketProxy:
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, name=f"proxy-{self.port}", daemon=True)
         self._acceptor.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def packets(self) -> int:

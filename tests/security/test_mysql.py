@@ -24,6 +24,7 @@ from rotators import errors
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.mysql import MariadbEngine, MysqlEngine
+from rotators.engines.mysql.session import MariadbSession, MysqlSession
 from rotators.engines.mysql.verifiers import native_hash
 from rotators.testing import RotationService
 from rotators.testing.servers.accounts import Account as SystemAccount
@@ -162,6 +163,13 @@ def credentials(target: MysqlTarget, user: str, password: str, **more: Any) -> C
 
 def options(target: MysqlTarget, **more: Any) -> ConnectOptions:
     return ConnectOptions(**{"timeout": 5.0, "ca_file": str(target.server.ca_file), **more})
+
+
+def log_in_to(
+    server: MysqlDouble, target: MysqlTarget, engine: type[MysqlEngine] = MysqlEngine, **more: Any
+) -> MysqlSession | MariadbSession:
+    """Log in to a double as app."""
+    return engine().connect(credentials(target, "app", PASSWORD, port=server.port), options(target, **more))
 
 
 class TestWhoseTheSecondUserIs:
@@ -345,7 +353,7 @@ class TestWhereTheAdminActs:
         """In clear, and by PAM's dialog, nobody is told."""
         server = double(lambda talk: talk.login(switch_to=plugin))
         with pytest.raises(errors.UserNotRotatable, match=f"by the plugin {plugin}"):
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
         assert not [one for one in server.heard if PASSWORD.encode() in one]
 
     @pytest.mark.parametrize("engine", [MysqlEngine, MariadbEngine])
@@ -380,7 +388,7 @@ class TestWhatIsSaidBeforeTheServerIsVerified:
         server = double(script)
         # In place of the handshake it is no TLS.
         with pytest.raises(errors.TlsFailed if greets else errors.ConnectionLost) as caught:
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
         assert "DROP USER" not in str(caught.value)
         assert greets or "before the server was verified" in str(caught.value)
 
@@ -394,6 +402,17 @@ class TestWhatIsSaidBeforeTheServerIsVerified:
         subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(changed))
         is_refused(subject, errors.ConnectionLost)
         mysql_family.log_in(mysql_family.secret(subject.application))
+
+
+def gives_up(server: MysqlDouble, target: MysqlTarget, over: threading.Event) -> None:
+    """A login ends in time; then the double may end, too."""
+    started = time.monotonic()
+    try:
+        with pytest.raises((errors.Unreachable, errors.ConnectionLost), match="no answer in time"):
+            log_in_to(server, target, timeout=0.7)
+    finally:
+        over.set()
+    assert time.monotonic() - started < 3
 
 
 class TestTime:
@@ -421,16 +440,7 @@ class TestTime:
             talk.receive()
             over.wait(20)
 
-        server = double(script)
-        started = time.monotonic()
-        try:
-            with pytest.raises((errors.Unreachable, errors.ConnectionLost), match="no answer in time"):
-                MysqlEngine().connect(
-                    credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family, timeout=0.7)
-                )
-        finally:
-            over.set()
-        assert time.monotonic() - started < 3
+        gives_up(double(script), mysql_family, over)
 
     @pytest.mark.parametrize("when", ["greeting", "statement"])
     def test_one_that_sends_a_byte_now_and_then(self, mysql_family: MysqlTarget, double: Start, when: str) -> None:
@@ -449,16 +459,7 @@ class TestTime:
             talk.receive()
             drip(talk)
 
-        server = double(script)
-        started = time.monotonic()
-        try:
-            with pytest.raises((errors.Unreachable, errors.ConnectionLost), match="no answer in time"):
-                MysqlEngine().connect(
-                    credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family, timeout=0.7)
-                )
-        finally:
-            over.set()
-        assert time.monotonic() - started < 3
+        gives_up(double(script), mysql_family, over)
 
     def test_a_statement_after_the_login_has_its_own_limit(self, mysql_family: MysqlTarget) -> None:
         """On the real server: it is asked to sleep."""
@@ -517,7 +518,7 @@ class TestOddInput:
 
         for server in (double(script), double(lambda talk: talk.login(switch_to="mysql_old_password"))):
             with pytest.raises(errors.UserNotRotatable, match="mysql_old_password"):
-                engine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+                log_in_to(server, mysql_family, engine)
 
     def test_a_request_for_a_local_file_is_refused(
         self, mysql_family: MysqlTarget, double: Start, tmp_path: Path
@@ -535,7 +536,7 @@ class TestOddInput:
 
         server = double(script)
         with pytest.raises(errors.ServiceFailed, match="the answer is none that a statement has"):
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
         assert not [one for one in server.heard if b"of-the-function" in one]
 
     @pytest.mark.parametrize("packet", [b"", b"\x0a", b"\x0a5\0", b"GET / HTTP/1.1", b"\xff", b"\xff\x15\x04"])
@@ -543,19 +544,19 @@ class TestOddInput:
         """Something else listens there."""
         server = double(lambda talk: talk.send(packet))
         with pytest.raises(errors.ConnectionLost):
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
 
     def test_a_server_that_says_it_is_somebody_else(self, mysql_family: MysqlTarget, double: Start) -> None:
         """By CURRENT_USER(): the name of the secret is no proof."""
         server = double(lambda talk: (talk.login(), talk.serve({WHO: [["boss@%", None]]})))
         with pytest.raises(errors.LoginRefused, match="logged in as another user, 'boss'@'%'"):
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
 
     def test_a_proxy_user(self, mysql_family: MysqlTarget, double: Start) -> None:
         """Its password is not that of the account it becomes, though both have one name."""
         server = double(lambda talk: (talk.login(), talk.serve({WHO: [["app@%", "'app'@'10.%'"]]})))
         with pytest.raises(errors.UserNotRotatable, match="as the proxy of 'app'@'%'"):
-            MysqlEngine().connect(credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family))
+            log_in_to(server, mysql_family)
 
     def test_mysql_without_tls_and_without_a_package_for_rsa(self, mysql_family: MysqlTarget, double: Start) -> None:
         """ssl: false, allowed by the function: a password that would be encrypted for whoever asks is not sent."""
@@ -577,9 +578,7 @@ class TestOddInput:
         for one in (script, by_sha256):
             server = double(one)
             with pytest.raises(errors.TlsFailed, match="never sent without TLS"):
-                MysqlEngine().connect(
-                    credentials(mysql_family, "app", PASSWORD, port=server.port), options(mysql_family, plaintext=True)
-                )
+                log_in_to(server, mysql_family, plaintext=True)
             assert not [heard for heard in server.heard if PASSWORD.encode() in heard]
 
     def test_a_server_without_tls_that_remembers_the_password_takes_the_proof(
@@ -597,8 +596,7 @@ class TestOddInput:
             talk.serve()
 
         server = double(script)
-        secret = credentials(mysql_family, "app", PASSWORD, port=server.port)
-        with MysqlEngine().connect(secret, options(mysql_family, plaintext=True)) as session:
+        with log_in_to(server, mysql_family, plaintext=True) as session:
             session.check_rotatable()
 
 

@@ -10,14 +10,15 @@ import psycopg2
 from psycopg2 import sql
 
 from rotators.engines.libpq.errors import STATEMENT, NoAnswer
+from rotators.engines.libpq.login import Opened, Product, connect
 from rotators.engines.mapping import REPEATED, connection_lost, driver_errors
 from rotators.engines.sessions import Closing
 from rotators.errors import ServiceError, ServiceFailed
 from rotators.limits import Limit, cut_socket, limited
 
 if TYPE_CHECKING:
+    from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
-    from rotators.engines.libpq.login import Opened, Product
 
 
 class LibpqConnection(Closing):
@@ -57,6 +58,28 @@ class LibpqConnection(Closing):
         self.exact_version: int = opened.connection.server_version
         """The version with its minor one, as libpq counts: 170001 is 17.1."""
 
+    @classmethod
+    def log_in(
+        cls,
+        credentials: Credentials,
+        product: Product,
+        options: ConnectOptions,
+        *,
+        begin: tuple[str, ...],
+        connect_to: Callable[[str], Self],
+        startup: str = "",
+    ) -> Self:
+        """Log in; see :func:`rotators.engines.libpq.login.connect`."""
+        return cls(
+            connect(credentials, product, options, startup),
+            product=product,
+            user=credentials.username,
+            host=credentials.host,
+            options=options,
+            begin=begin,
+            connect_to=connect_to,
+        )
+
     @property
     def statement_timeout(self) -> int:
         """Milliseconds after which the server itself should give up a statement: before we do, who can't say why."""
@@ -67,8 +90,16 @@ class LibpqConnection(Closing):
         self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """A transaction."""
+    def transaction(self, *, keep: bool = True) -> Iterator[None]:
+        """A transaction.
+
+        Args:
+            keep: commit it; else it is rolled back, which shows whether all of it could be done.
+        """
+        if not keep:
+            with self.rolled_back():
+                yield
+            return
         self.execute(sql.SQL(self._begin[0]))
         try:
             for statement in self._begin[1:]:

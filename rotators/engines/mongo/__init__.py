@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate, require_length
+from rotators.engines.base import second_name
 from rotators.engines.mongo.connection import connect
 from rotators.engines.mongo.session import MongoSession
 from rotators.engines.specs import SPECS
@@ -36,9 +36,7 @@ class MongoEngine:
         Raises:
             PairRefused: its name would be empty, or longer than DocumentDB takes.
         """
-        other = alternate(username)
-        require_length(username, other, _SPEC)
-        return other
+        return second_name(username, _SPEC)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MongoSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""

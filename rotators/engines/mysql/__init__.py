@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate, require_length
+from rotators.engines.base import second_name
 from rotators.engines.mysql.connection import connect
 from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
@@ -40,9 +40,7 @@ class MysqlEngine:
         Raises:
             PairRefused: its name would be empty, or longer than the server takes.
         """
-        other = alternate(username)
-        require_length(username, other, self.spec)
-        return other
+        return second_name(username, self.spec)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MysqlSession | MariadbSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""

@@ -276,7 +276,7 @@ def _driver(
         # As bytes: PyMySQL would encode a text as latin-1.
         password=credentials.password.encode(),
         database=credentials.dbname,
-        ssl=None if options.plaintext else _context(options.ca_file),
+        ssl=_context(options),
         ssl_disabled=options.plaintext,
         charset="utf8mb4",
         autocommit=True,
@@ -288,6 +288,10 @@ def _driver(
         ),
         defer_connect=True,
     )
+
+
+def _context(options: ConnectOptions) -> ssl.SSLContext | None:
+    return None if options.plaintext else network.trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), options.ca_file or "")
 
 
 def _require_encodable(credentials: Credentials, target: str) -> None:
@@ -350,13 +354,6 @@ def _cut(driver: _Driver) -> None:
     open_socket: socket.socket | None = driver._sock  # type: ignore[attr-defined]  # noqa: SLF001  # to end its read
     if open_socket is not None:
         cut_socket(open_socket.fileno())
-
-
-def _context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 @dataclass(frozen=True)

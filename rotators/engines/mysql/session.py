@@ -15,7 +15,7 @@ from rotators.engines.mysql.mariadb import MariadbDialect, require_global_priv
 from rotators.engines.mysql.mysql import MysqlDialect
 from rotators.engines.mysql.quoting import quote_account, quote_text
 from rotators.engines.mysql.verifiers import NATIVE, native_hash
-from rotators.engines.sessions import Closing, test_query_of
+from rotators.engines.sessions import Closing, run_test_query
 from rotators.errors import PasswordRefused, PermissionRefused, ReadOnlyServer, ServiceFailed, UserNotRotatable
 
 if TYPE_CHECKING:
@@ -70,12 +70,10 @@ class _Session(Closing):
     def verify(self, test_query: str | None) -> None:
         """Read, and run the test query in a transaction that may only read."""
         self._connection.execute("SELECT 1")
-        if test_query is None:
-            return
-        self._connection.execute("START TRANSACTION READ ONLY")
-        with test_query_of(self.user):
-            self._connection.execute(test_query)
-            self._connection.execute("ROLLBACK")
+        if test_query is not None:
+            run_test_query(
+                self._connection.execute, test_query, self.user, begin="START TRANSACTION READ ONLY", end="ROLLBACK"
+            )
 
     def check_rotatable(self) -> None:
         """Refuse replicas, and users who log in without a password of the server's."""

@@ -18,7 +18,7 @@ from rotators.engines import network
 from rotators.engines.certificates import names_offered
 from rotators.engines.mapping import connection_lost, driver_errors
 from rotators.engines.oracle import errors, quoting
-from rotators.errors import ConfigurationError, LoginRefused, ServiceError, ServiceFailed, UserNotRotatable
+from rotators.errors import LoginRefused, ServiceError, ServiceFailed, UserNotRotatable
 from rotators.limits import cut_socket, within
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         raise LoginRefused(f"{target}: there can be no user of that name", "correct 'username' in the secret")
     name = options.server_name or host
     seconds = options.limit(target)
-    context = None if options.plaintext else _context(options, name, seconds)
+    context = _context(options, name, seconds)
     parameters: dict[str, Any] = {
         # Parameters, never a connect string: a password may hold an @ or a slash.
         "user": credentials.username,
@@ -216,15 +216,9 @@ def _log_in(parameters: dict[str, Any], service: str) -> oracledb.Connection:
         return oracledb.connect(**parameters, sid=service)
 
 
-def _context(options: ConnectOptions, name: str, seconds: float) -> _Context:
-    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cafile=options.ca_file)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{options.ca_file} holds no CA certificates: {error.strerror or 'it is no PEM'}",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _context(options: ConnectOptions, name: str, seconds: float) -> _Context | None:
+    if options.plaintext:
+        return None
+    context = network.trust(_Context(ssl.PROTOCOL_TLS_CLIENT), options.ca_file or "")
     context.name, context.seconds = name, seconds
     return context

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.identity import Account, Pair
 from rotators.engines.oracle import catalog, clone, passwords, quoting
-from rotators.engines.sessions import Closing, test_query_of
+from rotators.engines.sessions import Closing, run_test_query
 from rotators.errors import ReadOnlyServer, ServiceError, UserNotRotatable
 
 if TYPE_CHECKING:
@@ -47,15 +46,14 @@ class OracleSession(Closing):
     def verify(self, test_query: str | None) -> None:
         """Read, and run the test query in a transaction that may only read."""
         self._connection.execute("SELECT 1 FROM SYS.DUAL")
-        if test_query is None:
-            return
-        self._connection.execute("SET TRANSACTION READ ONLY")
-        try:
-            with test_query_of(self.account.name):
-                self._connection.execute(test_query)
-        finally:
-            with contextlib.suppress(ServiceError):
-                self._connection.execute("ROLLBACK")
+        if test_query is not None:
+            run_test_query(
+                self._connection.execute,
+                test_query,
+                self.account.name,
+                begin="SET TRANSACTION READ ONLY",
+                end="ROLLBACK",
+            )
 
     def check_rotatable(self) -> None:
         """Refuse standbys, users without a password, common users and Oracle's own."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate, require_length
+from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.errors import LockHeld, NoAnswer
-from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
+from rotators.engines.libpq.login import MD5, SCRAM, Product
 from rotators.engines.postgres.session import PostgresSession
 from rotators.engines.specs import SPECS
 from rotators.errors import ConnectionLost
@@ -43,9 +43,7 @@ class PostgresEngine:
         Raises:
             PairRefused: its name would be empty, or longer than PostgreSQL keeps.
         """
-        other = alternate(username)
-        require_length(username, other, _SPEC)
-        return other
+        return second_name(username, _SPEC)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> PostgresSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
@@ -65,15 +63,8 @@ class PostgresEngine:
         def connect_to(dbname: str) -> LibpqConnection:
             return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        opened = connect(credentials, _PRODUCT, options, startup)
-        return LibpqConnection(
-            opened,
-            product=_PRODUCT,
-            user=credentials.username,
-            host=credentials.host,
-            options=options,
-            begin=_BEGIN,
-            connect_to=connect_to,
+        return LibpqConnection.log_in(
+            credentials, _PRODUCT, options, begin=_BEGIN, connect_to=connect_to, startup=startup
         )
 
 

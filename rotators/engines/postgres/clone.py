@@ -31,10 +31,10 @@ from rotators.engines.postgres.roles import (
     Settings,
     by_name,
     by_oid,
+    execute_advised,
     memberships,
     require_admin,
     require_password_role,
-    run_once,
     setting_statements,
     settings,
 )
@@ -194,12 +194,12 @@ def _level(connection: LibpqConnection, roles: _Roles) -> Role:
     # What somebody else has to run for the admin, they run before the clone is there.
     first = None if roles.clone else _by_hand(connection, source, name)
     for change in _attributes(source, clone, connection.version):
-        _do(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
+        execute_advised(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
     if changes := list(setting_statements(*_wanted_settings(connection, source, clone))):
         # Older minor versions let nobody write a setting "role" who could not play that role.
         with acting_as(connection, [source]):
             for change in changes:
-                _do(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
+                execute_advised(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
     return clone
 
 
@@ -227,7 +227,7 @@ def _leave_others(connection: LibpqConnection, source: Role, clone: Role) -> Non
         granted_by: sql.Composable = sql.SQL("")
         if connection.version >= MEMBERSHIP_OPTIONS and one.grantor_name:
             granted_by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(one.grantor_name))
-        _do(
+        execute_advised(
             connection,
             sql.SQL("REVOKE {} FROM {}{}").format(
                 sql.Identifier(one.group_name), sql.Identifier(clone.name), granted_by
@@ -353,15 +353,3 @@ def _by_hand(connection: LibpqConnection, source: Role, clone: sql.Identifier) -
     return sql.SQL("; ".join(statements)).format(
         clone=clone, source=sql.Identifier(source.name), admin=sql.Identifier(connection.user)
     )
-
-
-def _do(connection: LibpqConnection, statement: sql.Composable, first: sql.Composable | None = None) -> None:
-    """Run a statement that somebody else may have to run for us, and say so where they must.
-
-    Args:
-        connection: the admin's.
-        statement: the statement.
-        first: what they must run before it.
-    """
-    by_hand = statement if first is None else sql.SQL("; ").join([first, statement])
-    connection.execute(statement, advice=run_once(connection, by_hand))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from psycopg2 import sql
 
 from rotators.engines.postgres.acting import acting_as
-from rotators.engines.postgres.roles import Role, by_oid, run_once
+from rotators.engines.postgres.roles import Role, by_oid, execute_advised
 from rotators.errors import PermissionRefused
 from rotators.logs import logger
 
@@ -190,4 +190,4 @@ def _run(connection: LibpqConnection, grant: _Grant, source: Role, statement: sq
             connection.execute(statement)
     except PermissionRefused:
         with connection.savepoint():
-            connection.execute(statement, advice=run_once(connection, statement))
+            execute_advised(connection, statement)

@@ -6,8 +6,6 @@ and SET ROLE NONE lets any clone act as itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from psycopg2 import sql
 from rotators.engines.libpq.errors import LockHeld
 from rotators.engines.postgres.acting import acting_as
 from rotators.engines.postgres.own_grants import take_grants
-from rotators.engines.postgres.roles import Role, run_once
+from rotators.engines.postgres.roles import Role, execute_advised
 from rotators.logs import logger
 
 if TYPE_CHECKING:
@@ -104,9 +102,9 @@ def _hand_over_here(
     belongings = _belongings(connection, clone)
     if any(one.owned for one in belongings):
         try:
-            with _trial(connection, rehearsing=rehearsing), acting_as(connection, [source, clone]):
+            with connection.transaction(keep=not rehearsing), acting_as(connection, [source, clone]):
                 connection.execute(sql.SQL(_LOCK_WAIT))
-                _do(connection, _reassign(source, clone))
+                execute_advised(connection, _reassign(source, clone))
         except LockHeld:
             _hand_over_singly(connection, source, clone, rehearsing=rehearsing)
         if not rehearsing:
@@ -117,7 +115,7 @@ def _hand_over_here(
                 left_for_the_next_rotation=left,
             )
     if any(not one.owned for one in belongings):
-        with _trial(connection, rehearsing=rehearsing):
+        with connection.transaction(keep=not rehearsing):
             connection.execute(sql.SQL(_LOCK_WAIT))
             take_grants(connection, source, clone, adopting=adopting, rehearsing=rehearsing)
 
@@ -129,9 +127,9 @@ def _hand_over_singly(connection: LibpqConnection, source: Role, clone: Role, *,
             sql.SQL(_KINDS[kind]), sql.Identifier(schema, name), sql.Identifier(source.name)
         )
         try:
-            with _trial(connection, rehearsing=rehearsing), acting_as(connection, [source, clone]):
+            with connection.transaction(keep=not rehearsing), acting_as(connection, [source, clone]):
                 connection.execute(sql.SQL(_LOCK_WAIT))
-                _do(connection, change)
+                execute_advised(connection, change)
         except LockHeld:
             if not rehearsing:
                 logger.warning("in use: handed over at a later rotation", relation=f"{schema}.{name}")
@@ -144,14 +142,3 @@ def _belongings(connection: LibpqConnection, role: Role) -> list[_Belonging]:
 
 def _reassign(source: Role, clone: Role) -> sql.Composable:
     return sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(clone.name), sql.Identifier(source.name))
-
-
-@contextmanager
-def _trial(connection: LibpqConnection, *, rehearsing: bool) -> Iterator[None]:
-    with connection.rolled_back() if rehearsing else connection.transaction():
-        yield
-
-
-def _do(connection: LibpqConnection, statement: sql.Composable) -> None:
-    """Run a statement that somebody else may have to run for us, and say so where they must."""
-    connection.execute(statement, advice=run_once(connection, statement))

@@ -217,6 +217,23 @@ def run_once(connection: LibpqConnection, statement: sql.Composable) -> str:
     return f"as a superuser (on RDS: the master user, or the role's creator) run once: {text}"
 
 
+def execute_advised(
+    connection: LibpqConnection, statement: sql.Composable, first: sql.Composable | None = None
+) -> None:
+    """Run a statement that somebody else may have to run for the admin, and say so where they must.
+
+    Args:
+        connection: the admin's.
+        statement: the statement.
+        first: what they must run before it.
+
+    Raises:
+        PermissionRefused: the admin may not; the text has the statements.
+    """
+    by_hand = statement if first is None else sql.SQL("; ").join([first, statement])
+    connection.execute(statement, advice=run_once(connection, by_hand))
+
+
 def setting_statements(wanted: Settings, present: Settings) -> Iterator[sql.Composable]:
     """What to append to ALTER ROLE so that the settings that are present become those that are wanted."""
     for key in sorted(present.keys() - wanted.keys(), key=str):

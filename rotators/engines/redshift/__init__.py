@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate, require_length
+from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
-from rotators.engines.libpq.login import MD5, Product, connect
+from rotators.engines.libpq.login import MD5, Product
 from rotators.engines.redshift.session import RedshiftSession
 from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
@@ -40,9 +40,7 @@ class RedshiftEngine:
         Raises:
             PairRefused: its name would be empty, or longer than Redshift keeps.
         """
-        other = alternate(username)
-        require_length(username, other, _SPEC)
-        return other
+        return second_name(username, _SPEC)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> RedshiftSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
@@ -52,15 +50,7 @@ class RedshiftEngine:
         def connect_to(dbname: str) -> LibpqConnection:
             return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        return LibpqConnection(
-            connect(credentials, _PRODUCT, options),
-            product=_PRODUCT,
-            user=credentials.username,
-            host=credentials.host,
-            options=options,
-            begin=_BEGIN,
-            connect_to=connect_to,
-        )
+        return LibpqConnection.log_in(credentials, _PRODUCT, options, begin=_BEGIN, connect_to=connect_to)
 
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import alternate, require_length
+from rotators.engines.base import second_name
 from rotators.engines.specs import SPECS
 from rotators.engines.sqlserver.connection import connect
 from rotators.engines.sqlserver.session import SqlserverSession
@@ -36,9 +36,7 @@ class SqlserverEngine:
         Raises:
             PairRefused: its name would be empty, or longer than the server takes.
         """
-        other = alternate(username)
-        require_length(username, other, _SPEC)
-        return other
+        return second_name(username, _SPEC)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> SqlserverSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""

@@ -14,7 +14,7 @@ from rotators.engines import network
 from rotators.engines.mapping import driver_errors
 from rotators.engines.sqlserver import errors, tls
 from rotators.engines.sqlserver.quoting import binary, name
-from rotators.errors import ConfigurationError, LoginRefused, ServiceError, UserNotRotatable
+from rotators.errors import LoginRefused, ServiceError, UserNotRotatable
 from rotators.limits import Limit, cut_socket, limited, within
 
 if TYPE_CHECKING:
@@ -207,13 +207,7 @@ def _handshake(options: ConnectOptions, host: str, target: str) -> tls.Handshake
     name = options.server_name or host
     if options.plaintext or options.ca_file is None:
         return tls.Handshake(None, name)
-    try:
-        return tls.Handshake(tls.context_of(options.ca_file), name)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{options.ca_file} holds no CA certificates: {error.strerror or 'it is no PEM'}",
-            "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
-        ) from None
+    return tls.Handshake(tls.context_of(options.ca_file), name)
 
 
 def _log_in(texts: list[_Units], address: tuple[str, int], wire: _Wire, options: ConnectOptions) -> pytds.Connection:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from rotators.engines.identity import Account, Pair
-from rotators.engines.sessions import Closing, test_query_of
+from rotators.engines.sessions import Closing, run_test_query
 from rotators.engines.sqlserver import catalog, clone, passwords
 from rotators.errors import ReadOnlyServer, ServiceError, UserNotRotatable
 
@@ -41,15 +40,9 @@ class SqlserverSession(Closing):
     def verify(self, test_query: str | None) -> None:
         """Read, and run the test query in a transaction that is rolled back."""
         self._connection.execute("SELECT 1")
-        if test_query is None:
-            return
-        self._connection.execute("BEGIN TRANSACTION")
-        try:
-            with test_query_of(self.account.name):
-                self._connection.execute(test_query)
-        finally:
-            with contextlib.suppress(ServiceError):
-                self._connection.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+        if test_query is not None:
+            end = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
+            run_test_query(self._connection.execute, test_query, self.account.name, begin="BEGIN TRANSACTION", end=end)
 
     def check_rotatable(self) -> None:
         """Refuse secondary replicas, and users who log in without a password of the server's."""

@@ -22,6 +22,8 @@ from typing import Any
 import pytds.tls
 from pytds.tds_base import PacketType
 
+from rotators.engines import network
+
 _CHUNK = 65536
 
 
@@ -71,14 +73,13 @@ def context_of(ca_file: str) -> ssl.SSLContext:
     """What verifies a server's certificate by these CA certificates.
 
     Raises:
-        OSError: the file holds none.
+        ConfigurationError: the file holds none.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = network.trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
     # By ``verify_name`` instead, for the error to tell the names that there are.
     context.check_hostname = False
     # TDS 7 has no room for TLS 1.3, whose handshake ends after the client's last word.
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(cafile=ca_file)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

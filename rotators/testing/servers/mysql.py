@@ -19,8 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pymysql
 
@@ -28,7 +27,14 @@ from rotators.engines.mysql.accounts import native_hash
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres_instance import Login
-from rotators.testing.servers.processes import LOOPBACK, ServerFailed, ServerProcess, on_free_port, run_program
+from rotators.testing.servers.processes import (
+    LOOPBACK,
+    ServerFailed,
+    ServerProcess,
+    Stopping,
+    on_free_port,
+    run_program,
+)
 
 Kind = Literal["mysql", "mariadb"]
 
@@ -108,7 +114,7 @@ def available() -> tuple[MysqlInstallation, ...]:
     return tuple(sorted(found.values(), key=lambda one: (one.kind, [int(part) for part in one.version.split(".")])))
 
 
-class MysqlServer:
+class MysqlServer(Stopping):
     """A running server; a context manager.
 
     Args:
@@ -198,14 +204,6 @@ class MysqlServer:
     def general_log(self) -> str:
         """The general log: every statement, connection and refused login."""
         return (self._folder / "general.log").read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _initialise(self) -> None:
         data = f"--datadir={self._folder / 'data'}"

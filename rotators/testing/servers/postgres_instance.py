@@ -7,15 +7,14 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import sql
 
 from rotators.testing.servers.accounts import Account
 from rotators.testing.servers.certificates import CertificateAuthority
-from rotators.testing.servers.processes import LOOPBACK, ServerProcess, on_free_port
+from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping, on_free_port
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -55,7 +54,7 @@ class Setup:
     settings: Mapping[str, str]
 
 
-class PostgresInstance:
+class PostgresInstance(Stopping):
     """A running server: `PostgresServer` or a standby of it.
 
     Its constructor starts it. Use it as a context manager, or call `stop`.
@@ -90,14 +89,6 @@ class PostgresInstance:
             },
         )
         self.port, self.process = on_free_port(self._start)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Stop the server and wait until it is gone. Again is no error."""

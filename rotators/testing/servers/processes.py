@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,23 @@ class PortTaken(ServerFailed):
     """The server did not start because another process listens on its port."""
 
 
-class ServerProcess:
+class Stopping(ABC):
+    """What a ``with`` block stops at its end."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it and wait until it is gone. Again is no error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ServerProcess(Stopping):
     """A server as a child process, and its log.
 
     Started under another account if need be, with an environment of its own (nothing of ours leaks in: no PGOPTIONS,
@@ -91,14 +108,6 @@ class ServerProcess:
             self.stop()
             raise ServerFailed(f"{self._name} could not be started:\n{self._tail()}")
         self.pid = int(answer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def running(self) -> bool:

@@ -14,8 +14,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -23,7 +22,7 @@ from pymongo.errors import PyMongoError
 from rotators.testing.servers.accounts import Account, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres_instance import Login
-from rotators.testing.servers.processes import LOOPBACK, ServerProcess, on_free_port
+from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping, on_free_port
 
 HOST = "localhost"
 # What a user needs to manage others: https://www.mongodb.com/docs/manual/reference/built-in-roles/
@@ -35,7 +34,7 @@ def available() -> bool:
     return importlib.util.find_spec("secantus") is not None
 
 
-class SecantusServer:
+class SecantusServer(Stopping):
     """A running server; a context manager.
 
     Attributes:
@@ -111,14 +110,6 @@ class SecantusServer:
     def log_text(self) -> str:
         """The server's log."""
         return (self._folder / "server.log").read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _client(self, port: int, **login: Any) -> pymongo.MongoClient[Any]:
         return pymongo.MongoClient(
