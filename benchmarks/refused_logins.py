@@ -42,7 +42,7 @@ from rotators.testing.servers import mysql
 from rotators.testing.servers.postgres import PostgresServer
 from rotators.versions import SecretVersions
 
-OURS = {
+MARKED = {
     "postgresql": ("single-user", "alternating-users"),
     "mariadb": ("single-user", "dual-password", "alternating-users"),
     "mysql": ("single-user", "dual-password", "alternating-users"),
@@ -124,7 +124,7 @@ def main(  # noqa: PLR0917  # how typer declares options
     os.environ.setdefault("SECRETS_MANAGER_ENDPOINT", "https://secretsmanager.eu-west-1.amazonaws.com")
     logging.getLogger(logger.name).setLevel(logging.CRITICAL)
     logging.getLogger().setLevel(logging.CRITICAL)
-    paths: dict[str, str | None] = dict.fromkeys(OURS[server_kind])
+    paths: dict[str, str | None] = dict.fromkeys(MARKED[server_kind])
     paths |= dict(entry.split("=", 1) for entry in also or [])
     console = Console(width=112)
     with start(server_kind) as server, RotationService() as service:

@@ -49,32 +49,32 @@ class DatabaseRotator(Rotator[Credentials]):
 
     def propose(self, rotation: Rotation[Credentials]) -> Credentials:
         """The next credential, by the strategy."""
-        work, strategy = self._prepare(rotation)
-        return strategy.propose(work)
+        context, strategy = self._prepare(rotation)
+        return strategy.propose(context)
 
     def apply(self, rotation: Rotation[Credentials]) -> None:
         """Make the pending credential work, by the strategy."""
-        work, strategy = self._prepare(rotation)
-        strategy.apply(work)
+        context, strategy = self._prepare(rotation)
+        strategy.apply(context)
 
     def verify(self, rotation: Rotation[Credentials]) -> None:
         """Log in with the pending credential, read, and run ROTATION_TEST_QUERY."""
-        work = self._work(rotation)
-        with work.connect(work.pending) as session:
-            session.verify(work.settings.test_query)
+        context = self._context(rotation)
+        with context.connect(context.pending) as session:
+            session.verify(context.settings.test_query)
 
     def require_unedited(self, rotation: Rotation[Credentials]) -> None:
         """Compare AWSCURRENT and the pending version, by the strategy."""
-        work, strategy = self._prepare(rotation)
-        strategy.require_unedited(work)
+        context, strategy = self._prepare(rotation)
+        strategy.require_unedited(context)
 
     def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
-        work = self._work(rotation)
-        strategy = _choose(work)
+        context = self._context(rotation)
+        strategy = _choose(context)
         logger.append_keys(engine=self._engine.name, strategy=strategy.name)
-        return work, strategy
+        return context, strategy
 
-    def _work(self, rotation: Rotation[Credentials]) -> DatabaseRotation:
+    def _context(self, rotation: Rotation[Credentials]) -> DatabaseRotation:
         settings = DatabaseSettings.from_environment(self._environment)
         named = (settings.tls_server_name, *(settings.admin_host or ())[:1], *settings.users.values())
         redactor.show([str(name) for name in named if name])
@@ -90,16 +90,16 @@ class DatabaseRotator(Rotator[Credentials]):
         )
 
 
-def _choose(work: DatabaseRotation) -> Strategy:
-    chosen = work.settings.strategy
-    if chosen == DualPassword.name and not work.engine.second_password:
+def _choose(context: DatabaseRotation) -> Strategy:
+    chosen = context.settings.strategy
+    if chosen == DualPassword.name and not context.engine.second_password:
         raise ConfigurationError(
-            f"ROTATION_STRATEGY is dual-password, and a user of {work.engine.name} has one password at a time",
+            f"ROTATION_STRATEGY is dual-password, and a user of {context.engine.name} has one password at a time",
             "use alternating-users, which refuses no login either, or single-user",
         )
-    if chosen == AUTO and work.current.admin_arn is not None:
+    if chosen == AUTO and context.current.admin_arn is not None:
         return AlternatingUsers()
-    if chosen == AUTO and work.engine.second_password:
+    if chosen == AUTO and context.engine.second_password:
         return DualPassword(forced=False)
     if chosen == DualPassword.name:
         return DualPassword(forced=True)

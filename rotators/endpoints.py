@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from rotators.errors import PairRefused, SecretsManagerDenied, SecretsManagerError, SecretsManagerUnreachable
+from rotators.errors import SecretsManagerDenied, SecretsManagerError, SecretsManagerUnreachable, UserPairMismatch
 from rotators.limits import within
 from rotators.logs import logger
 
@@ -85,7 +85,7 @@ class ManagedEndpoints:
             None where no service manages the secret, or the function may not ask; the log says which.
 
         Raises:
-            PairRefused: the database names another secret as its admin's.
+            UserPairMismatch: the database names another secret as its admin's.
             SecretsManagerUnreachable: Secrets Manager or the database's service gave no answer.
             SecretsManagerError: one of the two refused, or knows no such database.
         """
@@ -113,7 +113,7 @@ class ManagedEndpoints:
         ((kind, database),) = named
         found = kind.look_up(_Api(kind.service, database, deadline))
         if found.secret_arn != owner.secret_arn:
-            raise PairRefused(
+            raise UserPairMismatch(
                 f"the tags of the admin secret {owner.secret_arn} name {database}, and that one names "
                 f"{found.secret_arn or 'no secret'} as its admin's",
                 f"name the secret that it names; or {_BY_HAND}",

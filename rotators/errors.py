@@ -15,7 +15,7 @@
     │   │   └── PendingUnusable           the same of the version under rotation: it is discarded
     │   ├── EditedMeanwhile           AWSCURRENT was edited after the database had changed: nothing is lost
     │   ├── EngineMismatch            the secret is another engine's
-    │   └── PairRefused               the two users of the secret can't be a pair
+    │   └── UserPairMismatch          the two users of the secret can't be a pair
     ├── ConfigurationError        an environment variable of the function is missing or wrong
     ├── SecretsManagerError       a call to Secrets Manager failed
     │   ├── SecretsManagerUnreachable no answer: network, endpoint, time-out
@@ -159,7 +159,7 @@ class EngineMismatch(SecretError):
     """The secret is another engine's."""
 
 
-class PairRefused(SecretError):
+class UserPairMismatch(SecretError):
     """The secret's two users, or its user and its admin, can't be a pair."""
 
 

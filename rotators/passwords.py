@@ -104,7 +104,7 @@ class PasswordPolicy:
                 return password
 
 
-def throw_away() -> str:
+def placeholder_password() -> str:
     """A password that nobody is told, for a user who must have one until the real one comes.
 
     Of every kind, or a server's policy would refuse the user; of 30 characters at most, for Oracle.

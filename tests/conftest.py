@@ -29,7 +29,7 @@ from targets.shares import is_left_out
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.testing.servers import mysql
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer
 
@@ -328,7 +328,7 @@ def listen(authority: CertificateAuthority, tmp_path: Path) -> Iterator[Any]:
     def start(*names: str, hangs_up: bool = True) -> Listener:
         context = None
         if names:
-            account = Account(os.geteuid(), os.getegid())
+            account = SystemAccount(os.geteuid(), os.getegid())
             issued = authority.issue(names, common_name="localhost", folder=tmp_path, account=account)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(issued.certificate_file, issued.key_file)

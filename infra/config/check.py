@@ -11,7 +11,7 @@ from infra.config.functions import Group, groups
 from infra.config.mistakes import Mistake, Place
 from infra.config.model import Rotations, Secret
 from infra.config.schedule import ScheduleMistake, rules
-from rotators.errors import ConfigurationError, PackagingFailed
+from rotators.errors import PackagingFailed
 from rotators.packaging import platforms, trust
 
 # What a function is told by its environment, and therefore is the same for all its secrets.

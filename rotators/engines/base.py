@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from rotators.engines.identity import Account, Pair
 from rotators.engines.specs import EngineSpec
-from rotators.errors import PairRefused, Unreachable
+from rotators.errors import Unreachable, UserPairMismatch
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -282,7 +282,7 @@ class Engine(Protocol):
         """The other user of the pair: ``app`` and ``app_clone``, in either direction.
 
         Raises:
-            PairRefused: the engine can't have a user of that name.
+            UserPairMismatch: the engine can't have a user of that name.
         """
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> Session:
@@ -313,12 +313,12 @@ def second_name(username: str, spec: EngineSpec) -> str:
         spec: of the engine.
 
     Raises:
-        PairRefused: its name would be empty, or too long.
+        UserPairMismatch: its name would be empty, or too long.
     """
     other = alternate(username)
     length, unit = spec.name_unit.length(other), spec.name_unit.value
     if not 1 <= length <= spec.longest_name:
-        raise PairRefused(
+        raise UserPairMismatch(
             f"the other user of '{username}' would be '{other}', a name of {length} {unit}",
             f"{spec.title} takes names of 1 to {spec.longest_name} {unit}: give the secret's user a shorter name",
         )

@@ -39,7 +39,7 @@ class Relation(Enum):
 
     ABSENT = "absent"
     """There is no user of that name yet."""
-    OURS = "ours"
+    MARKED = "marked"
     """Something that only an admin can make says that the two are a pair: a grant of the admin's, a mark."""
     RELATED = "related"
     """No mark; but the account whose password would be set may do nothing that the other may not."""

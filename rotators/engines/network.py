@@ -141,7 +141,7 @@ def another_name(target: str, name: str, offered: list[str], advice: str = OTHER
     return TlsFailed(f"{target}: the certificate is not for '{name}', but for {names}", advice)
 
 
-def go(address: tuple[str, int], options: ConnectOptions) -> Exception | None:
+def probe_tls(address: tuple[str, int], options: ConnectOptions) -> Exception | None:
     """Connect without a driver, as far as TLS: for those that tell what they met as a text only.
 
     Returns:

@@ -33,10 +33,10 @@ def install(lock: Path, target: Platform, folder: Path) -> None:
     command += [f"--requirement={lock}", f"--target={folder}"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if ran.returncode != 0:
-        said = next((line for line in reversed(ran.stderr.splitlines()) if line.startswith("ERROR")), ran.stderr[-300:])
+        last = next((line for line in reversed(ran.stderr.splitlines()) if line.startswith("ERROR")), ran.stderr[-300:])
         raise PackagingFailed(
             f"the wheels of {lock.parent.name} for {target.runtime} on {target.architecture} could not be "
-            f"installed: {said.removeprefix('ERROR: ').strip()}",
+            f"installed: {last.removeprefix('ERROR: ').strip()}",
             "see that this Python has pip, and that pip reaches its index (pip config list)",
         )
     shutil.rmtree(folder / "bin", ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rotators.engines.base import AccountAdmin, Session
 from rotators.engines.identity import Account
-from rotators.errors import ConfigurationError, LoginRefused, PairRefused, SecretMalformed, ServiceError
+from rotators.errors import ConfigurationError, LoginRefused, SecretMalformed, ServiceError, UserPairMismatch
 from rotators.logs import logger, redactor
 from rotators.strategies.base import DatabaseRotation, require
 
@@ -42,7 +42,7 @@ class Acting:
     account: Account
 
 
-def resolve(work: DatabaseRotation) -> Credentials:
+def resolve(context: DatabaseRotation) -> Credentials:
     """The admin's credential, with the address of its server.
 
     A managed admin secret has only a user and a password. Its host comes from ROTATION_ADMIN_HOST, else from the RDS or
@@ -50,30 +50,30 @@ def resolve(work: DatabaseRotation) -> Credentials:
 
     Raises:
         SecretMalformed: no admin secret is named, or it can't be used.
-        PairRefused: the secret names itself as its admin's.
+        UserPairMismatch: the secret names itself as its admin's.
         ConfigurationError: nothing tells where the admin's server is.
         SecretsManagerError: the admin's secret may not be read, or is not there.
     """
-    arn = work.admin_arn
+    arn = context.admin_arn
     if arn is None:
         raise SecretMalformed(
-            f"{work.current.source} names no admin secret",
+            f"{context.current.source} names no admin secret",
             "add 'masterarn' with the ARN of the admin's secret, or set ROTATION_ADMIN_SECRET of the function",
         )
-    if arn == work.rotation.secret_id:
-        raise PairRefused(f"{work.current.source} names itself as its admin secret", "name the admin's secret")
-    admin = work.rotation.admin(arn)
+    if arn == context.rotation.secret_id:
+        raise UserPairMismatch(f"{context.current.source} names itself as its admin secret", "name the admin's secret")
+    admin = context.rotation.admin(arn)
     if admin.text("host") is None:
-        admin = admin.replace(**_address(work, arn))
+        admin = admin.replace(**_address(context, arn))
     # The admin works where the application does, and may not be allowed into its own default database.
-    return work.checked(admin.replace(dbname=work.current.dbname))
+    return context.checked(admin.replace(dbname=context.current.dbname))
 
 
-def _address(work: DatabaseRotation, arn: str) -> dict[str, str | int]:
-    if work.settings.admin_host is not None:
-        host, port = work.settings.admin_host
+def _address(context: DatabaseRotation, arn: str) -> dict[str, str | int]:
+    if context.settings.admin_host is not None:
+        host, port = context.settings.admin_host
         return {"host": host} if port is None else {"host": host, "port": port}
-    endpoint = work.managed_endpoint(arn, work.rotation.deadline)
+    endpoint = context.managed_endpoint(arn, context.rotation.deadline)
     if endpoint is None:
         raise ConfigurationError(
             f"the admin secret {arn} names no host, and an application's secret may not name it",
@@ -86,14 +86,16 @@ def _address(work: DatabaseRotation, arn: str) -> dict[str, str | int]:
     return {"host": endpoint.host, "port": endpoint.port}
 
 
-def prove(work: DatabaseRotation, credentials: Credentials, *, own_host: bool, session: Session | None = None) -> Proof:
+def prove(
+    context: DatabaseRotation, credentials: Credentials, *, own_host: bool, session: Session | None = None
+) -> Proof:
     """Log in as an application's user where the admin acts.
 
     Without that, whoever may write the secret could have the admin act for any user of the server
     (https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html).
 
     Args:
-        work: the rotation.
+        context: the rotation.
         credentials: the user's.
         own_host: where the secret names another host than the admin's, log in there as well, and make sure that both
             are names of one server.
@@ -101,23 +103,23 @@ def prove(work: DatabaseRotation, credentials: Credentials, *, own_host: bool, s
 
     Raises:
         LoginRefused: the password is not accepted.
-        PairRefused: the two hosts are two servers.
+        UserPairMismatch: the two hosts are two servers.
         ServiceError: the server could not be asked.
     """
-    admin = work.admin
-    port = work.engine.default_port
+    admin = context.admin
+    port = context.engine.default_port
     same_host = credentials.same_server(admin, port)
     if session is not None and same_host and _same_tls(credentials, admin):
         return Proof(session.account, credentials.password)
-    with work.connect(_at(credentials, admin)) as there:
+    with context.connect(_at(credentials, admin)) as there:
         there.check_rotatable()
         account = there.account
     if own_host and not same_host:
-        with work.connect(credentials) as own:
+        with context.connect(credentials) as own:
             if own.account.server != account.server:
-                raise PairRefused(
+                raise UserPairMismatch(
                     f"{credentials.source} is for {credentials.host}:{credentials.port(port)}, and its admin secret "
-                    f"{work.admin_arn} for {admin.host}:{admin.port(port)}, which is another server",
+                    f"{context.admin_arn} for {admin.host}:{admin.port(port)}, which is another server",
                     "name the admin secret of the same server, or the writer's endpoint as 'host' in both",
                 )
     return Proof(account, credentials.password)
@@ -133,106 +135,108 @@ def _at(credentials: Credentials, admin: Credentials) -> Credentials:
 
 
 @contextmanager
-def acting(work: DatabaseRotation, proof: Proof | None) -> Iterator[Acting]:
+def acting(context: DatabaseRotation, proof: Proof | None) -> Iterator[Acting]:
     """Log in as the admin, to act for an account that was proven, or that whoever deploys has named.
 
     Args:
-        work: the rotation.
+        context: the rotation.
         proof: from :func:`prove`; None: the user can't log in, and is the one that ROTATION_USERS names.
 
     Raises:
-        PairRefused: the account is the admin itself, or the proof was made on another server.
+        UserPairMismatch: the account is the admin itself, or the proof was made on another server.
         ServiceError: as the engine's ``connect``, and the text says that it was the admin.
     """
-    with _log_in(work) as session:
+    with _log_in(context) as session:
         admin = require(
             session, AccountAdmin, "this engine's admin can't set another user's password", "name no admin secret"
         )
-        account = _named(work, admin) if proof is None else _proven(work, admin, proof)
+        account = _named(context, admin) if proof is None else _proven(context, admin, proof)
         if account == admin.account:
-            raise PairRefused(
-                f"{work.current.source} is the secret of the admin {admin.account} itself",
+            raise UserPairMismatch(
+                f"{context.current.source} is the secret of the admin {admin.account} itself",
                 "rotate it as a single user without an admin secret, or name another admin",
             )
         yield Acting(session, admin, account)
 
 
-def _log_in(work: DatabaseRotation) -> Session:
+def _log_in(context: DatabaseRotation) -> Session:
     try:
-        return work.connect(work.admin, admin=True)
+        return context.connect(context.admin, admin=True)
     except ServiceError as error:
-        raise error.reworded(f"as the admin of {work.admin_arn}: {error.what}") from None
+        raise error.reworded(f"as the admin of {context.admin_arn}: {error.what}") from None
 
 
-def _proven(work: DatabaseRotation, admin: AccountAdmin, proof: Proof) -> Account:
+def _proven(context: DatabaseRotation, admin: AccountAdmin, proof: Proof) -> Account:
     if admin.account.server != proof.account.server:
-        raise PairRefused(
-            f"the admin of {work.admin_arn} and {proof.account} were answered by two servers at {work.admin.host}",
+        raise UserPairMismatch(
+            f"the admin of {context.admin_arn} and {proof.account} were answered by two servers at "
+            f"{context.admin.host}",
             "nothing was changed; name the writer's own endpoint in the admin's secret",
         )
     return admin.recognize(proof.account, proof.password)
 
 
-def _named(work: DatabaseRotation, admin: AccountAdmin) -> Account:
-    name = named_user(work, "ALLOW_ADMIN_RESET")
+def _named(context: DatabaseRotation, admin: AccountAdmin) -> Account:
+    name = named_user(context, "ALLOW_ADMIN_RESET")
     account = admin.find_account(name)
     if account is None:
-        raise PairRefused(
-            f"there is no user '{name}' at {work.admin.host}, whom ROTATION_USERS names", "create it, or correct both"
+        raise UserPairMismatch(
+            f"there is no user '{name}' at {context.admin.host}, whom ROTATION_USERS names",
+            "create it, or correct both",
         )
     # Never an admin's password, nor a second user with an admin's rights, without a login that proves it.
     admin.check_can_set_password(account)
     return account
 
 
-def named_user(work: DatabaseRotation, variable: str) -> str:
+def named_user(context: DatabaseRotation, variable: str) -> str:
     """The secret's user, if it is one of the two that whoever deploys has named for this secret.
 
     Args:
-        work: the rotation.
+        context: the rotation.
         variable: what asks for it: ``ALLOW_ADMIN_RESET``, ``ROTATION_TWIN``.
 
     Raises:
         ConfigurationError: nobody has named one.
-        PairRefused: the secret names somebody else.
+        UserPairMismatch: the secret names somebody else.
     """
-    user = work.current.username
-    named = work.settings.user_of(work.rotation.secret_arn)
+    user = context.current.username
+    named = context.settings.user_of(context.rotation.secret_arn)
     if named is None:
         raise ConfigurationError(
-            f"{variable} is set, and the function does not know for which user of secret {work.rotation.secret_id}",
+            f"{variable} is set, and the function does not know for which user of secret {context.rotation.secret_id}",
             "a name in a secret is no order: whoever deploys names the user, as the secret's 'user' in rotations.yaml, "
-            f'or in the function\'s variable ROTATION_USERS={{"{work.rotation.secret_id}": "{user}"}}',
+            f'or in the function\'s variable ROTATION_USERS={{"{context.rotation.secret_id}": "{user}"}}',
         )
-    if user not in {named, work.engine.other_name(named)}:
-        raise PairRefused(
-            f"{work.current.source} names the user '{user}', and ROTATION_USERS names '{named}' for it",
+    if user not in {named, context.engine.other_name(named)}:
+        raise UserPairMismatch(
+            f"{context.current.source} names the user '{user}', and ROTATION_USERS names '{named}' for it",
             "put the right user into the secret, or correct ROTATION_USERS ('user' in rotations.yaml)",
         )
     return user
 
 
-def may_reset(work: DatabaseRotation) -> bool:
+def may_reset(context: DatabaseRotation) -> bool:
     """Whether the admin may set the password of a user who can't log in; who that may be, is another question."""
-    return work.settings.allow_admin_reset and work.admin_arn is not None
+    return context.settings.allow_admin_reset and context.admin_arn is not None
 
 
-def prove_or_reset(work: DatabaseRotation, credentials: Credentials, *, own_host: bool) -> Proof | None:
+def prove_or_reset(context: DatabaseRotation, credentials: Credentials, *, own_host: bool) -> Proof | None:
     """As :func:`prove`; None where the login is refused and the admin may repair that.
 
     Raises:
         LoginRefused: the login is refused, and nobody may repair it.
     """
     try:
-        return prove(work, credentials, own_host=own_host)
+        return prove(context, credentials, own_host=own_host)
     except LoginRefused as error:
-        if not may_reset(work):
+        if not may_reset(context):
             raise error.reworded(
                 f"{credentials.source} no longer logs in: {error.what} ({error.advice})",
                 "set the user's password to the one in the secret, or put the right one there; or let the admin "
                 "repair it with ALLOW_ADMIN_RESET=true and the user's name in ROTATION_USERS; if it happens again, "
                 "another secret or person changes the same user's password",
             ) from None
-        named_user(work, "ALLOW_ADMIN_RESET")
+        named_user(context, "ALLOW_ADMIN_RESET")
         logger.warning("the user does not log in; the admin repairs the secret", reason=error.what)
         return None

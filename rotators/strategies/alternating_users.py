@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import CloneAdmin
 from rotators.engines.identity import Account, Pair
-from rotators.errors import ConfigurationError, LoginRefused, PairRefused, PasswordRefused, PendingUnusable
+from rotators.errors import ConfigurationError, LoginRefused, PasswordRefused, PendingUnusable, UserPairMismatch
 from rotators.logs import logger, redactor
 from rotators.strategies.admin import Acting, Proof, acting, named_user, prove, prove_or_reset
 from rotators.strategies.base import DatabaseRotation, transaction_of
@@ -28,120 +28,121 @@ class AlternatingUsers:
 
     name: ClassVar[str] = "alternating-users"
 
-    def propose(self, work: DatabaseRotation) -> Credentials:
+    def propose(self, context: DatabaseRotation) -> Credentials:
         """The other user with a new password, once it is clear that the admin can make it."""
-        other = work.engine.other_name(work.current.username)
+        other = context.engine.other_name(context.current.username)
         redactor.show([other])
-        limit = work.settings.username_limit
+        limit = context.settings.username_limit
         if limit is not None and len(other) > limit:
-            raise PairRefused(
-                f"the other user of {work.current.source} would be '{other}', a name of {len(other)} characters",
+            raise UserPairMismatch(
+                f"the other user of {context.current.source} would be '{other}', a name of {len(other)} characters",
                 f"USERNAME_CHARACTER_LIMIT allows {limit}: raise it, or give the secret's user a shorter name",
             )
-        if _PROXY in work.current.host:
+        if _PROXY in context.current.host:
             # testSecret would have to log in with a password that the proxy learns of only by the promotion.
-            raise PairRefused(
-                f"{work.current.source} goes through RDS Proxy ({work.current.host}), which knows the user of "
+            raise UserPairMismatch(
+                f"{context.current.source} goes through RDS Proxy ({context.current.host}), which knows the user of "
                 "AWSCURRENT only",
                 "put the database's own endpoint as 'host' into the secret, or rotate it as a single user",
             )
-        proof = prove_or_reset(work, work.current, own_host=True)
-        with acting(work, proof) as act:
-            if work.settings.passwords_only:
-                act.admin.check_can_set_password(_second_of_two(work, act, other))
+        proof = prove_or_reset(context, context.current, own_host=True)
+        with acting(context, proof) as act:
+            if context.settings.passwords_only:
+                act.admin.check_can_set_password(_second_of_two(context, act, other))
             else:
                 admin = _clone_admin(act)
-                admin.check_can_sync(_pair(work, act, admin, other))
-        return work.current.replace(username=other, password=work.new_password())
+                admin.check_can_sync(_pair(context, act, admin, other))
+        return context.current.replace(username=other, password=context.new_password())
 
-    def apply(self, work: DatabaseRotation) -> None:
+    def apply(self, context: DatabaseRotation) -> None:
         """Synchronize the pair, then set the pending user's password."""
-        proof = _proof(work)
-        if work.rotation.promoted and proof is None:
+        proof = _proof(context)
+        if context.rotation.promoted and proof is None:
             logger.info("the pending user is current already")
             return
-        other = work.pending.username
-        with acting(work, proof) as act:
-            if work.settings.passwords_only:
-                account = _second_of_two(work, act, other)
+        other = context.pending.username
+        with acting(context, proof) as act:
+            if context.settings.passwords_only:
+                account = _second_of_two(context, act, other)
             else:
                 admin = _clone_admin(act)
-                account = admin.sync_clone(_pair(work, act, admin, other))
+                account = admin.sync_clone(_pair(context, act, admin, other))
             try:
                 with transaction_of(act.session):
-                    act.admin.set_password(account, work.pending.password)
+                    act.admin.set_password(account, context.pending.password)
             except PasswordRefused:
                 # A server that remembers passwords refuses the one that an interrupted attempt has set already.
-                if not work.pending_logs_in():
+                if not context.pending_logs_in():
                     raise
         logger.info("the pending user is ready", user=other)
 
-    def require_unedited(self, work: DatabaseRotation) -> None:
+    def require_unedited(self, context: DatabaseRotation) -> None:
         """Compare AWSCURRENT and the pending version."""
-        _require_pair_of(work, work.current)
+        _require_pair_of(context, context.current)
 
 
-def _proof(work: DatabaseRotation) -> Proof | None:
+def _proof(context: DatabaseRotation) -> Proof | None:
     """The login that stands for the secret; None where the admin repairs, or nothing is left to do."""
-    if not work.rotation.promoted:
-        _require_pair_of(work, work.current)
-        return prove_or_reset(work, work.current, own_host=False)
-    if work.pending_logs_in():
+    if not context.rotation.promoted:
+        _require_pair_of(context, context.current)
+        return prove_or_reset(context, context.current, own_host=False)
+    if context.pending_logs_in():
         return None
-    # finishSecret was called out of turn, or somebody moved the label: the version in use must be made to work.
-    previous = work.previous
+    # finishSecret was called out of turn, or somebody moved the label: the version in use must be made to context.
+    previous = context.previous
     if previous is None:
         raise LoginRefused(
-            f"{work.pending.source} is AWSCURRENT and does not log in, and there is no AWSPREVIOUS to repair it with",
+            f"{context.pending.source} is AWSCURRENT and does not log in, and there is no AWSPREVIOUS to repair it "
+            "with",
             "set the user's password to the one in AWSCURRENT, or put the right one there",
         )
-    _require_pair_of(work, previous)
+    _require_pair_of(context, previous)
     logger.warning("AWSCURRENT does not log in; AWSPREVIOUS proves whose the secret is, and the admin repairs it")
-    return prove(work, previous, own_host=False)
+    return prove(context, previous, own_host=False)
 
 
-def _require_pair_of(work: DatabaseRotation, credentials: Credentials) -> None:
-    pending = work.pending
-    if pending.username != work.engine.other_name(credentials.username) or not pending.same_server(
-        credentials, work.engine.default_port
+def _require_pair_of(context: DatabaseRotation, credentials: Credentials) -> None:
+    pending = context.pending
+    if pending.username != context.engine.other_name(credentials.username) or not pending.same_server(
+        credentials, context.engine.default_port
     ):
         raise PendingUnusable(
             f"{pending.source} is not the other user of AWSCURRENT, which was edited meanwhile",
             "nothing was changed; the next rotation makes a new pending version",
         )
     # Nobody uses the pending user yet: what was made for it is made again, from what the secret holds now.
-    if not work.rotation.promoted and (edited := work.edited_keys):
+    if not context.rotation.promoted and (edited := context.edited_keys):
         raise PendingUnusable(
-            f"AWSCURRENT of secret {work.rotation.secret_id} was edited meanwhile ({', '.join(edited)})",
+            f"AWSCURRENT of secret {context.rotation.secret_id} was edited meanwhile ({', '.join(edited)})",
             "its user goes on working; the next rotation makes a new pending version from it",
         )
 
 
-def _pair(work: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
+def _pair(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
     pair = admin.inspect_pair(act.account, other)
     if pair.other == act.admin.account:
-        raise PairRefused(
-            f"the other user of {work.current.source} is the admin {act.admin.account} itself",
+        raise UserPairMismatch(
+            f"the other user of {context.current.source} is the admin {act.admin.account} itself",
             "name another admin, or rotate this secret as a single user",
         )
-    require_pair(work, pair)
+    require_pair(context, pair)
     return pair
 
 
-def _second_of_two(work: DatabaseRotation, act: Acting, other: str) -> Account:
+def _second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account:
     """The other of two users that are kept by hand, both of whom whoever deploys has named."""
-    user = named_user(work, "ROTATION_TWIN=adopt")
+    user = named_user(context, "ROTATION_TWIN=adopt")
     mine, account = act.admin.find_account(user), act.admin.find_account(other)
     if account is None:
-        raise PairRefused(
-            f"there is no user '{other}' at {work.admin.host}, and ROTATION_TWIN=adopt makes none",
+        raise UserPairMismatch(
+            f"there is no user '{other}' at {context.admin.host}, and ROTATION_TWIN=adopt makes none",
             "create it with the rights that it needs, or set ROTATION_TWIN=manage",
         )
     if account == act.admin.account:
-        raise PairRefused(f"the other user of {work.current.source} is the admin itself", "name another admin")
+        raise UserPairMismatch(f"the other user of {context.current.source} is the admin itself", "name another admin")
     if mine is None or mine.name != act.account.name:
-        raise PairRefused(
-            f"{work.current.source} logs in as {act.account}, which is not the user '{user}' of ROTATION_USERS",
+        raise UserPairMismatch(
+            f"{context.current.source} logs in as {act.account}, which is not the user '{user}' of ROTATION_USERS",
             "correct the secret, or ROTATION_USERS",
         )
     return account

@@ -33,13 +33,13 @@ class Strategy(Protocol):
 
     name: ClassVar[str]
 
-    def propose(self, work: DatabaseRotation) -> Credentials:
+    def propose(self, context: DatabaseRotation) -> Credentials:
         """The next credential; what would stop the rotation is found here, and nothing is changed."""
 
-    def apply(self, work: DatabaseRotation) -> None:
-        """Make the pending credential work. May be called again after any failure."""
+    def apply(self, context: DatabaseRotation) -> None:
+        """Make the pending credential context. May be called again after any failure."""
 
-    def require_unedited(self, work: DatabaseRotation) -> None:
+    def require_unedited(self, context: DatabaseRotation) -> None:
         """Raise where AWSCURRENT was edited since the pending version was made of it.
 
         Raises:

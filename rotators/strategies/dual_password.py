@@ -29,42 +29,42 @@ class DualPassword(SingleUser):
     def __init__(self, *, forced: bool) -> None:
         self._forced = forced
 
-    def propose(self, work: DatabaseRotation) -> Credentials:
+    def propose(self, context: DatabaseRotation) -> Credentials:
         """The same user with a new password, once it is clear that it can be added."""
-        proposed = super().propose(work)
-        if self._forced and work.admin_arn is not None:
-            login = work.login(pending=False)
+        proposed = super().propose(context)
+        if self._forced and context.admin_arn is not None:
+            login = context.login(pending=False)
             with login.session as session:
-                proof = prove(work, login.credentials, own_host=True, session=session)
-            with acting(work, proof) as act:
+                proof = prove(context, login.credentials, own_host=True, session=session)
+            with acting(context, proof) as act:
                 _adding(act.session).check_can_add_password(act.account)
         elif self._forced:
-            with work.login(pending=False).session as session:
+            with context.login(pending=False).session as session:
                 obstacle = _why_not(session)
             if obstacle is not None:
-                raise PermissionRefused(f"'{work.current.username}' can't have two passwords", obstacle)
+                raise PermissionRefused(f"'{context.current.username}' can't have two passwords", obstacle)
         return proposed
 
-    def change(self, work: DatabaseRotation, login: Login) -> None:
+    def change(self, context: DatabaseRotation, login: Login) -> None:
         """Add the password; the staging label is left to finishSecret, since both are good."""
-        if self._forced and work.admin_arn is not None:
-            self._by_the_admin(work, login)
+        if self._forced and context.admin_arn is not None:
+            self._by_the_admin(context, login)
             return
         session = login.session
         obstacle = _why_not(session)
         if obstacle is not None or not isinstance(session, SecondPassword):
             logger.info("the user is rotated with one password", hint=obstacle)
-            super().change(work, login)
+            super().change(context, login)
             return
         try:
-            session.add_own_password(work.pending.password, login.credentials.password)
+            session.add_own_password(context.pending.password, login.credentials.password)
         except PasswordRefused:
             # A server that remembers passwords refuses the one that an interrupted attempt has added already.
-            if not work.pending_logs_in():
+            if not context.pending_logs_in():
                 raise
         except CurrentPasswordMismatch as error:
             # An interrupted attempt may have added it: then the present one is no longer the first.
-            if not work.pending_logs_in() and not self._after_another(work, login, session):
+            if not context.pending_logs_in() and not self._after_another(context, login, session):
                 raise error.reworded(
                     error.what,
                     "the first of the user's two passwords is in no version of the secret: have an admin set the "
@@ -72,13 +72,13 @@ class DualPassword(SingleUser):
                 ) from None
         logger.info("the new password is valid beside the present one")
 
-    def _after_another(self, work: DatabaseRotation, login: Login, session: SecondPassword) -> bool:
+    def _after_another(self, context: DatabaseRotation, login: Login, session: SecondPassword) -> bool:
         """Add it where another of the secret's passwords is the first: a label was moved back by hand, say.
 
         The password of AWSCURRENT is made the first one again before, so that it stays valid.
         """
         present = login.credentials.password
-        others = [one for one in (work.previous, work.current) if one is not None and one.password != present]
+        others = [one for one in (context.previous, context.current) if one is not None and one.password != present]
         for first in others:
             try:
                 session.add_own_password(present, first.password)
@@ -87,20 +87,20 @@ class DualPassword(SingleUser):
             except PasswordRefused:
                 # The server remembers passwords and takes none twice. Then the present one ends with this change, and
                 # the label moves at once.
-                session.add_own_password(work.pending.password, first.password)
-                work.rotation.promote()
+                session.add_own_password(context.pending.password, first.password)
+                context.rotation.promote()
                 return True
-            session.add_own_password(work.pending.password, present)
+            session.add_own_password(context.pending.password, present)
             return True
         return False
 
-    def _by_the_admin(self, work: DatabaseRotation, login: Login) -> None:
-        with acting(work, prove(work, login.credentials, own_host=False, session=login.session)) as act:
+    def _by_the_admin(self, context: DatabaseRotation, login: Login) -> None:
+        with acting(context, prove(context, login.credentials, own_host=False, session=login.session)) as act:
             adding = _adding(act.session)
             # The one login of a healthy rotation that is refused: an interrupted attempt may have added it.
-            if not adding.adding_repeats and work.pending_logs_in():
+            if not adding.adding_repeats and context.pending_logs_in():
                 return
-            adding.add_password(act.account, work.pending.password, login.credentials.password)
+            adding.add_password(act.account, context.pending.password, login.credentials.password)
         logger.info("the admin added the new password beside the present one")
 
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from rotators.engines.identity import Pair, Relation
-from rotators.errors import PairRefused
+from rotators.errors import UserPairMismatch
 from rotators.logs import logger
 from rotators.strategies.base import DatabaseRotation
 
-_PROVEN = {Relation.ABSENT, Relation.OURS, Relation.RELATED}
+_PROVEN = {Relation.ABSENT, Relation.MARKED, Relation.RELATED}
 
 
-def require_pair(work: DatabaseRotation, pair: Pair) -> None:
+def require_pair(context: DatabaseRotation, pair: Pair) -> None:
     """Make sure that the second user is this secret's, and nobody else's.
 
     AWSPREVIOUS is no proof, for its writer puts there what they like; nor is a name. What counts is what only an admin
     can make in the database, or what whoever deploys has named (ROTATION_USERS).
 
     Raises:
-        PairRefused: nothing shows that the two belong together.
+        UserPairMismatch: nothing shows that the two belong together.
     """
     if pair.relation in _PROVEN:
         return
     # The login that was proven is the secret's user's, as the secret spells it.
-    user = work.current.username
-    if work.settings.user_of(work.rotation.secret_arn) in {user, work.engine.other_name(user)}:
+    user = context.current.username
+    if context.settings.user_of(context.rotation.secret_arn) in {user, context.engine.other_name(user)}:
         logger.info("ROTATION_USERS says that the two are a pair", user=user, other=pair.other_name)
         return
     remedies = [
@@ -31,8 +31,8 @@ def require_pair(work: DatabaseRotation, pair: Pair) -> None:
         "name the secret's user in rotations.yaml ('user') or in ROTATION_USERS",
         "if it is somebody else's, rename it",
     ]
-    raise PairRefused(
-        f"nothing shows that '{pair.other_name}' at {work.admin.host} is the second user of {pair.current}"
+    raise UserPairMismatch(
+        f"nothing shows that '{pair.other_name}' at {context.admin.host} is the second user of {pair.current}"
         + (f": {pair.reason}" if pair.reason else ""),
         "; ".join(remedies),
     )

@@ -37,58 +37,58 @@ class SingleUser:
 
     name: ClassVar[str] = "single-user"
 
-    def propose(self, work: DatabaseRotation) -> Credentials:
+    def propose(self, context: DatabaseRotation) -> Credentials:
         """The same user with a new password, once it is clear that it can be changed."""
         try:
-            login = work.login(pending=False)
+            login = context.login(pending=False)
         except LoginRefused:
-            if not may_reset(work):
+            if not may_reset(context):
                 raise
-            self._check_admin(work, None)
+            self._check_admin(context, None)
         else:
             with login.session as session:
                 session.check_rotatable()
-                if not self._changes_itself(work, session):
-                    self._check_admin(work, prove(work, login.credentials, own_host=True, session=session))
-        return work.current.replace(password=work.new_password())
+                if not self._changes_itself(context, session):
+                    self._check_admin(context, prove(context, login.credentials, own_host=True, session=session))
+        return context.current.replace(password=context.new_password())
 
-    def apply(self, work: DatabaseRotation) -> None:
+    def apply(self, context: DatabaseRotation) -> None:
         """Set the password and promote."""
-        self.require_unedited(work)
+        self.require_unedited(context)
         try:
-            login = work.login(pending=True)
+            login = context.login(pending=True)
         except LoginRefused:
-            if not may_reset(work):
+            if not may_reset(context):
                 raise
-            self._by_admin(work, None, label_first=False)
+            self._by_admin(context, None, label_first=False)
             return
         with login.session as session:
-            if login.credentials.password == work.pending.password:
+            if login.credentials.password == context.pending.password:
                 logger.info("the user has the pending password already", stage=login.stage)
-                work.rotation.promote()
+                context.rotation.promote()
                 return
             session.check_rotatable()
             try:
-                self.change(work, login)
+                self.change(context, login)
             except PasswordRefused:
                 # A server that remembers passwords refuses the one that an interrupted attempt has set already.
-                if not work.pending_logs_in():
+                if not context.pending_logs_in():
                     raise
-                work.rotation.promote()
+                context.rotation.promote()
 
-    def require_unedited(self, work: DatabaseRotation) -> None:
+    def require_unedited(self, context: DatabaseRotation) -> None:
         """Compare AWSCURRENT and the pending version, which may be the only record of the password that is valid."""
-        moved = work.pending.username != work.current.username or not work.pending.same_server(
-            work.current, work.engine.default_port
+        moved = context.pending.username != context.current.username or not context.pending.same_server(
+            context.current, context.engine.default_port
         )
-        edited = work.edited_keys
+        edited = context.edited_keys
         if not moved and not edited:
             return
         if moved:
-            what = f"{work.pending.source} is for another user or server than AWSCURRENT"
+            what = f"{context.pending.source} is for another user or server than AWSCURRENT"
         else:
-            what = f"AWSCURRENT of secret {work.rotation.secret_id} has another {', '.join(edited)} than AWSPENDING"
-        if work.current.password != work.pending.password and work.pending_logs_in():
+            what = f"AWSCURRENT of secret {context.rotation.secret_id} has another {', '.join(edited)} than AWSPENDING"
+        if context.current.password != context.pending.password and context.pending_logs_in():
             raise EditedMeanwhile(
                 f"{what}: it was edited meanwhile, and the database has the pending password already",
                 "both versions are kept: undo the edit in AWSCURRENT, let Secrets Manager repeat the rotation, and "
@@ -99,33 +99,33 @@ class SingleUser:
             "the database was not changed; the next rotation makes a new pending version",
         )
 
-    def change(self, work: DatabaseRotation, login: Login) -> None:
+    def change(self, context: DatabaseRotation, login: Login) -> None:
         """Bring the user who is logged in to the pending password, and promote."""
         old = login.credentials
         # The label may go first only from the password that is valid: moving it from another would take AWSPREVIOUS
         # off the one version that still logs in, should we be killed before the commit.
         label_first = login.stage == "AWSCURRENT"
         if not isinstance(login.session, SelfServicePassword):
-            proof = prove(work, old, own_host=False, session=login.session)
-            self._by_admin(work, proof, label_first=label_first)
+            proof = prove(context, old, own_host=False, session=login.session)
+            self._by_admin(context, proof, label_first=label_first)
             return
 
         def change(session: Session) -> None:
             own = require(
                 session, SelfServicePassword, "the user can't change its own password", "name an admin secret"
             )
-            own.set_own_password(work.pending.password, old.password)
+            own.set_own_password(context.pending.password, old.password)
 
         try:
-            swap = PasswordSwap(work, change, lambda: work.connect(old))
+            swap = PasswordSwap(context, change, lambda: context.connect(old))
             swap.run(login.session, label_first=label_first)
         except PermissionRefused:
-            if not may_reset(work):
+            if not may_reset(context):
                 raise
-            proof = prove(work, old, own_host=False, session=login.session)
-            self._by_admin(work, proof, label_first=label_first)
+            proof = prove(context, old, own_host=False, session=login.session)
+            self._by_admin(context, proof, label_first=label_first)
 
-    def _changes_itself(self, work: DatabaseRotation, session: Session) -> bool:
+    def _changes_itself(self, context: DatabaseRotation, session: Session) -> bool:
         """Whether the user who is logged in will change its own password; else the admin will.
 
         Raises:
@@ -135,27 +135,29 @@ class SingleUser:
             try:
                 session.check_can_set_own_password()
             except PermissionRefused:
-                if not may_reset(work):
+                if not may_reset(context):
                     raise
                 return False
         return isinstance(session, SelfServicePassword)
 
-    def _check_admin(self, work: DatabaseRotation, proof: Proof | None) -> None:
-        with acting(work, proof) as act:
+    def _check_admin(self, context: DatabaseRotation, proof: Proof | None) -> None:
+        with acting(context, proof) as act:
             act.admin.check_can_set_password(act.account)
 
-    def _by_admin(self, work: DatabaseRotation, proof: Proof | None, *, label_first: bool) -> None:
-        logger.info("the admin sets the password", user=work.current.username)
-        with acting(work, proof) as act:
+    def _by_admin(self, context: DatabaseRotation, proof: Proof | None, *, label_first: bool) -> None:
+        logger.info("the admin sets the password", user=context.current.username)
+        with acting(context, proof) as act:
             act.admin.check_can_set_password(act.account)
-            swap = PasswordSwap(work, _set_by_admin(work, act), lambda: work.connect(work.admin, admin=True))
+            swap = PasswordSwap(
+                context, _set_by_admin(context, act), lambda: context.connect(context.admin, admin=True)
+            )
             swap.run(act.session, label_first=label_first)
 
 
-def _set_by_admin(work: DatabaseRotation, act: Acting) -> Callable[[Session], None]:
+def _set_by_admin(context: DatabaseRotation, act: Acting) -> Callable[[Session], None]:
     def change(session: Session) -> None:
         admin = require(session, AccountAdmin, "this engine's admin can't set a password", "name no admin secret")
-        admin.set_password(act.account, work.pending.password)
+        admin.set_password(act.account, context.pending.password)
 
     return change
 
@@ -171,15 +173,15 @@ class PasswordSwap:
         otherwise:    change -> promote -> done
 
     Args:
-        work: the rotation.
+        context: the rotation.
         change: sets the pending password in a session.
         reconnect: opens another session in which it can be set.
     """
 
     def __init__(
-        self, work: DatabaseRotation, change: Callable[[Session], None], reconnect: Callable[[], Session]
+        self, context: DatabaseRotation, change: Callable[[Session], None], reconnect: Callable[[], Session]
     ) -> None:
-        self._work = work
+        self._context = context
         self._change = change
         self._reconnect = reconnect
 
@@ -193,7 +195,7 @@ class PasswordSwap:
         Raises:
             ServiceError: the database refused, or gave no answer; the label is on a password that is valid.
         """
-        rotation = self._work.rotation
+        rotation = self._context.rotation
         if not (label_first and isinstance(session, TransactionalPassword)):
             self._set(session)
             rotation.promote()
@@ -216,12 +218,12 @@ class PasswordSwap:
 
     def _settle(self, error: ServiceError) -> None:
         """The label has moved and the commit is in doubt: finish the change, or take the label back."""
-        rotation = self._work.rotation
+        rotation = self._context.rotation
         known_old = False
         pause = 0.02
         while rotation.time_left > _TIME_TO_DEMOTE:
             try:
-                self._work.connect(self._work.pending).close()
+                self._context.connect(self._context.pending).close()
             except LoginRefused:
                 known_old = True
             except ServiceError as silence:

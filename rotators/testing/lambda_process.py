@@ -110,9 +110,9 @@ class LambdaProcess(Closing):
         # Between its answers stand its log and metrics.
         while not (line := self._line()).startswith("answer "):
             pass
-        said = json.loads(line.removeprefix("answer "))
-        if said:
-            raise ServiceFailed(said)
+        answer = json.loads(line.removeprefix("answer "))
+        if answer:
+            raise ServiceFailed(answer)
 
     def close(self) -> None:
         """End the process."""

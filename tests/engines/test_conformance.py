@@ -16,10 +16,10 @@ from rotators.errors import (
     ConfigurationError,
     EditedMeanwhile,
     LoginRefused,
-    PairRefused,
     RotationError,
     SecretsManagerDenied,
     Unreachable,
+    UserPairMismatch,
 )
 from rotators.testing import STEPS, Application, Refusal, RotationService
 
@@ -282,7 +282,7 @@ class TestWhenDatabaseAndSecretDisagree:
         stolen = {**subject.value, "username": victim.username, "password": "not-the-victims"}
         rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(stolen))
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert f"names the user '{victim.username}', and ROTATION_USERS names" in str(failed.error)
         target.work(target.secret(victim))
 
@@ -437,7 +437,7 @@ class TestTheAdminsSecret:
         """Whatever identifiers the application's secret has in common with it: whoever writes them chooses them."""
         admin = {**target.admin_secret(), **change, "dbClusterIdentifier": "c-1"}
         error = self._refused(target, rotation_service, admin, dbClusterIdentifier="c-1")
-        assert isinstance(error, PairRefused | Unreachable)
+        assert isinstance(error, UserPairMismatch | Unreachable)
         assert str(next(iter(change.values()))) in str(error)
 
     def test_one_that_may_not_be_read_is_named(self, target: Any, rotation_service: RotationService) -> None:
@@ -467,7 +467,7 @@ class TestTheAdminsSecret:
         admin = rotation_service.create_secret("the-admin", target.admin_secret(), rotator)
         arn = rotation_service.create_secret("the-app", {**target.admin_secret(), "masterarn": admin}, rotator)
         failed = rotation_service.rotate(arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert "is the secret of the admin" in str(failed.error)
         target.log_in(target.admin_secret())
 
@@ -480,7 +480,7 @@ class TestTheAdminsSecret:
         bare = target.make_bare(f"{victim.username}_clone")
         subject = rotated(target, rotation_service, strategy, application=bare)
         failed = subject.service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert failed.failed_step == "createSecret"
         target.work(target.secret(victim))
         target.log_in(target.secret(bare))

@@ -33,7 +33,6 @@ from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
     LoginRefused,
-    PairRefused,
     PasswordRefused,
     PermissionRefused,
     ReadOnlyServer,
@@ -42,6 +41,7 @@ from rotators.errors import (
     TlsFailed,
     Unreachable,
     UserNotRotatable,
+    UserPairMismatch,
 )
 from rotators.testing import RotationService
 from rotators.testing.servers.certificates import CertificateAuthority
@@ -436,7 +436,7 @@ class TestClone:
         subject = rotated(db2, rotation_service, ALTERNATING, application=application)
         if surplus:
             failed = rotation_service.rotate(subject.arn)
-            assert isinstance(failed.error, PairRefused)
+            assert isinstance(failed.error, UserPairMismatch)
             assert "it has LOAD on DATABASE" in str(failed.error)
             users = json.dumps({"named": application.username})
             rotator = db2.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_USERS=users)
@@ -460,7 +460,7 @@ class TestClone:
         password = stranger.password
         subject = rotated(db2, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert failed.failed_step == "createSecret"
         assert stranger.password == password
 
@@ -472,7 +472,7 @@ class TestClone:
         password = stranger.password
         subject = rotated(db2, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert "nothing shows whose it is" in str(failed.error)
         assert stranger.password == password
 
@@ -551,7 +551,7 @@ def test_any_rights_become_any_others(wanted: set[Right], present: set[Right]) -
 
 @pytest.mark.parametrize("username", ["a" * 27, "1app", "a-b", "_clone", "ünicode", "a;b"])
 def test_names_that_the_host_does_not_take(username: str) -> None:
-    with pytest.raises(PairRefused):
+    with pytest.raises(UserPairMismatch):
         Db2Engine().other_name(username)
 
 

@@ -18,12 +18,11 @@ from targets import ALTERNATING, SINGLE, MongoTarget, rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.mongo import MongoEngine, catalog
-from rotators.engines.mongo.catalog import Power, User
+from rotators.engines.mongo.catalog import MongoUser, Power
 from rotators.engines.mongo.session import MongoSession
 from rotators.errors import (
     ConfigurationError,
     LoginRefused,
-    PairRefused,
     PermissionRefused,
     ReadOnlyServer,
     SecretMalformed,
@@ -31,6 +30,7 @@ from rotators.errors import (
     TlsFailed,
     Unreachable,
     UserNotRotatable,
+    UserPairMismatch,
 )
 from rotators.testing import RotationService
 from rotators.testing.servers.certificates import CertificateAuthority
@@ -232,7 +232,7 @@ class TestClone:
         mongo.passwords.add("strangers")
         subject = rotated(mongo, rotation_service, ALTERNATING, application=application)
         failed = subject.service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert "nothing shows that" in str(failed.error)
         assert "it has readWrite@another" in str(failed.error)
         mongo.log_in({"username": f"{application.username}_clone", "password": "strangers"})
@@ -266,13 +266,13 @@ def test_a_name_of_any_characters_is_a_value_and_never_a_command(mongo: MongoTar
 
 def test_only_a_user_without_the_weaker_verifier_gets_a_clone_without_it() -> None:
     user = {"user": "app", "db": "admin", "roles": [{"role": "read", "db": "b"}, {"role": "read", "db": "a"}]}
-    both = User.read({**user, "mechanisms": ["SCRAM-SHA-1", "SCRAM-SHA-256"]})
+    both = MongoUser.read({**user, "mechanisms": ["SCRAM-SHA-1", "SCRAM-SHA-256"]})
     assert both.attributes(both.roles) == {
         "roles": [{"role": "read", "db": "a"}, {"role": "read", "db": "b"}],
         "customData": {},
     }
     restriction = [{"clientSource": ["10.0.0.0/8"]}]
-    strict = User.read({**user, "mechanisms": ["SCRAM-SHA-256"], "authenticationRestrictions": restriction})
+    strict = MongoUser.read({**user, "mechanisms": ["SCRAM-SHA-256"], "authenticationRestrictions": restriction})
     assert strict.attributes(strict.roles)["mechanisms"] == ["SCRAM-SHA-256"]
     assert strict.attributes(strict.roles)["authenticationRestrictions"] == restriction
 
@@ -355,7 +355,7 @@ def test_what_tells_a_server_from_every_other(greeting: dict[str, Any], server: 
 
 def test_names_are_as_long_as_documentdb_takes_them() -> None:
     assert MongoEngine().other_name("a" * 57) == "a" * 57 + "_clone"
-    with pytest.raises(PairRefused, match="takes names of 1 to 63"):
+    with pytest.raises(UserPairMismatch, match="takes names of 1 to 63"):
         MongoEngine().other_name("a" * 58)
 
 

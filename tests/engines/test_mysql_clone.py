@@ -10,10 +10,10 @@ import pymysql
 import pytest
 from targets import ALTERNATING, DUAL, Application, MysqlTarget, Rotated, rotated
 
-from rotators.engines.mysql.grants import Right, parse
+from rotators.engines.mysql.grants import GrantedRight, parse
 from rotators.engines.mysql.mariadb import MariadbDialect
 from rotators.engines.mysql.mysql import MysqlDialect
-from rotators.errors import PairRefused, PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 
 
@@ -245,7 +245,7 @@ def test_one_with_rights_that_were_revoked_from_its_user_needs_one_statement(pai
     pair.root(f"CREATE TABLE {pair.database}.stale (a int)")
     aws_clone(pair, f"SELECT, DELETE ON {pair.database}.stale")
     failed = pair.subject.service.rotate(pair.subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert failed.failed_step == "createSecret"
     assert "DELETE ON" in str(failed.error)
     pair.target.log_in({"username": pair.clone, "password": "what-the-template-set"})
@@ -294,7 +294,7 @@ def test_a_stranger_who_may_do_more_is_left_alone(pair: Pair) -> None:
     pair.target.passwords.add("the-strangers-own")
     pair.root(f"GRANT SELECT ON mysql.* TO {twin}")
     failed = pair.subject.service.rotate(pair.subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert "may SELECT ON `mysql`.*, and" in str(failed.error)
     assert failed.failed_step == "createSecret"
     pair.target.log_in({"username": pair.clone, "password": "the-strangers-own"})
@@ -348,7 +348,7 @@ def test_a_name_too_long_for_its_twin_is_refused_before_anything_is_stored(
         if fits:
             mysql_family.log_in(subject.value)
         else:
-            assert isinstance(rotation.error, PairRefused)
+            assert isinstance(rotation.error, UserPairMismatch)
             assert f"a name of {longest + 1} characters" in str(rotation.error)
 
 
@@ -357,7 +357,7 @@ def test_the_functions_own_limit_for_names_is_heeded(
 ) -> None:
     subject = rotated(mysql_family, rotation_service, ALTERNATING, USERNAME_CHARACTER_LIMIT="16")
     failed = subject.service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert "USERNAME_CHARACTER_LIMIT allows 16" in str(failed.error)
     assert failed.failed_step == "createSecret"
 
@@ -532,7 +532,7 @@ def test_all_privileges_on_a_database_are_those_of_the_server(pair: Pair) -> Non
         rotation = pair.subject.service.retry(pair.subject.arn)
     assert rotation.error is None
     pair.equal()
-    assert Right("privilege", "ALL PRIVILEGES", f"{own}.*") in pair.rights(pair.clone)
+    assert GrantedRight("privilege", "ALL PRIVILEGES", f"{own}.*") in pair.rights(pair.clone)
     pair.root(f"REVOKE DROP ON {own}.* FROM {app}")
     for _ in range(2):
         pair.rotate()

@@ -12,7 +12,7 @@ from targets import ALTERNATING, DUAL, SINGLE, Application, MysqlTarget, Rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.mysql import MysqlEngine
-from rotators.errors import PairRefused, ServiceError
+from rotators.errors import ServiceError, UserPairMismatch
 from rotators.testing import RotationService
 
 HERE, EVERYWHERE, ELSEWHERE = "127.0.0.1", "%", "10.2.%"
@@ -325,7 +325,7 @@ def test_a_clone_on_a_host_of_somebody_elses_is_refused(
     before = user.stored(user.clone, ELSEWHERE)
     failed = user.rotated(rotation_service, ALTERNATING)
     refused = failed.service.rotate(failed.arn)
-    assert isinstance(refused.error, PairRefused)
+    assert isinstance(refused.error, UserPairMismatch)
     assert user.stored(user.clone, ELSEWHERE) == before
     assert not user.stored(user.clone, EVERYWHERE)
 

@@ -27,7 +27,6 @@ from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
     LoginRefused,
-    PairRefused,
     PasswordRefused,
     PermissionRefused,
     ReadOnlyServer,
@@ -35,6 +34,7 @@ from rotators.errors import (
     TlsFailed,
     Unreachable,
     UserNotRotatable,
+    UserPairMismatch,
 )
 from rotators.testing import RotationService
 from rotators.testing.servers.certificates import CertificateAuthority
@@ -493,7 +493,7 @@ class TestClone:
         )
         monkeypatch.setattr(oracle.database, "version", "12.1.0.2.0")
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert "this version of Oracle takes 30" in str(failed.error)
         monkeypatch.setattr(oracle.database, "version", "19.22.0.0.0")
         assert rotation_service.retry(subject.arn).error is None
@@ -552,7 +552,7 @@ class TestClone:
         password = stranger.password
         subject = rotated(oracle, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, UserNotRotatable if surplus == "role" else PairRefused)
+        assert isinstance(failed.error, UserNotRotatable if surplus == "role" else UserPairMismatch)
         assert stranger.password == password
 
     def test_the_admin_is_recognised_in_any_spelling(
@@ -563,7 +563,7 @@ class TestClone:
         value = {**oracle.admin_secret(), "username": "ADMIN", "masterarn": admin}
         arn = rotation_service.create_secret("the-app", value, rotator)
         failed = rotation_service.rotate(arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
 
     def test_what_a_clone_of_awss_template_made_in_its_own_schema_is_told_and_is_no_harm(
         self, pair: Pair, log: Any
@@ -601,7 +601,7 @@ def test_names_are_read_as_oracle_reads_them(username: str, folded: str, other: 
 
 @pytest.mark.parametrize("username", ["a" * 123, "_clone", 'a"b', '"_clone"', "a\0"])
 def test_names_that_there_can_not_be(username: str) -> None:
-    with pytest.raises(PairRefused):
+    with pytest.raises(UserPairMismatch):
         OracleEngine().other_name(username)
 
 

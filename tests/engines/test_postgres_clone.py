@@ -12,7 +12,7 @@ import pytest
 from psycopg2 import sql
 from targets import ALTERNATING, Application, PostgresTarget, Rotated, rotated
 
-from rotators.errors import PairRefused, PermissionRefused, UserNotRotatable
+from rotators.errors import PermissionRefused, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 
 EQUAL = """
@@ -342,7 +342,7 @@ def test_a_name_too_long_for_its_twin_is_refused_before_anything_is_stored(
         rotation = pair.subject.service.rotate(pair.subject.arn)
         assert rotation.succeeded == fits
         if not fits:
-            assert isinstance(rotation.error, PairRefused)
+            assert isinstance(rotation.error, UserPairMismatch)
             assert "a name of 64 bytes" in str(rotation.error)
             with pytest.raises(KeyError):
                 pair.subject.service.value(pair.subject.arn, "AWSPENDING")
@@ -371,7 +371,7 @@ class TestWhoIsNoTwin:
     def test_a_strangers_role_of_that_name_is_left_alone(self, pair: Pair) -> None:
         stranger = pair.target.make_application(pair.twin)
         failed = pair.subject.service.rotate(pair.subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert failed.failed_step == "createSecret"
         assert f"'{pair.twin}' is no member of '{pair.first}'" in str(failed.error)
         assert f'run once, as an admin: GRANT "{pair.first}" TO "{pair.twin}"' in str(failed.error)
@@ -382,7 +382,7 @@ class TestWhoIsNoTwin:
         victim = postgres.make_application()
         thief = make(postgres, rotation_service, f"{victim.username}_clone")
         failed = thief.subject.service.rotate(thief.subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         postgres.log_in(postgres.secret(victim))
 
     def test_a_password_that_does_not_log_in_moves_no_admin(self, pair: Pair) -> None:
@@ -425,7 +425,7 @@ class TestAdoptedByHand:
     ) -> None:
         subject = rotated(postgres, rotation_service, ALTERNATING, ROTATION_TWIN="adopt")
         failed = subject.service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert f"there is no user '{subject.application.username}_clone'" in str(failed.error)
         with pytest.raises(KeyError):
             subject.service.value(subject.arn, "AWSPENDING")

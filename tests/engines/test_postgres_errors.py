@@ -308,7 +308,7 @@ class TestReplicas:
 def test_an_rds_proxy_can_not_follow_two_users(postgres: PostgresTarget, rotation_service: RotationService) -> None:
     subject = rotated(postgres, rotation_service, ALTERNATING)
     edit(subject, host="app.proxy-abc123.eu-west-1.rds.amazonaws.com")
-    fails(subject, errors.PairRefused, "goes through RDS Proxy", "the database's own endpoint")
+    fails(subject, errors.UserPairMismatch, "goes through RDS Proxy", "the database's own endpoint")
 
 
 class TestTheServersPolicy:

@@ -24,7 +24,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.redshift import RedshiftEngine
 from rotators.engines.redshift.passwords import verifier
 from rotators.engines.redshift.session import RedshiftSession
-from rotators.errors import LoginRefused, PairRefused, PermissionRefused, ServiceFailed, UserNotRotatable
+from rotators.errors import LoginRefused, PermissionRefused, ServiceFailed, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 
 OTHER = "other database"
@@ -339,7 +339,7 @@ class TestClone:
         subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
         if surplus:
             failed = rotation_service.rotate(subject.arn)
-            assert isinstance(failed.error, PairRefused)
+            assert isinstance(failed.error, UserPairMismatch)
             assert "it has CREATEDB" in str(failed.error)
             users = json.dumps({"named": application.username})
             rotator = redshift.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING, ROTATION_USERS=users)
@@ -398,7 +398,7 @@ class TestClone:
         redshift.set_password(f"{application.username}_clone", stranger.password)
         subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert failed.failed_step == "createSecret"
         redshift.log_in({"username": f"{application.username}_clone", "password": stranger.password})
 
@@ -415,7 +415,7 @@ class TestClone:
             redshift.as_superuser(sql.SQL("CREATE SCHEMA s; GRANT USAGE ON SCHEMA s TO {}").format(clone), OTHER)
             subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
             failed = rotation_service.rotate(subject.arn)
-            assert isinstance(failed.error, PairRefused)
+            assert isinstance(failed.error, UserPairMismatch)
             assert failed.failed_step == "createSecret"
         finally:
             redshift.as_superuser(f'DROP DATABASE "{OTHER}"')

@@ -27,7 +27,7 @@ from targets import ALTERNATING, SINGLE, SqlserverDouble, rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.sqlserver import SqlserverEngine
-from rotators.engines.sqlserver.catalog import Right
+from rotators.engines.sqlserver.catalog import Permission
 from rotators.engines.sqlserver.clone import derived_sid, statements
 from rotators.engines.sqlserver.quoting import name as quoted
 from rotators.engines.sqlserver.quoting import text
@@ -36,7 +36,6 @@ from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
     LoginRefused,
-    PairRefused,
     PasswordRefused,
     PermissionRefused,
     ReadOnlyServer,
@@ -45,10 +44,11 @@ from rotators.errors import (
     TlsFailed,
     Unreachable,
     UserNotRotatable,
+    UserPairMismatch,
 )
 from rotators.limits import cut_socket
 from rotators.testing import RotationService
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 
 
@@ -62,7 +62,7 @@ def presenting(
     target: SqlserverDouble, folder: Path, names: tuple[str, ...], common_name: str | None = None
 ) -> TdsServer:
     """The same server with another certificate of the same CA."""
-    account = Account(os.geteuid(), os.getegid())
+    account = SystemAccount(os.geteuid(), os.getegid())
     issued = target.authority.issue(names, common_name=common_name, folder=folder, account=account)
     pem = folder / "other.pem"
     pem.write_bytes(issued.certificate_file.read_bytes() + issued.key_file.read_bytes())
@@ -583,7 +583,7 @@ class TestClone:
             sqlserver.catalogue.databases["other"].users[name] = User(login.sid)
         subject = rotated(sqlserver, rotation_service, ALTERNATING, application=application)
         failed = rotation_service.rotate(subject.arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert failed.failed_step == "createSecret"
         assert login.password == stranger
         database.members["db_owner"].discard(name)
@@ -647,7 +647,7 @@ _states = st.tuples(
 )
 
 
-def _catalogued(found: set[tuple[str, str, str, str]]) -> set[Right]:
+def _catalogued(found: set[tuple[str, str, str, str]]) -> set[Permission]:
     """As the catalog could have it: a row for a column where it differs from its object, R only where that has one."""
     state: dict[tuple[str, str, str], str] = {}
     for permission, on, drawn, how in sorted(found):
@@ -656,7 +656,7 @@ def _catalogued(found: set[tuple[str, str, str, str]]) -> set[Right]:
         if how == in_object or (how == "R" and not (column and in_object)):
             continue
         state[permission, on, column] = how
-    return {Right(permission, on, how, column) for (permission, on, column), how in state.items()}
+    return {Permission(permission, on, how, column) for (permission, on, column), how in state.items()}
 
 
 rights = st.sets(_states).map(_catalogued)
@@ -684,11 +684,11 @@ def _carry_out(statement: str, state: dict[tuple[str, str, str], str], *, clears
 
 @pytest.mark.parametrize("clears", [True, False])
 @given(wanted=rights, present=rights)
-def test_any_rights_become_any_others(wanted: set[Right], present: set[Right], *, clears: bool) -> None:
+def test_any_rights_become_any_others(wanted: set[Permission], present: set[Permission], *, clears: bool) -> None:
     """By the meaning of the words, whether a statement on an object ends what is said of its columns or not."""
     state = {right.key: right.state for right in present}
     for again in (False, True):
-        now = {Right(permission, on, how, column) for (permission, on, column), how in state.items()}
+        now = {Permission(permission, on, how, column) for (permission, on, column), how in state.items()}
         for statement in statements(wanted, now, "app", again=again):
             _carry_out(statement, state, clears=clears)
     left_over = {} if clears else {key for key, how in state.items() if how == "R"}
@@ -699,7 +699,7 @@ def test_any_rights_become_any_others(wanted: set[Right], present: set[Right], *
 def test_what_is_narrowed_to_a_column_is_never_missing() -> None:
     """Issue 13, B4: a REVOKE from the table after the column's GRANT took both."""
     on = "ON OBJECT::[a].[b]"
-    assert list(statements({Right("SELECT", on, "G", "([c])")}, {Right("SELECT", on)}, "app")) == [
+    assert list(statements({Permission("SELECT", on, "G", "([c])")}, {Permission("SELECT", on)}, "app")) == [
         f"GRANT SELECT {on} ([c]) TO [app]",
         f"REVOKE SELECT {on} FROM [app] CASCADE",
         f"GRANT SELECT {on} ([c]) TO [app]",
@@ -718,7 +718,7 @@ def test_a_name_that_the_server_does_not_take_is_refused() -> None:
     engine = SqlserverEngine()
     assert engine.other_name("a" * 122) == "a" * 122 + "_clone"
     for name in ("a" * 123, "漢𝄞" * 60, "_clone"):
-        with pytest.raises(PairRefused):
+        with pytest.raises(UserPairMismatch):
             engine.other_name(name)
 
 

@@ -18,7 +18,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.db2 import Db2Engine
 from rotators.engines.db2.session import Db2Session
 from rotators.engines.identity import Relation
-from rotators.errors import ConnectionLost, LoginRefused, PairRefused, Unreachable, UserNotRotatable
+from rotators.errors import ConnectionLost, LoginRefused, Unreachable, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 
 PAYROLL = ("SELECT", 'TABLE "PAY"."ROLL"')
@@ -53,7 +53,7 @@ def test_the_admin_itself_is_refused_however_its_name_is_spelled(
     secret = {**db2.admin_secret(), "username": spelling, "masterarn": admin}
     arn = rotation_service.create_secret("the-app", secret, rotator)
     failed = rotation_service.rotate(arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert failed.failed_step == "createSecret"
     db2.log_in(db2.admin_secret())
 
@@ -105,7 +105,7 @@ def test_the_second_user_is_given_to_nobody_who_may_do_less(
         database.authorities[boss.username.upper()] = {"LOAD"}
     subject = rotated(db2, rotation_service, ALTERNATING, application=clone)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert failed.failed_step == "createSecret"
     db2.work(db2.secret(boss))
     db2.log_in(db2.secret(clone))
@@ -152,11 +152,11 @@ def test_the_mark_of_another_than_an_admin_is_none(db2: Db2Target, rotation_serv
         rights(db2, user.username)[MARK] = ("Y", thief.username.upper())
     db2.catalogue.databases["APP"].sequences.add(("ROTATORS", "CLONE"))
     failed = rotation_service.rotate(rotated(db2, rotation_service, ALTERNATING, application=thief).arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert "PAY" in str(failed.error)
     rights(db2, boss.username)[MARK] = ("G", "SYSIBM")
     failed = rotation_service.rotate(rotated(db2, rotation_service, ALTERNATING, application=thief).arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     db2.work(db2.secret(boss))
 
 
@@ -168,7 +168,7 @@ def test_what_the_refusal_says_to_run_permits_it(db2: Db2Target, rotation_servic
     db2.catalogue.databases["APP"].sequences.clear()
     subject = rotated(db2, rotation_service, ALTERNATING, application=application)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     _, _, remedy = failed.error.advice.partition("run once, as an admin: ")
     with db2.session(db2.admin_secret()) as admin:
         for statement in remedy.partition("; name the secret's user")[0].split("; "):
@@ -187,7 +187,7 @@ def test_the_former_version_of_a_secret_proves_nothing(db2: Db2Target, rotation_
     for value in ({**mine, "username": victim.username, "password": "anything"}, mine):
         rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     db2.work(db2.secret(victim))
 
 

@@ -19,7 +19,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.identity import Account, Relation
 from rotators.engines.mongo import MongoEngine
 from rotators.engines.mongo.session import MongoSession
-from rotators.errors import ConnectionLost, LoginRefused, PairRefused, Unreachable, UserNotRotatable
+from rotators.errors import ConnectionLost, LoginRefused, Unreachable, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.secantus import SecantusServer
@@ -65,7 +65,7 @@ def test_the_second_user_is_given_to_nobody_who_may_do_less(
     mongo.as_admin({"createUser": clone.username, "pwd": clone.password, "roles": before["roles"]})
     subject = rotated(mongo, rotation_service, ALTERNATING, application=clone)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert failed.failed_step == "createSecret"
     assert "payroll" in str(failed.error)
     mongo.work(mongo.secret(boss))
@@ -104,7 +104,7 @@ def test_the_former_version_of_a_secret_proves_nothing(mongo: MongoTarget, rotat
         rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
     assert rotation_service.value(subject.arn, "AWSPREVIOUS")["username"] == victim.username
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     mongo.work(mongo.secret(victim))
 
 
@@ -115,13 +115,13 @@ def test_what_the_refusal_says_to_run_permits_it(mongo: MongoTarget, rotation_se
     mongo.as_admin({"createUser": clone, "pwd": "made-by-hand", "roles": PAYROLL})
     subject = rotated(mongo, rotation_service, ALTERNATING, application=application)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     _, _, remedy = failed.error.advice.partition("run once, as an admin: ")
     for command in remedy.partition("; name the secret's user")[0].split("; "):
         where, _, rest = command.removeprefix("db.getSiblingDB(").partition(").runCommand(")
         mongo.as_admin(json.loads(rest.removesuffix(")")), json.loads(where))
     with connect(mongo) as admin:
-        assert admin.inspect_pair(account(mongo, application), clone).relation is Relation.OURS
+        assert admin.inspect_pair(account(mongo, application), clone).relation is Relation.MARKED
     assert rotation_service.retry(subject.arn).error is None
     mongo.work(subject.value)
     [kept] = mongo.as_root({"usersInfo": clone})["users"]

@@ -27,7 +27,7 @@ from rotators.engines.mysql import MariadbEngine, MysqlEngine
 from rotators.engines.mysql.session import MariadbSession, MysqlSession
 from rotators.engines.mysql.verifiers import native_hash
 from rotators.testing import RotationService
-from rotators.testing.servers.accounts import Account as SystemAccount
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 
 Start = Callable[..., MysqlDouble]
@@ -196,7 +196,7 @@ class TestWhoseTheSecondUserIs:
             target.server.query(statement)
         before = stored(target, boss.username, "%")
         subject = rotated(target, rotation_service, ALTERNATING, application=clone)
-        is_refused(subject, errors.PairRefused, "nothing shows that", f"'{boss.username}'@'%' may")
+        is_refused(subject, errors.UserPairMismatch, "nothing shows that", f"'{boss.username}'@'%' may")
         assert stored(target, boss.username, "%") == before
         assert takes(target, boss.username, boss.password)
 
@@ -211,7 +211,7 @@ class TestWhoseTheSecondUserIs:
         create(target, clone, "%", "of-a-stranger")
         create(target, clone, "127.0.0.1", "of-a-stranger", "SELECT ON mysql.*")
         subject = rotated(target, rotation_service, ALTERNATING, application=application)
-        is_refused(subject, errors.PairRefused, f"'{clone}'@'127.0.0.1' may SELECT ON `mysql`.*")
+        is_refused(subject, errors.UserPairMismatch, f"'{clone}'@'127.0.0.1' may SELECT ON `mysql`.*")
         assert takes(target, clone, "of-a-stranger")
 
     def test_what_was_current_before_proves_nothing(
@@ -224,7 +224,7 @@ class TestWhoseTheSecondUserIs:
         create(target, clone, "%", "of-a-stranger", "SELECT ON mysql.*")
         for value in ({**first, "username": clone}, first, {**first, "username": clone}, first):
             subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
-        is_refused(subject, errors.PairRefused, "may SELECT ON `mysql`.*")
+        is_refused(subject, errors.UserPairMismatch, "may SELECT ON `mysql`.*")
         assert takes(target, clone, "of-a-stranger")
 
     def test_nobody_but_an_admin_can_make_the_mark(
@@ -240,7 +240,7 @@ class TestWhoseTheSecondUserIs:
         target.server.query(f"GRANT '{role}' TO {account(target, application.username)} WITH ADMIN OPTION")
         subject = rotated(target, rotation_service, ALTERNATING, application=application)
         failed = subject.service.rotate(subject.arn)
-        assert isinstance(failed.error, errors.PairRefused)
+        assert isinstance(failed.error, errors.UserPairMismatch)
         remedy = failed.error.advice.partition("run once, as an admin: ")[2].partition("; name the")[0]
         name = f"rotators:{clone}@% of {application.username}"
         attribute = json.dumps({"rotators": {"clone_of": application.username}})
@@ -257,7 +257,7 @@ class TestWhoseTheSecondUserIs:
             for statement in attempts:
                 with pytest.raises((pymysql.err.OperationalError, pymysql.err.ProgrammingError)):
                     cursor.execute(statement)
-        assert isinstance(subject.service.retry(subject.arn).error, errors.PairRefused)
+        assert isinstance(subject.service.retry(subject.arn).error, errors.UserPairMismatch)
         assert takes(target, clone, "of-a-stranger")
 
     @pytest.mark.parametrize("grant", ["CREATE USER ON *.*", "SUPER ON *.*", "UPDATE ON mysql.*"])
@@ -316,7 +316,7 @@ class TestWhereTheAdminActs:
         arn = rotation_service.create_secret("of-the-writer", secret, rotator)
         for attempt in (rotation_service.rotate, rotation_service.retry):
             failed = attempt(arn)
-            assert isinstance(failed.error, (errors.LoginRefused, errors.PairRefused))
+            assert isinstance(failed.error, (errors.LoginRefused, errors.UserPairMismatch))
             assert failed.failed_step == "createSecret"
         assert stored(target, payroll.username, "%") == before
         assert not stored(target, f"{payroll.username}_clone", "%")

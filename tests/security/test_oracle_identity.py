@@ -19,7 +19,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.oracle import OracleEngine, quoting
 from rotators.engines.oracle.clone import trigger_of
 from rotators.engines.oracle.session import OracleSession
-from rotators.errors import ConnectionLost, PairRefused, Unreachable, UserNotRotatable
+from rotators.errors import ConnectionLost, Unreachable, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 from rotators.testing.servers.certificates import CertificateAuthority
 
@@ -55,7 +55,7 @@ def test_the_admin_is_the_admin_in_any_spelling(
             assert other.account == admin.account
     before = oracle.database.users["ADMIN"].password
     error = rotate(oracle, rotation_service, same["username"], oracle.admin_password)
-    assert isinstance(error, PairRefused | UserNotRotatable)
+    assert isinstance(error, UserPairMismatch | UserNotRotatable)
     assert oracle.database.users["ADMIN"].password == before
 
 
@@ -70,7 +70,7 @@ def test_a_login_through_a_proxy_proves_nothing_of_its_client(
     attacker, victim = oracle.make_application(), oracle.make_application()
     oracle.database.users[oracle.folded(attacker.username)].clients.add(oracle.folded(victim.username))
     name = f"{attacker.username}[{victim.username}]"
-    assert isinstance(rotate(oracle, rotation_service, name, attacker.password), PairRefused)
+    assert isinstance(rotate(oracle, rotation_service, name, attacker.password), UserPairMismatch)
     with pytest.raises(UserNotRotatable, match="asks for a login through another user"):
         connect(oracle, {"username": name, "password": attacker.password})
     # And where the driver takes another spelling for one, the session itself tells.
@@ -138,7 +138,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
     password = users[other].password
     power(oracle.database, users[other])
     error = rotate(oracle, rotation_service, current, users[current].password)
-    assert isinstance(error, PairRefused), error
+    assert isinstance(error, UserPairMismatch), error
     assert users[other].password == password
     assert "nothing shows that" in str(error)
 
@@ -156,7 +156,7 @@ def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
     value = {**oracle.address.secret("KNOWN", known.password), "masterarn": admin}
     arn = rotation_service.create_secret("known", value, rotator)
     error = rotation_service.rotate(arn).error
-    assert isinstance(error, PairRefused)
+    assert isinstance(error, UserPairMismatch)
     assert 'it may SELECT on "DATA"."KNOWN"' in str(error)
     remedy = str(error).split("run once, as an admin: ")[1].split("; name the secret's user")[0]
     with oracle.session(oracle.admin_secret()) as cursor:
@@ -186,7 +186,7 @@ def test_a_trigger_of_ones_own_is_no_mark_and_nor_is_an_old_one(
         cursor.execute(f'CREATE TRIGGER "VICTIM_CLONE"."{name}" AFTER LOGON ON "VICTIM_CLONE".SCHEMA {body}')
         with pytest.raises(oracledb.DatabaseError, match="ORA-01031"):
             cursor.execute(f'CREATE TRIGGER "ADMIN"."{name}" AFTER LOGON ON "VICTIM_CLONE".SCHEMA {body}')
-    assert isinstance(rotate(oracle, rotation_service, "VICTIM_CLONE", attacker.password), PairRefused)
+    assert isinstance(rotate(oracle, rotation_service, "VICTIM_CLONE", attacker.password), UserPairMismatch)
     database.triggers["ADMIN", name] = ("VICTIM_CLONE", "VICTIM")
     database.made["ADMIN", name] = victim.created.replace(year=2025)
     attacker.system["CREATE TRIGGER"] = False
@@ -194,7 +194,7 @@ def test_a_trigger_of_ones_own_is_no_mark_and_nor_is_an_old_one(
     admin = rotation_service.create_secret("admin-old", oracle.admin_secret(), rotator)
     value = {**oracle.address.secret("VICTIM_CLONE", attacker.password), "masterarn": admin}
     error = rotation_service.rotate(rotation_service.create_secret("old", value, rotator)).error
-    assert isinstance(error, PairRefused)
+    assert isinstance(error, UserPairMismatch)
     oracle.log_in(oracle.address.secret("VICTIM", victim.password))
 
 

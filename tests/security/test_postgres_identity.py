@@ -20,7 +20,7 @@ from targets import ALTERNATING, SINGLE, Application, PostgresTarget, Rotated, r
 
 from rotators import errors
 from rotators.testing import RotationService
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.fixtures import require_postgres
 from rotators.testing.servers.postgres import PostgresServer
@@ -82,7 +82,7 @@ class TestWhoseASecondUserIs:
             run(postgres, thief, statement, **names)
         made = Application(clone, "of-the-thiefs-own-making")
         subject = rotated(postgres, rotation_service, ALTERNATING, application=made)
-        is_refused(subject, errors.PairRefused, f"nothing shows that '{victim.username}'")
+        is_refused(subject, errors.UserPairMismatch, f"nothing shows that '{victim.username}'")
         assert verifier(postgres, victim.username) == before
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run(postgres, made, "SELECT * FROM {schema}.granted", schema=f"of_{victim.username}")
@@ -97,7 +97,7 @@ class TestWhoseASecondUserIs:
         names = named(app=app.username, clone=f"{app.username}_clone")
         postgres.as_admin(sql.SQL("GRANT {clone} TO {app}").format(**names))
         subject = rotated(postgres, rotation_service, ALTERNATING, application=app)
-        is_refused(subject, errors.PairRefused, "and not the other way round")
+        is_refused(subject, errors.UserPairMismatch, "and not the other way round")
         postgres.work(postgres.secret(app))
         _, _, rest = str(subject.service.retry(subject.arn).error).partition("run once, as an admin: ")
         postgres.as_admin(rest.partition("; name the secret's user")[0])
@@ -119,7 +119,7 @@ class TestWhoseASecondUserIs:
             # As it stands in the catalogue of an older version that was upgraded.
             postgres.as_superuser(sql.SQL("GRANT {app} TO {clone} GRANTED BY {app}").format(**named(**names)))
         subject = rotated(postgres, rotation_service, ALTERNATING, application=thief)
-        is_refused(subject, errors.PairRefused, f"by a grant of '{thief.username}', and not of the admin's")
+        is_refused(subject, errors.UserPairMismatch, f"by a grant of '{thief.username}', and not of the admin's")
         postgres.work(postgres.secret(stranger))
 
     def test_a_member_that_may_do_more_is_somebody_else(
@@ -133,7 +133,7 @@ class TestWhoseASecondUserIs:
         postgres.as_admin(sql.SQL("CREATE ROLE {group}").format(**names))
         postgres.as_admin(sql.SQL("GRANT {group}, {app} TO {clone}").format(**names))
         subject = rotated(postgres, rotation_service, ALTERNATING, application=app)
-        is_refused(subject, errors.PairRefused, f"is a member of '{group}'", "COMMENT ON ROLE")
+        is_refused(subject, errors.UserPairMismatch, f"is a member of '{group}'", "COMMENT ON ROLE")
         postgres.work(postgres.secret(stranger))
 
     def test_the_one_statement_of_the_refusal_is_enough(
@@ -170,7 +170,7 @@ class TestWhoseASecondUserIs:
         own = subject.value
         for value in ({**own, "username": victim.username}, own):
             rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
-        is_refused(subject, errors.PairRefused)
+        is_refused(subject, errors.UserPairMismatch)
         postgres.work(postgres.secret(victim))
 
     @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
@@ -357,7 +357,7 @@ class TestTheServerOfAnAttacker:
         secret = {**own.secret(app.username, app.password), "masterarn": admin}
         arn = rotation_service.create_secret("both", secret, rotator)
         failed = rotation_service.rotate(arn)
-        assert isinstance(failed.error, errors.PairRefused)
+        assert isinstance(failed.error, errors.UserPairMismatch)
         assert "which is another server" in str(failed.error)
 
     @pytest.mark.parametrize("given", [True, False])
@@ -381,7 +381,7 @@ class TestTheServerOfAnAttacker:
         arn = rotation_service.create_secret("thief", secret, rotator)
         mark = own.log_mark()
         failed = rotation_service.rotate(arn)
-        assert isinstance(failed.error, errors.PairRefused if given else errors.ConfigurationError)
+        assert isinstance(failed.error, errors.UserPairMismatch if given else errors.ConfigurationError)
         assert f"{known['username']}@" not in own.log_since(mark)
         assert f'user "{known["username"]}"' not in own.log_since(mark)
 
@@ -403,7 +403,7 @@ class TestTheServerOfAnAttacker:
         self, postgres: PostgresTarget, rotation_service: RotationService, tmp_path: Path
     ) -> None:
         """Fault 4: the admin's SCRAM is tied to its TLS connection (channel binding), a relay ends it."""
-        account = Account(os.geteuid(), os.getegid())
+        account = SystemAccount(os.geteuid(), os.getegid())
         authority = CertificateAuthority(tmp_path, name="public CA")
         issued = authority.issue(["localhost"], folder=tmp_path, account=account)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -22,7 +22,7 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.identity import Account, Relation
 from rotators.engines.redshift import RedshiftEngine
 from rotators.engines.redshift.session import RedshiftSession
-from rotators.errors import ConnectionLost, PairRefused, Unreachable, UserNotRotatable
+from rotators.errors import ConnectionLost, Unreachable, UserNotRotatable, UserPairMismatch
 from rotators.testing import RotationService
 
 OTHER = "payroll database"
@@ -120,7 +120,7 @@ def test_the_second_user_is_given_to_nobody_who_may_do_less(
         of_boss(redshift, boss.username)
     subject = rotated(redshift, rotation_service, ALTERNATING, application=clone)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     assert failed.failed_step == "createSecret"
     assert reason in str(failed.error)
     redshift.log_in(redshift.secret(boss))
@@ -147,7 +147,7 @@ def test_what_another_database_gives_counts(redshift: RedshiftTarget, rotation_s
         grant = sql.SQL("CREATE TABLE payroll (n int); GRANT SELECT ON payroll TO {}")
         redshift.as_superuser(grant.format(sql.Identifier(boss.username)), OTHER)
         failed = rotation_service.rotate(rotated(redshift, rotation_service, ALTERNATING, application=clone).arn)
-        assert isinstance(failed.error, PairRefused)
+        assert isinstance(failed.error, UserPairMismatch)
         assert f"in {OTHER}, it has SELECT" in str(failed.error)
     finally:
         redshift.as_superuser(f'DROP DATABASE "{OTHER}"')
@@ -218,7 +218,7 @@ def test_what_the_refusal_says_to_run_permits_it(redshift: RedshiftTarget, rotat
     run(redshift, "ALTER ROLE {clone} CREATEDB", clone=clone.username)
     subject = rotated(redshift, rotation_service, ALTERNATING, application=application)
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     _, _, remedy = failed.error.advice.partition("run once, as an admin: ")
     redshift.as_admin(remedy.partition("; name the secret's user")[0])
     assert rotation_service.retry(subject.arn).error is None
@@ -236,7 +236,7 @@ def test_the_former_version_of_a_secret_proves_nothing(
     for value in ({**mine, "username": victim.username, "password": "anything"}, mine):
         rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
     failed = rotation_service.rotate(subject.arn)
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     redshift.work(redshift.secret(victim))
 
 
@@ -248,7 +248,7 @@ def test_the_admin_itself_is_refused(redshift: RedshiftTarget, rotation_service:
     admin = rotation_service.create_secret("the-admin", redshift.admin_secret(), rotator)
     secret = {**redshift.admin_secret(), "masterarn": admin}
     failed = rotation_service.rotate(rotation_service.create_secret("the-app", secret, rotator))
-    assert isinstance(failed.error, PairRefused)
+    assert isinstance(failed.error, UserPairMismatch)
     redshift.log_in(redshift.admin_secret())
 
 
@@ -268,7 +268,7 @@ def test_what_the_clone_had_of_its_own_is_taken_and_said(
     redshift.work(subject.value)
     with connect(redshift) as admin:
         pair = admin.inspect_pair(account(redshift, Application(name, subject.value["password"])), f"{name}_clone")
-        assert pair.relation is Relation.OURS
+        assert pair.relation is Relation.MARKED
     assert "rights that its source has not" in log.getvalue()
     assert payroll in log.getvalue()
     assert "handed over" in log.getvalue()

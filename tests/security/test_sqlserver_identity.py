@@ -18,7 +18,14 @@ from rotators.engines.base import ConnectOptions
 from rotators.engines.sqlserver import SqlserverEngine
 from rotators.engines.sqlserver.clone import derived_sid
 from rotators.engines.sqlserver.session import SqlserverSession
-from rotators.errors import ConnectionLost, PairRefused, PermissionRefused, RotationError, TlsFailed, UserNotRotatable
+from rotators.errors import (
+    ConnectionLost,
+    PermissionRefused,
+    RotationError,
+    TlsFailed,
+    UserNotRotatable,
+    UserPairMismatch,
+)
 from rotators.testing import RotationService
 
 
@@ -106,7 +113,7 @@ def test_a_clone_that_somebody_made_by_our_rule_is_not_given_its_source(
     with pytest.raises(SqlError):
         session.run(f"DENY IMPERSONATE ON LOGIN::[{victim.username}] TO [{name}]")
     error = rotate(sqlserver, rotation_service, name, "the attackers", dbname="master")
-    assert isinstance(error, PairRefused)
+    assert isinstance(error, UserPairMismatch)
     sqlserver.work(sqlserver.secret(victim))
 
 
@@ -194,7 +201,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
     power(server, other)
     try:
         error = rotate(sqlserver, rotation_service, current, logins[current].password)
-        assert isinstance(error, PairRefused), error
+        assert isinstance(error, UserPairMismatch), error
         assert logins[other].password == password
         assert "nothing shows that" in str(error)
     finally:
@@ -217,7 +224,7 @@ def test_a_database_named_like_the_server_stands_for_nothing_but_itself(
     monkeypatch.setitem(server.databases, "the server", named)
     server.permissions["lesser_clone", "VIEW SERVER STATE", 100, None, None, None] = "G"
     password = greater.password
-    assert isinstance(rotate(sqlserver, rotation_service, "lesser", lesser.password), PairRefused)
+    assert isinstance(rotate(sqlserver, rotation_service, "lesser", lesser.password), UserPairMismatch)
     assert greater.password == password
 
 
@@ -235,7 +242,7 @@ def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
     value = {**sqlserver.address.secret("known", server.logins["known"].password), "masterarn": admin}
     arn = rotation_service.create_secret("known", value, rotator)
     error = rotation_service.rotate(arn).error
-    assert isinstance(error, PairRefused)
+    assert isinstance(error, UserPairMismatch)
     assert "it may SELECT ON SCHEMA::[dbo] in the database [app]" in str(error)
     remedy = str(error).split("run once, as an admin: ")[1].split("; name the secret's user")[0]
     sqlserver.as_root("master", remedy)
@@ -295,7 +302,7 @@ def test_the_admin_is_the_admin_in_any_spelling(
     value = {**sqlserver.admin_secret(), "username": "ADMIN", "masterarn": admin}
     error = rotation_service.rotate(rotation_service.create_secret("the-app", value, rotator)).error
     if strategy == ALTERNATING:
-        assert isinstance(error, PairRefused | UserNotRotatable)
+        assert isinstance(error, UserPairMismatch | UserNotRotatable)
         assert sqlserver.catalogue.logins["admin"].password == before
     sqlserver.catalogue.logins["admin"].password = before
 

@@ -23,7 +23,7 @@ from rotators.engines import oracle as engine
 from rotators.engines.oracle import OracleEngine
 from rotators.environment import Environment
 from rotators.testing import RotationService
-from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
@@ -232,7 +232,7 @@ def _start(server: Any) -> Iterator[OracleTarget]:
             return
         database = Database(next(_ports))
         patch.setattr(oracledb, "connect", database.connect(oracledb.connect))
-        with temporary_folder(Account(os.geteuid(), os.getegid())) as folder:
+        with temporary_folder(SystemAccount(os.geteuid(), os.getegid())) as folder:
             double = OracleDouble(database, CertificateAuthority(folder).ca_file)
             patch.setattr(engine, "connect", double.noting(engine.connect))
             yield double

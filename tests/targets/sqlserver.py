@@ -20,7 +20,7 @@ from rotators.engines import sqlserver as engine
 from rotators.engines.sqlserver import SqlserverEngine
 from rotators.environment import Environment
 from rotators.testing import RotationService
-from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
@@ -248,7 +248,7 @@ def start(server: Any = None) -> Iterator[SqlserverTarget]:
             patch.setattr(engine, "connect", target.noting(engine.connect))
             yield target
             return
-        account = Account(os.geteuid(), os.getegid())
+        account = SystemAccount(os.geteuid(), os.getegid())
         catalogue = Server()
         catalogue.logins["sa"] = Login(fresh_sid("sa"), secrets.token_urlsafe(18), database="master")
         catalogue.members["sysadmin"].add("sa")

@@ -7,7 +7,7 @@ import stat
 import pytest
 from cryptography import x509
 
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 
 
@@ -87,7 +87,7 @@ def test_the_common_name_is_the_first_name_or_the_one_given(authority):
 def test_files_are_readable_for_those_who_may_and_nobody_else(authority, tmp_path):
     before = os.umask(0o077)
     try:
-        account = Account.for_servers()
+        account = SystemAccount.for_servers()
         certificate = authority.issue(["localhost"], account=account)
     finally:
         os.umask(before)

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 
 from rotators.testing.servers import accounts, fixtures, postgres, postgres_installations, processes
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres import PostgresServer, available
 from rotators.testing.servers.processes import ServerFailed
@@ -507,7 +507,7 @@ def test_it_does_not_run_as_root(start):
     with start() as server:
         owner = Path(f"/proc/{server.process.pid}").stat().st_uid
 
-    assert owner == Account.for_servers().uid != 0
+    assert owner == SystemAccount.for_servers().uid != 0
 
 
 def test_it_ends_with_the_process_that_started_it(start):
@@ -631,7 +631,7 @@ def test_those_that_are_named_come_beside_by_their_full_version(look, tmp_path, 
         ("19.0", True),
     ]
     assert found[1].name == "PostgreSQL 17.1 (unpacked)"
-    assert found[2].programs_for(Account(os.geteuid(), os.getegid())) == tmp_path / "d/usr/lib/postgresql/17/bin"
+    assert found[2].programs_for(SystemAccount(os.geteuid(), os.getegid())) == tmp_path / "d/usr/lib/postgresql/17/bin"
     monkeypatch.setattr(postgres_installations, "available", lambda: found)
     assert postgres.newest().full_version == "17.12"
 
@@ -646,7 +646,7 @@ def test_what_was_named_is_copied_whole_for_an_account_that_does_not_reach_it(lo
         Path(place).chmod(0o755)
         monkeypatch.setattr(accounts, "_CACHE", Path(place, "cache"))
 
-        programs = look()[0].programs_for(Account.for_servers())
+        programs = look()[0].programs_for(SystemAccount.for_servers())
 
         assert programs.is_relative_to(place)
         assert programs.match("usr/lib/postgresql/17/bin")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rotators.testing.servers import accounts, processes
-from rotators.testing.servers.accounts import Account, reachable_copy, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, reachable_copy, temporary_folder
 from rotators.testing.servers.processes import (
     PortTaken,
     ServerFailed,
@@ -33,7 +33,7 @@ LISTEN = "import socket, sys; socket.create_server(('127.0.0.1', int(sys.argv[1]
 
 @pytest.fixture
 def account():
-    return Account.for_servers()
+    return SystemAccount.for_servers()
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ ENDS = {
 def test_the_server_does_not_outlive_the_process_that_started_it(end):
     program = f"""
         import os, signal, threading, time
-        from rotators.testing.servers.accounts import Account, temporary_folder
+        from rotators.testing.servers.accounts import SystemAccount, temporary_folder
         from rotators.testing.servers.processes import ServerProcess
         account = Account.for_servers()
         manager = temporary_folder(account)
@@ -199,7 +199,7 @@ def wait_until_gone(path):
 
 
 def test_a_port_in_use_is_told_apart(folder):
-    us = Account(os.geteuid(), os.getegid())
+    us = SystemAccount(os.geteuid(), os.getegid())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = ServerProcess(
             [sys.executable, "-c", LISTEN, str(taken.getsockname()[1])],
@@ -372,5 +372,5 @@ def test_a_copy_that_fails_leaves_nothing(account, hidden, cache, monkeypatch):
 def test_ones_own_home_is_reached_and_a_strangers_is_not(tmp_path):
     tmp_path.chmod(0o700)
 
-    assert Account(os.geteuid(), os.getegid()).reaches(tmp_path / "file")
-    assert not Account(os.geteuid() + 1, os.getegid() + 1).reaches(tmp_path / "file")
+    assert SystemAccount(os.geteuid(), os.getegid()).reaches(tmp_path / "file")
+    assert not SystemAccount(os.geteuid() + 1, os.getegid() + 1).reaches(tmp_path / "file")

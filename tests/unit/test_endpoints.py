@@ -16,11 +16,11 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from rotators.endpoints import Endpoint, ManagedEndpoints
 from rotators.errors import (
-    PairRefused,
     SecretNotFound,
     SecretsManagerDenied,
     SecretsManagerError,
     SecretsManagerUnreachable,
+    UserPairMismatch,
 )
 from rotators.testing import RotationService
 from rotators.versions import SecretVersions
@@ -242,7 +242,7 @@ class TestForged:
         """A database that was renamed, and another made under its name."""
         theirs = cloud.instance("orders")
         ours = cloud.secret("rds!db-left-behind", {**cloud.tags(theirs)})
-        with pytest.raises(PairRefused) as refused:
+        with pytest.raises(UserPairMismatch) as refused:
             find(ours)
         assert f"names {theirs} as its admin's" in str(refused.value)
         assert "set ROTATION_ADMIN_HOST" in str(refused.value)
@@ -253,7 +253,7 @@ class TestForged:
         boto3.client("rds").modify_db_instance(
             DBInstanceIdentifier="orders", ManageMasterUserPassword=False, MasterUserPassword="Passw0rd"
         )
-        with pytest.raises(PairRefused, match="names no secret as its admin's"):
+        with pytest.raises(UserPairMismatch, match="names no secret as its admin's"):
             find(cloud.secret("rds!db-left-behind", tags))
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotators.engines.mysql.accounts import native_hash
-from rotators.engines.mysql.grants import Right, administers, beyond, lacking, parse, statements
+from rotators.engines.mysql.grants import GrantedRight, administers, beyond, lacking, parse, statements
 from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role, quote_text
 from rotators.engines.mysql.verifiers import accepts, sha256_crypt
 
@@ -28,16 +28,18 @@ privileges = st.one_of(
 )
 some_rights = st.sets(
     st.one_of(
-        st.builds(lambda name, on: Right("privilege", name, on), privileges, objects),
-        st.builds(lambda on: Right("grant option", "GRANT OPTION", on), objects),
-        st.builds(lambda name: Right("role", name), names.map(lambda name: f"{name}@`%`")),
+        st.builds(lambda name, on: GrantedRight("privilege", name, on), privileges, objects),
+        st.builds(lambda on: GrantedRight("grant option", "GRANT OPTION", on), objects),
+        st.builds(lambda name: GrantedRight("role", name), names.map(lambda name: f"{name}@`%`")),
     ),
     max_size=6,
 )
 
 
 @given(wanted=some_rights, present=some_rights)
-def test_what_is_run_leads_from_what_there_is_to_what_is_wanted(wanted: set[Right], present: set[Right]) -> None:
+def test_what_is_run_leads_from_what_there_is_to_what_is_wanted(
+    wanted: set[GrantedRight], present: set[GrantedRight]
+) -> None:
     """The statements are read back as SHOW GRANTS would be."""
     now = set(present)
     for statement in statements(wanted, present, CLONE):
@@ -66,7 +68,7 @@ def test_privileges_on_one_object_are_given_and_taken_together() -> None:
 def test_a_dynamic_privileges_own_option_is_not_everybodys() -> None:
     """Issue 12, C12."""
     wanted = parse(["GRANT SELECT ON *.* TO `u`@`%`", "GRANT XA_RECOVER_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"])
-    assert Right("grant option", "GRANT OPTION", "*.*") not in wanted
+    assert GrantedRight("grant option", "GRANT OPTION", "*.*") not in wanted
     assert list(statements(wanted, parse(["GRANT SELECT ON *.* TO `u`@`%`"]), CLONE)) == [
         f"GRANT XA_RECOVER_ADMIN ON *.* TO {CLONE} WITH GRANT OPTION"
     ]
@@ -150,7 +152,7 @@ def test_an_admin_with_partial_revokes_can_not_pass_on_the_whole() -> None:
     admin = parse(["GRANT SELECT ON *.* TO `a`@`%` WITH GRANT OPTION", "REVOKE SELECT ON `mysql`.* FROM `a`@`%`"])
     whole = parse(["GRANT SELECT ON *.* TO `u`@`%`"])
     assert lacking(set(), admin, whole) == ["GRANT SELECT ON `mysql`.*"]
-    assert not lacking(set(), admin, whole | {Right("revoked", "SELECT", "`mysql`.*")})
+    assert not lacking(set(), admin, whole | {GrantedRight("revoked", "SELECT", "`mysql`.*")})
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_what_one_has_and_the_other_has_not_is_found(grant: str) -> None:
 def test_a_partial_revoke_is_no_whole() -> None:
     limited = parse(["GRANT SELECT ON *.* TO `v`@`%`", "REVOKE SELECT ON `mysql`.* FROM `v`@`%`"])
     whole = parse(["GRANT SELECT ON *.* TO `u`@`%`"])
-    assert beyond(whole, limited) == Right("privilege", "SELECT", "`mysql`.*")
+    assert beyond(whole, limited) == GrantedRight("privilege", "SELECT", "`mysql`.*")
     assert beyond(limited, whole) is None
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
-from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordLimits, PasswordPolicy, throw_away
+from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordLimits, PasswordPolicy, placeholder_password
 
 LIMITS = PasswordLimits()
 
@@ -99,7 +99,7 @@ def test_a_policy_is_refused_or_kept(excluded: str, length: int, require_each: b
 
 
 def test_what_is_thrown_away_passes_every_policy_and_fits_everywhere() -> None:
-    made = {throw_away() for _ in range(50)}
+    made = {placeholder_password() for _ in range(50)}
     assert len(made) == 50
     for password in made:
         assert len(password) == 30

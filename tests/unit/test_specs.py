@@ -9,7 +9,7 @@ import pytest
 from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.names import ENGINE_NAMES, serving
 from rotators.engines.specs import SPECS, NameUnit
-from rotators.errors import PairRefused
+from rotators.errors import UserPairMismatch
 from rotators.packaging import locks
 from rotators.packaging.platforms import engines
 
@@ -49,9 +49,9 @@ def test_a_second_user_has_the_longest_name_and_no_longer_one(name: str) -> None
     size = spec.name_unit.length(letter)
     fits = letter * (room // size) + "a" * (room % size)
     assert engine.other_name(fits) == fits + CLONE_SUFFIX
-    with pytest.raises(PairRefused, match=f"names of 1 to {spec.longest_name}"):
+    with pytest.raises(UserPairMismatch, match=f"names of 1 to {spec.longest_name}"):
         engine.other_name(fits + "a")
-    with pytest.raises(PairRefused):
+    with pytest.raises(UserPairMismatch):
         engine.other_name(CLONE_SUFFIX)
 
 

@@ -14,7 +14,7 @@ from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.db2.connection import NEVER_IN_A_VALUE, USER, connect
 from rotators.engines.db2.session import Db2Session
 from rotators.engines.specs import SPECS
-from rotators.errors import PairRefused
+from rotators.errors import UserPairMismatch
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Db2Engine:
         """The other user of the pair; its suffix in whatever case, for Db2 tells none from another.
 
         Raises:
-            PairRefused: the host can't have a user of that name.
+            UserPairMismatch: the host can't have a user of that name.
         """
         base, suffix = username[: -len(CLONE_SUFFIX)], username[-len(CLONE_SUFFIX) :]
         other = base if suffix.lower() == CLONE_SUFFIX else username + CLONE_SUFFIX
         if not USER.fullmatch(other):
-            raise PairRefused(
+            raise UserPairMismatch(
                 f"the other user of '{username}' would be '{other}'",
                 f"the host takes names of 1 to {_SPEC.longest_name} letters, digits and underscores, "
                 "and no digit first: rename the user",

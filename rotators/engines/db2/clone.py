@@ -18,15 +18,15 @@ from rotators.engines.db2.quoting import authid, quoted
 from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.rights import Right, changes
 from rotators.errors import (
-    PairRefused,
     PasswordRefused,
     PermissionRefused,
     ServiceError,
     ServiceFailed,
     UserNotRotatable,
+    UserPairMismatch,
 )
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 _COLUMN = re.compile(r' \(".*"\)')
 _ROLE = re.compile(r'ROLE "(.*)"')
@@ -48,11 +48,11 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
         require_application(connection, other)
         for clone, current_is_source in ((theirs, True), (mine, False)):
             if catalog.is_marked(connection, clone):
-                return Pair(current, other_name, other, current_is_source, Relation.OURS)
-    elsewhere = tasks.other_databases(connection)
-    if not is_known and not _is_known_elsewhere(connection, theirs, elsewhere):
+                return Pair(current, other_name, other, current_is_source, Relation.MARKED)
+    others = tasks.other_databases(connection)
+    if not is_known and not _is_known_elsewhere(connection, theirs, others):
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    relation, reason = _related(connection, mine, theirs, elsewhere, is_source=is_source)
+    relation, reason = _related(connection, mine, theirs, others, is_source=is_source)
     remedy = "" if relation is Relation.RELATED else _remedy(connection, theirs if is_source else mine)
     return Pair(current, other_name, other, is_source, relation, reason, remedy)
 
@@ -113,7 +113,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
 
     Raises:
         PermissionRefused: the admin may not.
-        PairRefused: the host has a user of that name, of whom nothing is known here.
+        UserPairMismatch: the host has a user of that name, of whom nothing is known here.
         ServiceFailed: the server did not do as it was told.
     """
     source = authid((pair.source or pair.current).name)
@@ -121,11 +121,11 @@ def sync(connection: Connection, pair: Pair) -> Account:
     wanted = catalog.groups(connection, source)
     if pair.clone is None:
         # Placeholder: the strategy sets the password last.
-        placeholder = throw_away()
+        placeholder = placeholder_password()
         try:
             tasks.add_user(connection, clone, placeholder, wanted)
         except PasswordRefused as error:
-            raise PairRefused(
+            raise UserPairMismatch(
                 f"the user '{pair.other_name}' at {connection.host} could not be made: {error.what}",
                 "if the host has one of that name, nothing shows whose it is: rename it, or remove it where an attempt "
                 "left it behind without any right; else see rdsadmin.get_task_status",
@@ -134,7 +134,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
         present = catalog.groups(connection, clone)
         _say(clone, "groups", present - wanted)
         tasks.set_groups(connection, clone, add=wanted - present, remove=present - wanted)
-    _level(connection, source, clone)
+    _sync(connection, source, clone)
     _mark(connection, clone)
     _compare(connection, source, clone, wanted)
     return pair.other or catalog.account_of(connection, pair.other_name)
@@ -174,7 +174,7 @@ def _is_known_elsewhere(connection: Connection, user: str, databases: list[str])
 
 
 def _related(
-    connection: Connection, mine: str, theirs: str, elsewhere: list[str], *, is_source: bool
+    connection: Connection, mine: str, theirs: str, others: list[str], *, is_source: bool
 ) -> tuple[Relation, str]:
     """What the two may do in every database of the host, where nothing is marked."""
     if surplus := sorted(catalog.groups(connection, theirs) - catalog.groups(connection, mine)):
@@ -182,7 +182,7 @@ def _related(
     if not is_source and (lack := sorted(catalog.groups(connection, mine) - catalog.groups(connection, theirs))):
         return Relation.UNRELATED, f"it is not in the group {lack[0]}, and '{mine}' is"
     found = _compared(connection, mine, theirs, is_source=is_source)
-    for database in elsewhere:
+    for database in others:
         if found is not None:
             break
         try:
@@ -235,7 +235,7 @@ def _wanted(source: Grants, clone: Grants) -> set[Right]:
     return {right for right in source.all if right.on not in own or not right.on}
 
 
-def _level(connection: Connection, source: str, clone: str) -> None:
+def _sync(connection: Connection, source: str, clone: str) -> None:
     mine, theirs = catalog.grants(connection, source), catalog.grants(connection, clone)
     wanted = _wanted(mine, theirs)
     keys = {right.key for right in wanted}

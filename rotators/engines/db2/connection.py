@@ -271,7 +271,7 @@ def _of_communication(text: str, target: str, address: tuple[str, int], options:
 def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError | None:
     """What stands on the way to the server, if anything does."""
     try:
-        cause = within(options.timeout, lambda: network.go(address, options))
+        cause = within(options.timeout, lambda: network.probe_tls(address, options))
     except TimeoutError as error:
         cause = error
     if isinstance(cause, ssl.SSLCertVerificationError):

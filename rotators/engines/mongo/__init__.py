@@ -34,7 +34,7 @@ class MongoEngine:
         """The other user of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than DocumentDB takes.
+            UserPairMismatch: its name would be empty, or longer than DocumentDB takes.
         """
         return second_name(username, _SPEC)
 

@@ -53,7 +53,7 @@ _USER_COLLECTIONS = {"system.users", "system.roles"}
 
 
 @dataclass(frozen=True)
-class User:
+class MongoUser:
     """A user.
 
     Args:
@@ -73,15 +73,15 @@ class User:
     restrictions: tuple[Any, ...] = ()
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> User:
+    def read(cls, answer: Mapping[str, Any]) -> MongoUser:
         """Read one entry of the answer to usersInfo."""
         return cls(
-            said["user"],
-            said["db"],
-            frozenset((role["role"], role["db"]) for role in said.get("roles", ())),
-            said.get("customData", {}),
-            tuple(said.get("mechanisms", ())),
-            tuple(said.get("authenticationRestrictions", ())),
+            answer["user"],
+            answer["db"],
+            frozenset((role["role"], role["db"]) for role in answer.get("roles", ())),
+            answer.get("customData", {}),
+            tuple(answer.get("mechanisms", ())),
+            tuple(answer.get("authenticationRestrictions", ())),
         )
 
     def attributes(self, roles: Iterable[Role]) -> dict[str, Any]:
@@ -200,13 +200,13 @@ def server(greeting: Mapping[str, Any], address: str) -> str:
     return " ".join(own) or address
 
 
-def find(connection: Connection, database: str, name: str) -> User | None:
+def find(connection: Connection, database: str, name: str) -> MongoUser | None:
     """A user of a database, or None where there is none."""
     found = list(_users(connection, database, name))
-    return User.read(found[0]) if found else None
+    return MongoUser.read(found[0]) if found else None
 
 
-def find_everywhere(connection: Connection, name: str) -> User | None:
+def find_everywhere(connection: Connection, name: str) -> MongoUser | None:
     """A user of whatever database; None where there is none.
 
     Raises:
@@ -225,7 +225,7 @@ def find_everywhere(connection: Connection, name: str) -> User | None:
             f"there are {len(found)} users '{name}' at {connection.host}, of the databases {databases}",
             "give all but one another name",
         )
-    return next((User.read(one) for one in found.values()), None)
+    return next((MongoUser.read(one) for one in found.values()), None)
 
 
 def power(connection: Connection, roles: Iterable[Role]) -> Power:
@@ -297,18 +297,18 @@ def _roles_of(status: Mapping[str, Any]) -> list[Role]:
 def _role(connection: Connection, role: Role) -> Mapping[str, Any] | None:
     name, database = role
     try:
-        said = connection.run(database, {"rolesInfo": name, "showPrivileges": True})
+        answer = connection.run(database, {"rolesInfo": name, "showPrivileges": True})
     except NotKnown:
-        said = connection.run(database, {"rolesInfo": name})
-    return next(iter(said.get("roles", ())), None)
+        answer = connection.run(database, {"rolesInfo": name})
+    return next(iter(answer.get("roles", ())), None)
 
 
 def _users(connection: Connection, database: str, asked: object) -> Iterator[Mapping[str, Any]]:
     try:
-        said = connection.run(database, {"usersInfo": asked, "showAuthenticationRestrictions": True})
+        answer = connection.run(database, {"usersInfo": asked, "showAuthenticationRestrictions": True})
     except NotKnown:
-        said = connection.run(database, {"usersInfo": asked})
-    for one in said["users"]:
+        answer = connection.run(database, {"usersInfo": asked})
+    for one in answer["users"]:
         if not isinstance(one.get("user"), str) or not isinstance(one.get("db"), str):
             raise ServiceFailed(f"{connection.host} gives a user without a name or database", "please report it")
         yield one

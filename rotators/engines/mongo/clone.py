@@ -13,12 +13,12 @@ from typing import Any
 from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.mongo import catalog
-from rotators.engines.mongo.catalog import ADMIN, Role, User
+from rotators.engines.mongo.catalog import ADMIN, MongoUser, Role
 from rotators.engines.mongo.connection import ADMIN_ADVICE, Connection
 from rotators.engines.mongo.errors import NotKnown
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 SOURCE: Role = ("rotators_source", ADMIN)
 CLONE: Role = ("rotators_clone", ADMIN)
@@ -41,9 +41,9 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
     require_application(connection, theirs)
     other = account_of(current.server, theirs)
     if SOURCE in mine.roles and CLONE in theirs.roles:
-        return Pair(current, other_name, other, current_is_source=True, relation=Relation.OURS)
+        return Pair(current, other_name, other, current_is_source=True, relation=Relation.MARKED)
     if CLONE in mine.roles and SOURCE in theirs.roles:
-        return Pair(current, other_name, other, current_is_source=False, relation=Relation.OURS)
+        return Pair(current, other_name, other, current_is_source=False, relation=Relation.MARKED)
     is_source = not current.name.endswith(CLONE_SUFFIX)
     relation, reason = _related(connection, mine, theirs, is_source=is_source)
     source, clone = (mine, theirs) if is_source else (theirs, mine)
@@ -78,7 +78,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
     wanted = (source.roles - _MARKS) | ({CLONE} if marks else frozenset())
     name = pair.other_name if clone is None else clone.name
     if clone is None:
-        placeholder = throw_away()
+        placeholder = placeholder_password()
         attributes = _attributes(source, None, wanted)
         connection.run(source.database, {"createUser": name, "pwd": placeholder, **attributes})
     else:
@@ -88,10 +88,10 @@ def sync(connection: Connection, pair: Pair) -> Account:
         attributes = _attributes(source, clone, wanted)
         connection.run(source.database, {"updateUser": name, **attributes})
     _compare(connection, source.database, name, attributes)
-    return pair.other or account_of(pair.current.server, User(name, source.database, frozenset()))
+    return pair.other or account_of(pair.current.server, MongoUser(name, source.database, frozenset()))
 
 
-def require(connection: Connection, account: Account) -> User:
+def require(connection: Connection, account: Account) -> MongoUser:
     """The user that an account is.
 
     Raises:
@@ -106,7 +106,7 @@ def require(connection: Connection, account: Account) -> User:
     return found
 
 
-def require_application(connection: Connection, user: User) -> None:
+def require_application(connection: Connection, user: MongoUser) -> None:
     """Make sure that a user is not one who may give itself anything.
 
     Raises:
@@ -133,7 +133,7 @@ def require_right(connection: Connection, power: catalog.Power, database: str, a
         )
 
 
-def account_of(server: str, user: User) -> Account:
+def account_of(server: str, user: MongoUser) -> Account:
     """A user as an account of this server."""
     return Account(server, (user.database, user.name), user.name, (user.database,))
 
@@ -144,7 +144,7 @@ def database_of(account: Account) -> str:
     return database
 
 
-def _related(connection: Connection, mine: User, theirs: User, *, is_source: bool) -> tuple[Relation, str]:
+def _related(connection: Connection, mine: MongoUser, theirs: MongoUser, *, is_source: bool) -> tuple[Relation, str]:
     own, others = catalog.power(connection, mine.roles), catalog.power(connection, theirs.roles)
     if surplus := others.beyond(own):
         return Relation.MORE_POWERFUL, surplus[0]
@@ -155,7 +155,7 @@ def _related(connection: Connection, mine: User, theirs: User, *, is_source: boo
     return Relation.RELATED, ""
 
 
-def _remedy(connection: Connection, source: User, clone: User) -> str:
+def _remedy(connection: Connection, source: MongoUser, clone: MongoUser) -> str:
     """For the shell, in one line: roles that are missing, and who gets them."""
     commands: list[tuple[str, Mapping[str, Any]]] = [
         (ADMIN, {"createRole": name, "privileges": [], "roles": []})
@@ -171,7 +171,7 @@ def _remedy(connection: Connection, source: User, clone: User) -> str:
     )
 
 
-def _present(connection: Connection, pair: Pair, source: User) -> User | None:
+def _present(connection: Connection, pair: Pair, source: MongoUser) -> MongoUser | None:
     """The clone as it is now; None where it is yet to be made."""
     if pair.clone is None:
         # One that was made since is nobody's that we know: making it again fails.
@@ -183,7 +183,7 @@ def _present(connection: Connection, pair: Pair, source: User) -> User | None:
     return found
 
 
-def _mark(connection: Connection, source: User) -> bool:
+def _mark(connection: Connection, source: MongoUser) -> bool:
     """Make the marks where they are missing, and give the source its own; False where that can't be."""
     own = catalog.own_power(connection)
     if own.is_certain and not own.allows(ADMIN, _MARKING):
@@ -197,7 +197,7 @@ def _mark(connection: Connection, source: User) -> bool:
     return True
 
 
-def _do_mark(connection: Connection, source: User) -> None:
+def _do_mark(connection: Connection, source: MongoUser) -> None:
     for name, database in sorted(_MARKS):
         if not catalog.exists(connection, (name, database)):
             connection.run(database, {"createRole": name, "privileges": [], "roles": []})
@@ -209,7 +209,7 @@ def _do_mark(connection: Connection, source: User) -> None:
             connection.run(source.database, {command: source.name, "roles": catalog.documents([mark])})
 
 
-def _attributes(source: User, clone: User | None, roles: frozenset[Role]) -> dict[str, Any]:
+def _attributes(source: MongoUser, clone: MongoUser | None, roles: frozenset[Role]) -> dict[str, Any]:
     attributes = source.attributes(roles)
     if not source.custom_data and (clone is None or not clone.custom_data):
         # Not every server takes it.

@@ -144,7 +144,7 @@ def _go(target: str, address: tuple[str, int], options: ConnectOptions) -> None:
         ServiceError: something stands on it.
     """
     try:
-        cause = within(options.limit(target), lambda: network.go(address, options))
+        cause = within(options.limit(target), lambda: network.probe_tls(address, options))
     except TimeoutError as error:
         cause = error
     if cause is not None:

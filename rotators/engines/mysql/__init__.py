@@ -38,7 +38,7 @@ class MysqlEngine:
         """The other of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than the server takes.
+            UserPairMismatch: its name would be empty, or longer than the server takes.
         """
         return second_name(username, self.spec)
 

@@ -13,10 +13,10 @@ from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.mysql.accounts import Row, require_password
 from rotators.engines.mysql.dialects import Dialect
-from rotators.engines.mysql.grants import Right, administers, beyond, lacking, statements
+from rotators.engines.mysql.grants import GrantedRight, administers, beyond, lacking, statements
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Stranger:
     """
 
     row: Row
-    right: Right
+    right: GrantedRight
 
     def __str__(self) -> str:
         return f"{self.row} ({self.right})"
@@ -55,7 +55,7 @@ class _Beside:
         self._own = mine[_host(current)]
         admin = dialect.own_power()
         self._power = {host: refuse_admin(dialect, row, admin, proven=True) for host, row in mine.items()}
-        self._others: dict[str, set[Right]] = {}
+        self._others: dict[str, set[GrantedRight]] = {}
         self.is_source = _is_source(current, mine.values(), others)
         self.marked: list[Row] = []
         self.related: list[Row] = []
@@ -103,7 +103,7 @@ class _Beside:
     def _beside(self, row: Row) -> Row:
         return self._mine.get(row.host, self._own)
 
-    def _power_beside(self, row: Row) -> set[Right]:
+    def _power_beside(self, row: Row) -> set[GrantedRight]:
         return self._power[self._beside(row).host]
 
 
@@ -118,7 +118,7 @@ def inspect_pair(dialect: Dialect, current: Account, other_name: str) -> Pair:
     if not others:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
     ours = beside.marked + beside.related
-    pair = Pair(current, other_name, _account(dialect, current, ours), beside.is_source, Relation.OURS)
+    pair = Pair(current, other_name, _account(dialect, current, ours), beside.is_source, Relation.MARKED)
     if beside.in_the_way or not (ours or beside.is_source):
         return _refused(dialect, pair, others, (beside.in_the_way or beside.strangers)[0])
     if beside.strangers:
@@ -177,12 +177,12 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
         source = sources[host]
         if host not in clones:
             # Nobody knows this password: the real one comes last.
-            dialect.create(source, name, throw_away())
+            dialect.create(source, name, placeholder_password())
             clones[host] = _row(dialect, name, host)
         clone = clones[host]
         dialect.mark(clone, source.user)
         if clone_is_other:
-            dialect.match_plugin(source, clone, throw_away())
+            dialect.match_plugin(source, clone, placeholder_password())
             if clone.locked:
                 dialect.unlock(clone)
         dialect.copy_facts(source, clone)
@@ -232,7 +232,7 @@ def require_usable(dialect: Dialect, row: Row) -> None:
         )
 
 
-def refuse_admin(dialect: Dialect, row: Row, admin: set[Right], *, proven: bool = False) -> set[Right]:
+def refuse_admin(dialect: Dialect, row: Row, admin: set[GrantedRight], *, proven: bool = False) -> set[GrantedRight]:
     """Make sure that an account is no admin's.
 
     Args:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rotators.engines.mysql.accounts import Row
 from rotators.engines.mysql.connection import Connection
-from rotators.engines.mysql.grants import EVERYWHERE, GRANT_OPTION, Right
+from rotators.engines.mysql.grants import EVERYWHERE, GRANT_OPTION, GrantedRight
 from rotators.engines.mysql.quoting import has_no_account, quote_account, quote_name, quote_text
 from rotators.errors import PermissionRefused, ServiceFailed
 
@@ -99,7 +99,7 @@ class Dialect(ABC):
         # Compared without blanks at the end by the server, and exactly here.
         return [] if has_no_account(name) else [row for row in self._rows(name) if row.user == name]
 
-    def rights(self, user: str, host: str, revoked: tuple[tuple[str, str], ...] = ()) -> set[Right]:
+    def rights(self, user: str, host: str, revoked: tuple[tuple[str, str], ...] = ()) -> set[GrantedRight]:
         """What was granted to one account itself.
 
         Args:
@@ -117,14 +117,14 @@ class Dialect(ABC):
                 self.reading,
             )
         dynamic = {one.name for one in granted if one.level == "dynamic"}
-        found = {Right("revoked", privilege, f"{quote_name(database)}.*") for privilege, database in revoked}
+        found = {GrantedRight("revoked", privilege, f"{quote_name(database)}.*") for privilege, database in revoked}
         for one in granted:
             # The views show dynamic privileges as well, but not whose option it is.
             if one.level != "user" or one.name not in dynamic:
                 found.update(self._rights_of(one))
         return found
 
-    def power(self, row: Row) -> set[Right]:
+    def power(self, row: Row) -> set[GrantedRight]:
         """All that an account may do: what was granted to it and to its roles, with all that these lead to."""
         found = self.rights(row.user, row.host, row.revoked)
         waiting = {right.name for right in found if right.kind == "role"}
@@ -162,28 +162,28 @@ class Dialect(ABC):
             if whose == grantee
         ]
 
-    def _rights_of(self, one: Granted) -> Iterator[Right]:
+    def _rights_of(self, one: Granted) -> Iterator[GrantedRight]:
         if one.level == "proxy":
             name = quote_account(one.first, one.second)
-            yield Right("proxy", name)
+            yield GrantedRight("proxy", name)
             if one.option:
-                yield Right("proxy option", name)
+                yield GrantedRight("proxy option", name)
         elif one.level == "role":
             yield from self._role(one)
         elif one.level == "dynamic":
-            yield Right("privilege", one.name, EVERYWHERE)
+            yield GrantedRight("privilege", one.name, EVERYWHERE)
             if one.option:
-                yield Right("dynamic option", one.name, EVERYWHERE)
+                yield GrantedRight("dynamic option", one.name, EVERYWHERE)
         elif one.level == "routine":
             yield from self._on_routine(one)
         else:
             on = f"{quote_name(one.first)}.{quote_name(one.second) if one.second else '*'}" if one.first else EVERYWHERE
             if one.name != "USAGE":
-                yield Right("privilege", f"{one.name} ({quote_name(one.third)})" if one.third else one.name, on)
+                yield GrantedRight("privilege", f"{one.name} ({quote_name(one.third)})" if one.third else one.name, on)
             if one.option:
-                yield Right("grant option", GRANT_OPTION, on)
+                yield GrantedRight("grant option", GRANT_OPTION, on)
 
-    def _on_routine(self, one: Granted) -> Iterator[Right]:
+    def _on_routine(self, one: Granted) -> Iterator[GrantedRight]:
         if one.third not in _ROUTINES:
             raise ServiceFailed(
                 f"an account at {self.where} has a right on a {one.third}, which is not known here", "please report it"
@@ -191,24 +191,24 @@ class Dialect(ABC):
         on = f"{one.third} {quote_name(one.first)}.{quote_name(one.second)}"
         for right in filter(None, one.name.split(",")):
             if right == "GRANT":
-                yield Right("grant option", GRANT_OPTION, on)
+                yield GrantedRight("grant option", GRANT_OPTION, on)
             else:
-                yield Right("privilege", right, on)
+                yield GrantedRight("privilege", right, on)
 
     @abstractmethod
     def _rows(self, name: str) -> list[Row]:
         """All accounts of a name."""
 
     @abstractmethod
-    def _role(self, one: Granted) -> Iterator[Right]:
+    def _role(self, one: Granted) -> Iterator[GrantedRight]:
         """A role that was granted to an account, or to a role."""
 
     @abstractmethod
-    def _role_rights(self, role: str) -> set[Right]:
+    def _role_rights(self, role: str) -> set[GrantedRight]:
         """What was granted to a role, which is quoted as in a right."""
 
     @abstractmethod
-    def own_power(self) -> set[Right]:
+    def own_power(self) -> set[GrantedRight]:
         """All that the admin may do in this session, its active roles included."""
 
     @abstractmethod

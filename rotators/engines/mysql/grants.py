@@ -50,7 +50,7 @@ _OPTION_OF: dict[Kind, Kind] = {"admin option": "role", "proxy option": "proxy",
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class GrantedRight:
     """One thing an account may do (or, ``revoked``, may not do although it may everywhere else).
 
     Args:
@@ -77,19 +77,19 @@ class Right:
         return words.get(self.kind, f"{self.name} ON {self.on}")
 
 
-def parse(grants: Iterable[str]) -> set[Right]:
+def parse(grants: Iterable[str]) -> set[GrantedRight]:
     """Take the lines of SHOW GRANTS apart.
 
     Raises:
         ValueError: a line is of no form that is known; without the line, which may hold a hash.
     """
-    found: set[Right] = set()
+    found: set[GrantedRight] = set()
     for grant in grants:
         found.update(_rights(_TOKEN.findall(grant)))
     return {right for right in found if (right.kind, right.name) != ("privilege", "USAGE")}
 
 
-def statements(wanted: set[Right], present: set[Right], account: str) -> Iterator[str]:
+def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: str) -> Iterator[str]:
     """What to run so that an account with some rights has exactly those that are wanted.
 
     Nothing that is wanted is taken away on the way, but where an option can't be taken alone: what is missing comes
@@ -102,7 +102,7 @@ def statements(wanted: set[Right], present: set[Right], account: str) -> Iterato
     """
     missing, extra = wanted - present, present - wanted
     # A grant with its option is one of both.
-    whole = {Right(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
+    whole = {GrantedRight(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
     if any(one.kind == "proxy option" for one in missing):
         # MariaDB notes an option that comes later in its memory only, and has forgotten it when it starts again.
         for right in sorted(whole & present):
@@ -115,7 +115,7 @@ def statements(wanted: set[Right], present: set[Right], account: str) -> Iterato
         yield from _take(right, account, wanted)
 
 
-def _each(kind: Kind, rights: set[Right], how: dict[Kind, str], account: str) -> Iterator[str]:
+def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: str) -> Iterator[str]:
     chosen = sorted(right for right in rights if right.kind == kind)
     if kind != "privilege":
         yield from (how[kind].format(name=one.name, on=one.on, account=account) for one in chosen)
@@ -125,7 +125,7 @@ def _each(kind: Kind, rights: set[Right], how: dict[Kind, str], account: str) ->
         yield how[kind].format(name=names, on=on, account=account)
 
 
-def lacking(wanted: set[Right], admin: set[Right], everything: set[Right]) -> list[str]:
+def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set[GrantedRight]) -> list[str]:
     """The grants that an admin would need to pass rights on, as statements without their account.
 
     Args:
@@ -134,7 +134,7 @@ def lacking(wanted: set[Right], admin: set[Right], everything: set[Right]) -> li
         everything: all that the receiver is to have: where a partial revoke is part of it, the admin may have it too.
     """
     everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == EVERYWHERE}
-    may_pass = Right("grant option", GRANT_OPTION, EVERYWHERE) in admin
+    may_pass = GrantedRight("grant option", GRANT_OPTION, EVERYWHERE) in admin
     needed = []
     for right in sorted(wanted):
         if right.kind == "privilege":
@@ -146,7 +146,7 @@ def lacking(wanted: set[Right], admin: set[Right], everything: set[Right]) -> li
         elif (
             right.kind == "role"
             and not everywhere & {"ROLE_ADMIN", "SUPER", *_ALL}
-            and not {Right("role", right.name), Right("admin option", right.name)} <= admin
+            and not {GrantedRight("role", right.name), GrantedRight("admin option", right.name)} <= admin
         ):
             needed.append(f"GRANT {right.name}")
         elif right.kind == "proxy" and not any(
@@ -163,20 +163,20 @@ def lacking(wanted: set[Right], admin: set[Right], everything: set[Right]) -> li
     return needed
 
 
-def _passes(right: Right, admin: set[Right], everywhere: set[str], *, may_pass: bool) -> bool:
+def _passes(right: GrantedRight, admin: set[GrantedRight], everywhere: set[str], *, may_pass: bool) -> bool:
     name = right.name.partition(" (")[0]
-    if Right("dynamic option", name, right.on) in admin or (may_pass and everywhere & {name, *_ALL}):
+    if GrantedRight("dynamic option", name, right.on) in admin or (may_pass and everywhere & {name, *_ALL}):
         return True
     # On the object itself, its table or its database.
     database = f"{right.on.partition('.')[0].rpartition(' ')[2]}.*"
     return any(
-        Right("grant option", GRANT_OPTION, on) in admin
-        and any(Right("privilege", one, on) in admin for one in (right.name, name, *_ALL))
+        GrantedRight("grant option", GRANT_OPTION, on) in admin
+        and any(GrantedRight("privilege", one, on) in admin for one in (right.name, name, *_ALL))
         for on in (right.on, database)
     )
 
 
-def beyond(rights: set[Right], power: set[Right]) -> Right | None:
+def beyond(rights: set[GrantedRight], power: set[GrantedRight]) -> GrantedRight | None:
     """The first right that a power does not comprise; None where it comprises all.
 
     Args:
@@ -193,18 +193,18 @@ def beyond(rights: set[Right], power: set[Right]) -> Right | None:
     # What is revoked from the one in parts, the other must not have as a whole.
     whole = {right.name for right in rights if right.kind == "privilege" and right.on == EVERYWHERE}
     for name, on in sorted(limits):
-        if name in whole and Right("revoked", name, on) not in rights:
-            return Right("privilege", name, on)
+        if name in whole and GrantedRight("revoked", name, on) not in rights:
+            return GrantedRight("privilege", name, on)
     return None
 
 
-def _comprised(right: Right, power: set[Right], limits: set[tuple[str, str]]) -> bool:
+def _comprised(right: GrantedRight, power: set[GrantedRight], limits: set[tuple[str, str]]) -> bool:
     name = right.name.partition(" (")[0]
     database = f"{right.on.partition('.')[0].rpartition(' ')[2]}.*"
     places = {right.on, database}
     if not any(one == name for one, _ in limits):
         places.add(EVERYWHERE)
-    return any(Right(right.kind, one, on) in power for on in places for one in (right.name, name, *_ALL))
+    return any(GrantedRight(right.kind, one, on) in power for on in places for one in (right.name, name, *_ALL))
 
 
 # Whoever has one of these can make itself anybody, whatever else it may do.
@@ -216,7 +216,7 @@ _SYSTEM_USER = "SYSTEM_USER"
 _SYSTEM_TABLES = "mysql"
 
 
-def administers(power: set[Right], admin: set[Right], *, proven: bool = False) -> Right | None:
+def administers(power: set[GrantedRight], admin: set[GrantedRight], *, proven: bool = False) -> GrantedRight | None:
     """A right that makes an account an admin, whose password no function sets; None where it is an application's user.
 
     Args:
@@ -255,42 +255,42 @@ def _is_system(on: str) -> bool:
     return re.fullmatch(pattern, _SYSTEM_TABLES, re.DOTALL | re.IGNORECASE) is not None
 
 
-def _rights(tokens: list[str]) -> Iterator[Right]:
+def _rights(tokens: list[str]) -> Iterator[GrantedRight]:
     verb = tokens[0].upper()
     words = [token.upper() for token in tokens]
     if verb == "SET":  # SET DEFAULT ROLE r FOR account, of MariaDB
-        yield Right("default role", tokens[3])
+        yield GrantedRight("default role", tokens[3])
         return
     end = _last(words, "FROM" if verb == "REVOKE" else "TO")
     tail = words[end:]
     if "ON" not in words[:end]:
         for role in _names(tokens[1:end]):
-            yield Right("role", role)
+            yield GrantedRight("role", role)
             if "ADMIN" in tail:
-                yield Right("admin option", role)
+                yield GrantedRight("admin option", role)
         return
     on = words.index("ON")
     [target] = _names(tokens[on + 1 : end])
     if words[1] == "PROXY":
-        yield Right("proxy", target)
+        yield GrantedRight("proxy", target)
         if "GRANT" in tail:
-            yield Right("proxy option", target)
+            yield GrantedRight("proxy option", target)
         return
     names = list(_privileges(tokens[1:on]))
     for privilege in names:
-        yield Right("revoked" if verb == "REVOKE" else "privilege", privilege, target)
+        yield GrantedRight("revoked" if verb == "REVOKE" else "privilege", privilege, target)
     if "GRANT" in tail and "OPTION" in tail:
         yield from _options(names, target)
 
 
-def _options(names: list[str], target: str) -> Iterator[Right]:
+def _options(names: list[str], target: str) -> Iterator[GrantedRight]:
     """What WITH GRANT OPTION gives beside privileges."""
     # MySQL's dynamic privileges stand in a line of their own, and only their names have underscores.
     dynamic = [name for name in names if "_" in name and target == EVERYWHERE]
     for name in dynamic:
-        yield Right("dynamic option", name, target)
+        yield GrantedRight("dynamic option", name, target)
     if not dynamic:
-        yield Right("grant option", GRANT_OPTION, target)
+        yield GrantedRight("grant option", GRANT_OPTION, target)
 
 
 def _last(words: list[str], word: str) -> int:
@@ -333,15 +333,15 @@ def _privileges(tokens: list[str]) -> Iterator[str]:
             name.append(token.upper())
 
 
-def _take(right: Right, account: str, wanted: set[Right]) -> Iterator[str]:
+def _take(right: GrantedRight, account: str, wanted: set[GrantedRight]) -> Iterator[str]:
     if right.kind == "privilege":
         return
-    if right.kind == "revoked" and Right("privilege", right.name, EVERYWHERE) not in wanted:
+    if right.kind == "revoked" and GrantedRight("privilege", right.name, EVERYWHERE) not in wanted:
         # It went with the privilege that it limits: a GRANT would now give it.
         return
     base = _OPTION_OF.get(right.kind)
     if base is None:
         yield _TAKE[right.kind].format(name=right.name, on=right.on, account=account)
-    elif Right(base, right.name, right.on) in wanted:
+    elif GrantedRight(base, right.name, right.on) in wanted:
         yield _TAKE[base].format(name=right.name, on=right.on, account=account)
         yield _GIVE[base].format(name=right.name, on=right.on, account=account)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from rotators.engines.base import alternate
 from rotators.engines.mysql.accounts import Method, Row
 from rotators.engines.mysql.dialects import Dialect, Granted
-from rotators.engines.mysql.grants import Right, parse
+from rotators.engines.mysql.grants import GrantedRight, parse
 from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role, quote_text
 from rotators.engines.mysql.verifiers import NATIVE, native_hash
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
@@ -44,7 +44,7 @@ class MariadbDialect(Dialect):
 
     tables = (("role", "roles_mapping", "User", "Host", "Role", "''", "''", "''", "Admin_option = 'Y'"),)
 
-    def own_power(self) -> set[Right]:
+    def own_power(self) -> set[GrantedRight]:
         """See the base; SHOW GRANTS has texts of its own behind an account's name, so only roles' are read of it."""
         found = self.rights(self.user, self.admin_host)
         [(role,)] = self.connection.execute("SELECT CURRENT_ROLE()")
@@ -95,21 +95,21 @@ class MariadbDialect(Dialect):
             unknown=tuple(sorted(set(facts) - _KNOWN)) + (("is_role",) if facts.get("is_role") else ()),
         )
 
-    def _role(self, one: Granted) -> Iterator[Right]:
+    def _role(self, one: Granted) -> Iterator[GrantedRight]:
         if one.first.startswith((_MARK, _LOCK_MARK)):
             return
-        yield Right("role", quote_role(one.first, ""))
+        yield GrantedRight("role", quote_role(one.first, ""))
         if one.option:
-            yield Right("admin option", quote_role(one.first, ""))
+            yield GrantedRight("admin option", quote_role(one.first, ""))
 
-    def _role_rights(self, role: str) -> set[Right]:
+    def _role_rights(self, role: str) -> set[GrantedRight]:
         try:
             return {
                 right
                 for right in parse(
                     str(grant) for (grant,) in self.connection.execute(f"SHOW GRANTS FOR {role}", self.reading)
                 )
-                if right != Right("role", role)
+                if right != GrantedRight("role", role)
             }
         except (ValueError, IndexError):
             raise ServiceFailed(

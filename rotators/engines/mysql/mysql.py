@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from rotators.engines.mysql.accounts import Method, Row
 from rotators.engines.mysql.connection import Connection
 from rotators.engines.mysql.dialects import Dialect, Granted
-from rotators.engines.mysql.grants import Right, parse
+from rotators.engines.mysql.grants import GrantedRight, parse
 from rotators.engines.mysql.quoting import quote_account, quote_role, quote_text
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.errors import ServiceFailed, UserNotRotatable
@@ -60,7 +60,7 @@ class MysqlDialect(Dialect):
         """Whether this version keeps two passwords for a user."""
         return self.version >= _SECOND_PASSWORD_SINCE
 
-    def own_power(self) -> set[Right]:
+    def own_power(self) -> set[GrantedRight]:
         """See the base; SHOW GRANTS counts the active roles, and shows nothing but names and privileges."""
         try:
             return parse(str(grant) for (grant,) in self.connection.execute("SHOW GRANTS"))
@@ -147,14 +147,14 @@ class MysqlDialect(Dialect):
             rules.append(f"PASSWORD_LOCK_TIME {'UNBOUNDED' if days < 0 else days}")
         return tuple(rules)
 
-    def _role(self, one: Granted) -> Iterator[Right]:
+    def _role(self, one: Granted) -> Iterator[GrantedRight]:
         name = quote_role(one.first, one.second)
         self._role_accounts[name] = (one.first, one.second)
-        yield Right("role", name)
+        yield GrantedRight("role", name)
         if one.option:
-            yield Right("admin option", name)
+            yield GrantedRight("admin option", name)
 
-    def _role_rights(self, role: str) -> set[Right]:
+    def _role_rights(self, role: str) -> set[GrantedRight]:
         user, host = self._role_accounts[role]
         revoked = next((row.revoked for row in self.rows(user) if row.host == host), ())
         return self.rights(user, host, revoked)

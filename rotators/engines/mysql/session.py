@@ -10,7 +10,7 @@ from rotators.engines.mysql import clone
 from rotators.engines.mysql.accounts import Method, Row, of_password, refuse_plugins
 from rotators.engines.mysql.connection import Connection, own_login
 from rotators.engines.mysql.dialects import Dialect
-from rotators.engines.mysql.grants import EVERYWHERE, Right, parse
+from rotators.engines.mysql.grants import EVERYWHERE, GrantedRight, parse
 from rotators.engines.mysql.mariadb import MariadbDialect, require_global_priv
 from rotators.engines.mysql.mysql import MysqlDialect
 from rotators.engines.mysql.quoting import quote_account, quote_text
@@ -37,7 +37,7 @@ _SERVER = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
     "('server_uuid', 'server_uid', 'hostname', 'port', 'server_id', 'datadir')"
 )
-_CHANGES_USERS = {Right("privilege", name, EVERYWHERE) for name in ("CREATE USER", "ALL PRIVILEGES")}
+_CHANGES_USERS = {GrantedRight("privilege", name, EVERYWHERE) for name in ("CREATE USER", "ALL PRIVILEGES")}
 _NAME = r"`(?:[^`]|``)*`"
 _TEXT = r"'(?:[^']|'')*'"
 _HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)

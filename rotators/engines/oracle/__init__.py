@@ -13,7 +13,7 @@ from rotators.engines.oracle import quoting
 from rotators.engines.oracle.connection import connect
 from rotators.engines.oracle.session import OracleSession
 from rotators.engines.specs import SPECS
-from rotators.errors import LoginRefused, PairRefused
+from rotators.errors import LoginRefused, UserPairMismatch
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class OracleEngine:
         """The other of the pair, spelled as the first: quoted, in lower or in upper case.
 
         Raises:
-            PairRefused: the engine can't have a user of that name.
+            UserPairMismatch: the engine can't have a user of that name.
         """
         other = quoting.alternate(username)
         length = _SPEC.name_unit.length(quoting.fold(other))
         if not 1 <= length <= _SPEC.longest_name or not quoting.possible(other) or quoting.is_proxied(other):
-            raise PairRefused(
+            raise UserPairMismatch(
                 f"the other user of '{username}' would be '{other}', a name of {length} bytes",
                 f"Oracle takes names of 1 to {_SPEC.longest_name} bytes without double quotes: "
                 "give the user another name",

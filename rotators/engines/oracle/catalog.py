@@ -112,7 +112,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class User:
+class OracleUser:
     """A user.
 
     Args:
@@ -161,19 +161,19 @@ def account(connection: Connection, name: str, number: Any) -> Account:
     return Account(place, int(number), name, (connection.container,))
 
 
-def find(connection: Connection, of: Account) -> User | None:
+def find(connection: Connection, of: Account) -> OracleUser | None:
     """The user that an account is, if it is still there."""
     return _user(connection, "USER_ID", of.key)
 
 
-def find_named(connection: Connection, name: str) -> User | None:
+def find_named(connection: Connection, name: str) -> OracleUser | None:
     """A user, by its name in the catalog."""
     return _user(connection, "USERNAME", name)
 
 
-def _user(connection: Connection, column: str, value: Any) -> User | None:
+def _user(connection: Connection, column: str, value: Any) -> OracleUser | None:
     for name, number, created, *rest in connection.execute(_USER.format(condition=column), [value]):
-        return User(account(connection, str(name), number), created, *map(str, rest))
+        return OracleUser(account(connection, str(name), number), created, *map(str, rest))
     return None
 
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.oracle import catalog, passwords
-from rotators.engines.oracle.catalog import User
+from rotators.engines.oracle.catalog import OracleUser
 from rotators.engines.oracle.connection import Connection
 from rotators.engines.oracle.quoting import is_clone, quoted, text
 from rotators.engines.rights import Right, changes
-from rotators.errors import PairRefused, PermissionRefused, ServiceFailed
+from rotators.errors import PermissionRefused, ServiceFailed, UserPairMismatch
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 _NEEDED = {"ALTER USER", "CREATE ANY TRIGGER", "CREATE USER"}
 # What lets somebody pass on anything of a kind; else each right must be held with its option.
@@ -43,7 +43,7 @@ _COLUMN = re.compile(r' \(".*"\)')
 
 
 @dataclass(frozen=True)
-class _Two:
+class _Users:
     """The two of a pair.
 
     Args:
@@ -52,8 +52,8 @@ class _Two:
         clone_name: what it is called, or will be.
     """
 
-    source: User
-    clone: User | None
+    source: OracleUser
+    clone: OracleUser | None
     clone_name: str
 
 
@@ -61,12 +61,12 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
     """Look at the two users of a secret.
 
     Raises:
-        PairRefused: this version takes no name of that length.
+        UserPairMismatch: this version takes no name of that length.
         PermissionRefused: the admin does not see enough to judge.
         UserNotRotatable: one of the two has no password of this database's, or is an admin.
     """
     if connection.version < _LONG_NAMES_SINCE and len(other_name.encode()) > _SHORT_NAME:
-        raise PairRefused(
+        raise UserPairMismatch(
             f"the other user of {current} would be '{other_name}', a name of {len(other_name.encode())} bytes",
             f"this version of Oracle takes {_SHORT_NAME}: give the secret's user a shorter name",
         )
@@ -81,8 +81,8 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
         marked, current_is_source = True, False
     elif marked:
         current_is_source = True
-    relation, reason = (Relation.OURS, "") if marked else _relation(connection, mine, theirs, current_is_source)
-    two = _Two(mine, theirs, theirs.name) if current_is_source else _Two(theirs, mine, mine.name)
+    relation, reason = (Relation.MARKED, "") if marked else _relation(connection, mine, theirs, current_is_source)
+    two = _Users(mine, theirs, theirs.name) if current_is_source else _Users(theirs, mine, mine.name)
     return Pair(
         mine.account, other_name, theirs.account, current_is_source, relation, reason, _create_trigger(connection, two)
     )
@@ -96,7 +96,7 @@ def check(connection: Connection, pair: Pair) -> None:
         UserNotRotatable: one of the two has no password of this database's, or is an admin.
     """
     passwords.require_privileges(connection, _NEEDED)
-    two = _two(connection, pair)
+    two = _users_of(connection, pair)
     present = set() if two.clone is None else catalog.rights(connection, two.clone_name)
     wanted = _wanted(connection, two)
     granted = {right for right in wanted if right not in present}
@@ -111,7 +111,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
         PermissionRefused: the admin may not.
         ServiceFailed: the clone has not what the source has, in the end.
     """
-    two = _sync_user(connection, _two(connection, pair))
+    two = _sync_user(connection, _users_of(connection, pair))
     if count := catalog.count_owned(connection, two.clone_name):
         logger.warning(
             "the clone owns objects, which neither finds without their schema", user=two.clone_name, objects=count
@@ -142,8 +142,8 @@ def trigger_of(clone_name: str) -> str:
 
 def _relation(
     connection: Connection,
-    mine: User,
-    theirs: User,
+    mine: OracleUser,
+    theirs: OracleUser,
     current_is_source: bool,  # noqa: FBT001  # the one thing it is about
 ) -> tuple[Relation, str]:
     my_powers, their_powers = (_powers(connection, user.name) for user in (mine, theirs))
@@ -174,21 +174,21 @@ def _of_ones_own(owner: str, powers: set[str]) -> set[str]:
     return {power for power in powers if power.endswith(schema) or inside in power}
 
 
-def _is_marked(connection: Connection, source: User, clone: User) -> bool:
+def _is_marked(connection: Connection, source: OracleUser, clone: OracleUser) -> bool:
     """Whether the admin's trigger says that one was made for the other; it must be no older than either."""
     made = catalog.trigger_made(connection, connection.user, trigger_of(clone.name))
     return made is not None and made >= max(source.created, clone.created)
 
 
-def _two(connection: Connection, pair: Pair) -> _Two:
+def _users_of(connection: Connection, pair: Pair) -> _Users:
     mine = passwords.require_settable(connection, pair.current)
     theirs = None if pair.other is None else passwords.require_settable(connection, pair.other)
     if theirs is None or pair.current_is_source:
-        return _Two(mine, theirs, pair.other_name if theirs is None else theirs.name)
-    return _Two(theirs, mine, mine.name)
+        return _Users(mine, theirs, pair.other_name if theirs is None else theirs.name)
+    return _Users(theirs, mine, mine.name)
 
 
-def _wanted(connection: Connection, two: _Two) -> set[Right]:
+def _wanted(connection: Connection, two: _Users) -> set[Right]:
     """What the clone should have."""
     its = f"{quoted(two.clone_name)}."
     # Nobody can be granted anything on what is its own.
@@ -234,7 +234,7 @@ def _of_sys(right: Right) -> bool:
     return right.kind == "object" and right.on.startswith(_SYS)
 
 
-def _sync_user(connection: Connection, two: _Two) -> _Two:
+def _sync_user(connection: Connection, two: _Users) -> _Users:
     source, clone, name = two.source, two.clone, two.clone_name
     options = (
         f"PROFILE {quoted(source.profile)} DEFAULT TABLESPACE {quoted(source.default_tablespace)} "
@@ -242,7 +242,7 @@ def _sync_user(connection: Connection, two: _Two) -> _Two:
     )
     if clone is None:
         connection.execute(
-            f"CREATE USER {quoted(name)} IDENTIFIED BY {quoted(throw_away())} {options}", password_of=name
+            f"CREATE USER {quoted(name)} IDENTIFIED BY {quoted(placeholder_password())} {options}", password_of=name
         )
         clone = catalog.find_named(connection, name)
         if clone is None:
@@ -255,10 +255,10 @@ def _sync_user(connection: Connection, two: _Two) -> _Two:
         if size != had.get(tablespace, 0):
             quota = "UNLIMITED" if size < 0 else str(size)
             connection.execute(f"ALTER USER {quoted(name)} QUOTA {quota} ON {quoted(tablespace)}")
-    return _Two(source, clone, name)
+    return _Users(source, clone, name)
 
 
-def _attributes(user: User) -> tuple[str, ...]:
+def _attributes(user: OracleUser) -> tuple[str, ...]:
     return user.profile, user.default_tablespace, user.temporary_tablespace
 
 
@@ -272,7 +272,7 @@ def _sync_default_roles(connection: Connection, source: str, clone: str) -> None
         connection.execute(f"ALTER USER {quoted(clone)} DEFAULT ROLE {spelled}")
 
 
-def _require_equal(connection: Connection, two: _Two, wanted: set[Right]) -> None:
+def _require_equal(connection: Connection, two: _Users, wanted: set[Right]) -> None:
     """Make sure that the clone has what its source has, in the end."""
     differs = sorted(wanted ^ _each_once(catalog.rights(connection, two.clone_name)))
     if differs:
@@ -283,7 +283,7 @@ def _require_equal(connection: Connection, two: _Two, wanted: set[Right]) -> Non
         )
 
 
-def _sync_trigger(connection: Connection, two: _Two) -> None:
+def _sync_trigger(connection: Connection, two: _Users) -> None:
     clone = two.clone
     if clone is not None and _is_marked(connection, two.source, clone):
         return
@@ -294,7 +294,7 @@ def _sync_trigger(connection: Connection, two: _Two) -> None:
     connection.execute(_create_trigger(connection, two))
 
 
-def _create_trigger(connection: Connection, two: _Two) -> str:
+def _create_trigger(connection: Connection, two: _Users) -> str:
     # A trigger that fails would keep the clone out: better in, and in a schema of its own.
     return (
         f"CREATE TRIGGER {quoted(connection.user)}.{quoted(trigger_of(two.clone_name))} "

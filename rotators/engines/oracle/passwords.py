@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rotators.engines.identity import Account
 from rotators.engines.oracle import catalog
-from rotators.engines.oracle.catalog import User
+from rotators.engines.oracle.catalog import OracleUser
 from rotators.engines.oracle.connection import Connection
 from rotators.engines.oracle.quoting import possible, quoted
 from rotators.errors import PasswordRefused, PermissionRefused, UserNotRotatable
@@ -65,7 +65,7 @@ def why_no_second(connection: Connection) -> str | None:
     return "ALTER PROFILE … LIMIT PASSWORD_ROLLOVER_TIME, for the user's profile, would let it keep a second password"
 
 
-def require_settable(connection: Connection, account: Account) -> User:
+def require_settable(connection: Connection, account: Account) -> OracleUser:
     """Make sure that whoever is logged in may change an account's password, and should.
 
     Raises:
@@ -89,7 +89,7 @@ def require_settable(connection: Connection, account: Account) -> User:
     return found
 
 
-def require_usable(connection: Connection, account: Account) -> User:
+def require_usable(connection: Connection, account: Account) -> OracleUser:
     """A user whose password this database keeps.
 
     Raises:
@@ -108,7 +108,7 @@ def require_usable(connection: Connection, account: Account) -> User:
     return found
 
 
-def require_rolling(connection: Connection, found: User) -> User:
+def require_rolling(connection: Connection, found: OracleUser) -> OracleUser:
     """The same user, once it is clear that its profile keeps a second password.
 
     Raises:

@@ -41,7 +41,7 @@ class PostgresEngine:
         """The other of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than PostgreSQL keeps.
+            UserPairMismatch: its name would be empty, or longer than PostgreSQL keeps.
         """
         return second_name(username, _SPEC)
 

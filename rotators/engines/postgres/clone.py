@@ -38,7 +38,7 @@ from rotators.engines.postgres.roles import (
     setting_statements,
     settings,
 )
-from rotators.errors import PairRefused, ServiceFailed, UserNotRotatable
+from rotators.errors import ServiceFailed, UserNotRotatable, UserPairMismatch
 from rotators.logs import logger
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def inspect(
     account = as_account(other)
     # The role without _clone is the source, unless we made it as the clone of the one with it.
     if _is_marked(connection, base, clone) and _proofs(connection, clone, base):
-        return Pair(current, other_name, account, current_is_source=mine.oid == clone.oid, relation=Relation.OURS)
+        return Pair(current, other_name, account, current_is_source=mine.oid == clone.oid, relation=Relation.MARKED)
     is_source = mine.oid == base.oid
     if not _proofs(connection, base, clone):
         return Pair(
@@ -113,7 +113,7 @@ def inspect(
             reason=surplus,
             remedy=connection.quote(_mark(clone.name, base.name)),
         )
-    return Pair(current, other_name, account, current_is_source=is_source, relation=Relation.OURS)
+    return Pair(current, other_name, account, current_is_source=is_source, relation=Relation.MARKED)
 
 
 def check(connection: LibpqConnection, pair: Pair) -> None:
@@ -131,11 +131,11 @@ def check(connection: LibpqConnection, pair: Pair) -> None:
         )
     roles = _roles(connection, pair)
     with connection.rolled_back():
-        clone = _level(connection, roles)
+        clone = _sync(connection, roles)
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(pair.other_name)))
     if roles.clone is not None:
         # What belongs to whom can be tried only where the membership is there to be acted on.
-        hand_over(connection, roles.source, clone, adopting=_is_new_to_us(connection, roles), rehearsing=True)
+        hand_over(connection, roles.source, clone, adopting=_is_new_to_us(connection, roles), dry_run=True)
 
 
 def sync(connection: LibpqConnection, pair: Pair) -> Role:
@@ -151,7 +151,7 @@ def sync(connection: LibpqConnection, pair: Pair) -> Role:
     roles = _roles(connection, pair)
     adopting = roles.clone is not None and _is_new_to_us(connection, roles)
     with connection.transaction():
-        clone = _level(connection, roles)
+        clone = _sync(connection, roles)
     if roles.clone is not None:
         hand_over(connection, roles.source, clone, adopting=adopting)
     # Only now: if we were interrupted before, the clone is adopted once more.
@@ -180,7 +180,7 @@ def _usable(connection: LibpqConnection, role: Role | None, name: str) -> Role:
     return found
 
 
-def _level(connection: LibpqConnection, roles: _Roles) -> Role:
+def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
     """Inside the caller's transaction."""
     source, name = roles.source, sql.Identifier(roles.clone_name)
     require_admin(connection, [source, *([roles.clone] if roles.clone else [])])
@@ -188,7 +188,7 @@ def _level(connection: LibpqConnection, roles: _Roles) -> Role:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
     clone = by_name(connection, roles.clone_name)
     if clone is None:
-        raise PairRefused(f"the role '{roles.clone_name}' was renamed meanwhile", "the rotation will be repeated")
+        raise UserPairMismatch(f"the role '{roles.clone_name}' was renamed meanwhile", "the rotation will be repeated")
     _join(connection, source, clone)
     _leave_others(connection, source, clone)
     # What somebody else has to run for the admin, they run before the clone is there.

@@ -111,7 +111,7 @@ class _Grant:
         return sql.SQL("{}{} ON {} {}").format(sql.SQL(self.privilege), column, sql.SQL(self.kind), on)
 
 
-def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, rehearsing: bool) -> None:
+def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool) -> None:
     """Revoke what the clone was granted itself in this database. Runs inside the caller's transaction.
 
     Args:
@@ -119,7 +119,7 @@ def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopt
         source: the role whose rights both have.
         clone: the other one.
         adopting: what the source lacks, it is given first.
-        rehearsing: it will be rolled back: say nothing.
+        dry_run: it will be rolled back: say nothing.
 
     Raises:
         PermissionRefused: the clone may do something that the source may not, and the admin can't change that.
@@ -140,7 +140,7 @@ def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopt
             f"'{connection.user}' can't revoke it",
             f"as the objects' owner, run once: {'; '.join(too_much)}",
         )
-    if rehearsing:
+    if dry_run:
         return
     texts = {one: connection.quote(one.what) for one in (*before, *left)}
     kept = {texts[one] for one in left}

@@ -70,9 +70,7 @@ class _Belonging:
     described: str
 
 
-def hand_over(
-    connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, rehearsing: bool = False
-) -> None:
+def hand_over(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool = False) -> None:
     """Give the source what the clone owns, and take from the clone what it was granted itself, in every database.
 
     What somebody else has locked is left for the next rotation, and said.
@@ -82,7 +80,7 @@ def hand_over(
         source: the role whose privileges count.
         clone: the other one.
         adopting: the clone was not ours until now: what it was granted itself, the source gets.
-        rehearsing: change nothing; only find out whether it could be done.
+        dry_run: change nothing; only find out whether it could be done.
 
     Raises:
         PermissionRefused: the admin may not; the text has the statement that would change it.
@@ -90,24 +88,22 @@ def hand_over(
     databases = {row[0] for row in connection.execute(sql.SQL(_OWNS).format(role=sql.Literal(clone.oid)))}
     [(here,)] = connection.execute(sql.SQL("SELECT pg_catalog.current_database()"))
     if databases & {None, here}:
-        _hand_over_here(connection, source, clone, adopting=adopting, rehearsing=rehearsing)
+        _hand_over_here(connection, source, clone, adopting=adopting, dry_run=dry_run)
     for dbname in sorted(name for name in databases if name not in {None, here}):
         with connection.connect_to(dbname) as other:
-            _hand_over_here(other, source, clone, adopting=adopting, rehearsing=rehearsing)
+            _hand_over_here(other, source, clone, adopting=adopting, dry_run=dry_run)
 
 
-def _hand_over_here(
-    connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, rehearsing: bool
-) -> None:
+def _hand_over_here(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool) -> None:
     belongings = _belongings(connection, clone)
     if any(one.owned for one in belongings):
         try:
-            with connection.transaction(keep=not rehearsing), acting_as(connection, [source, clone]):
+            with connection.transaction(keep=not dry_run), acting_as(connection, [source, clone]):
                 connection.execute(sql.SQL(_LOCK_WAIT))
                 execute_advised(connection, _reassign(source, clone))
         except LockHeld:
-            _hand_over_singly(connection, source, clone, rehearsing=rehearsing)
-        if not rehearsing:
+            _hand_over_singly(connection, source, clone, dry_run=dry_run)
+        if not dry_run:
             left = [one.described for one in _belongings(connection, clone) if one.owned]
             logger.info(
                 "what the second user owned belongs to the first one now",
@@ -115,23 +111,23 @@ def _hand_over_here(
                 left_for_the_next_rotation=left,
             )
     if any(not one.owned for one in belongings):
-        with connection.transaction(keep=not rehearsing):
+        with connection.transaction(keep=not dry_run):
             connection.execute(sql.SQL(_LOCK_WAIT))
-            take_grants(connection, source, clone, adopting=adopting, rehearsing=rehearsing)
+            take_grants(connection, source, clone, adopting=adopting, dry_run=dry_run)
 
 
-def _hand_over_singly(connection: LibpqConnection, source: Role, clone: Role, *, rehearsing: bool) -> None:
+def _hand_over_singly(connection: LibpqConnection, source: Role, clone: Role, *, dry_run: bool) -> None:
     """One relation after the other, so that one that is in use holds up no others."""
     for kind, schema, name in connection.execute(sql.SQL(_RELATIONS).format(role=sql.Literal(clone.oid))):
         change = sql.SQL("ALTER {} {} OWNER TO {}").format(
             sql.SQL(_KINDS[kind]), sql.Identifier(schema, name), sql.Identifier(source.name)
         )
         try:
-            with connection.transaction(keep=not rehearsing), acting_as(connection, [source, clone]):
+            with connection.transaction(keep=not dry_run), acting_as(connection, [source, clone]):
                 connection.execute(sql.SQL(_LOCK_WAIT))
                 execute_advised(connection, change)
         except LockHeld:
-            if not rehearsing:
+            if not dry_run:
                 logger.warning("in use: handed over at a later rotation", relation=f"{schema}.{name}")
 
 

@@ -38,7 +38,7 @@ class RedshiftEngine:
         """The other user of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than Redshift keeps.
+            UserPairMismatch: its name would be empty, or longer than Redshift keeps.
         """
         return second_name(username, _SPEC)
 

@@ -109,7 +109,7 @@ _DEFAULT_OBJECTS = {"RELATION": "TABLES", "TABLE": "TABLES", "FUNCTION": "FUNCTI
 
 
 @dataclass(frozen=True)
-class User:
+class RedshiftUser:
     """A user.
 
     Args:
@@ -164,17 +164,17 @@ def logged_in(connection: LibpqConnection) -> tuple[int, str]:
     return int(number), str(name)
 
 
-def by_number(connection: LibpqConnection, number: int) -> User | None:
+def by_number(connection: LibpqConnection, number: int) -> RedshiftUser | None:
     """A user, or None where it is gone."""
     return _find(connection, "usesysid", sql.Literal(number))
 
 
-def by_name(connection: LibpqConnection, name: str) -> User | None:
+def by_name(connection: LibpqConnection, name: str) -> RedshiftUser | None:
     """A user, to the letter; None where there is none."""
     return _find(connection, "usename", sql.Literal(name))
 
 
-def _find(connection: LibpqConnection, which: str, value: sql.Composable) -> User | None:
+def _find(connection: LibpqConnection, which: str, value: sql.Composable) -> RedshiftUser | None:
     rows = connection.execute(sql.SQL(_USER).format(which=sql.Identifier(which), value=value))
     if not rows:
         return None
@@ -188,7 +188,7 @@ def _find(connection: LibpqConnection, which: str, value: sql.Composable) -> Use
         "SYSLOG ACCESS": _word(connection, str(syslog)),
         "SESSION TIMEOUT": str(timeout or 0),
     }
-    return User(int(number), str(name), bool(superuser), settings, attributes)
+    return RedshiftUser(int(number), str(name), bool(superuser), settings, attributes)
 
 
 def groups(connection: LibpqConnection, user: str) -> set[str]:

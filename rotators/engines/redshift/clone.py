@@ -16,12 +16,12 @@ from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.settings import setting_value
 from rotators.engines.redshift import catalog
-from rotators.engines.redshift.catalog import SCOPED, Default, User
+from rotators.engines.redshift.catalog import SCOPED, Default, RedshiftUser
 from rotators.engines.redshift.passwords import verifier
 from rotators.engines.rights import Right, changes
 from rotators.errors import PermissionRefused, ServiceError, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 SOURCE, CLONE = "rotators_source", "rotators_clone"
 _MARKS = {SOURCE, CLONE}
@@ -41,7 +41,7 @@ _POWERS = {"CREATEDB": "CREATEDB", "SYSLOG ACCESS": "UNRESTRICTED"}
 
 
 def inspect(
-    connection: LibpqConnection, current: Account, other_name: str, as_account: Callable[[User], Account]
+    connection: LibpqConnection, current: Account, other_name: str, as_account: Callable[[RedshiftUser], Account]
 ) -> Pair:
     """See :meth:`rotators.engines.base.CloneAdmin.inspect_pair`.
 
@@ -63,9 +63,9 @@ def inspect(
     other = as_account(theirs)
     of_mine, of_theirs = (catalog.groups(connection, user.name) for user in (mine, theirs))
     if SOURCE in of_mine and CLONE in of_theirs:
-        return Pair(current, other_name, other, current_is_source=True, relation=Relation.OURS)
+        return Pair(current, other_name, other, current_is_source=True, relation=Relation.MARKED)
     if CLONE in of_mine and SOURCE in of_theirs:
-        return Pair(current, other_name, other, current_is_source=False, relation=Relation.OURS)
+        return Pair(current, other_name, other, current_is_source=False, relation=Relation.MARKED)
     is_source = not mine.name.endswith(CLONE_SUFFIX)
     relation, reason = _related(connection, mine, theirs, is_source=is_source)
     source, clone = (mine, theirs) if is_source else (theirs, mine)
@@ -89,10 +89,10 @@ def check(connection: LibpqConnection, pair: Pair) -> None:
             _require_copied(other, source.name, name)
             catalog.rights(other, source.name)
     with connection.rolled_back():
-        _level(connection, source, clone, name)
+        _sync(connection, source, clone, name)
 
 
-def sync(connection: LibpqConnection, pair: Pair) -> User:
+def sync(connection: LibpqConnection, pair: Pair) -> RedshiftUser:
     """Make the clone if it is missing, give it what the source has, in every database, and leave the marks.
 
     Returns:
@@ -105,10 +105,10 @@ def sync(connection: LibpqConnection, pair: Pair) -> User:
     source, clone = _users(connection, pair)
     name = pair.other_name if clone is None else clone.name
     with connection.transaction():
-        _level(connection, source, clone, name)
+        _sync(connection, source, clone, name)
     for dbname in other_databases(connection):
         with connection.connect_to(dbname) as other, other.transaction():
-            _level_database(other, source.name, name)
+            _sync_database(other, source.name, name)
     _require_equal_users(connection, source, name)
     found = catalog.by_name(connection, pair.other_name)
     if found is None:
@@ -133,7 +133,7 @@ def require_admin(connection: LibpqConnection) -> None:
         )
 
 
-def require_user(connection: LibpqConnection, account: Account) -> User:
+def require_user(connection: LibpqConnection, account: Account) -> RedshiftUser:
     """The user that an account is, who may have a password.
 
     Raises:
@@ -158,7 +158,7 @@ def require_password(connection: LibpqConnection, name: str) -> None:
         )
 
 
-def require_application(connection: LibpqConnection, user: User) -> None:
+def require_application(connection: LibpqConnection, user: RedshiftUser) -> None:
     """Make sure that a user is none who may give itself anything.
 
     Raises:
@@ -179,13 +179,15 @@ def other_databases(connection: LibpqConnection) -> list[str]:
     return [name for name in catalog.databases(connection) if name != here]
 
 
-def _users(connection: LibpqConnection, pair: Pair) -> tuple[User, User | None]:
+def _users(connection: LibpqConnection, pair: Pair) -> tuple[RedshiftUser, RedshiftUser | None]:
     """Source and clone as they are now; no clone where it is yet to be made."""
     source = require_user(connection, pair.source or pair.current)
     return source, None if pair.clone is None else require_user(connection, pair.clone)
 
 
-def _related(connection: LibpqConnection, mine: User, theirs: User, *, is_source: bool) -> tuple[Relation, str]:
+def _related(
+    connection: LibpqConnection, mine: RedshiftUser, theirs: RedshiftUser, *, is_source: bool
+) -> tuple[Relation, str]:
     """What the two may do in every database, where nothing is marked."""
     if surplus := _beyond(connection, theirs, mine):
         return Relation.MORE_POWERFUL, surplus
@@ -203,7 +205,7 @@ def _related(connection: LibpqConnection, mine: User, theirs: User, *, is_source
     return (Relation.UNRELATED, f"'{mine.name}' may do what it may not: {lack}") if lack else (Relation.RELATED, "")
 
 
-def _beyond(connection: LibpqConnection, one: User, other: User) -> str:
+def _beyond(connection: LibpqConnection, one: RedshiftUser, other: RedshiftUser) -> str:
     for word, power in _POWERS.items():
         if one.attributes[word] == power != other.attributes[word]:
             return f"it has {power}" if word == power else f"it has {word} {power}"
@@ -222,7 +224,7 @@ def _beyond(connection: LibpqConnection, one: User, other: User) -> str:
     return catalog.beyond(connection, one.name, other.name)
 
 
-def _remedy(connection: LibpqConnection, source: User, clone: User) -> str:
+def _remedy(connection: LibpqConnection, source: RedshiftUser, clone: RedshiftUser) -> str:
     return connection.quote(sql.SQL("; ").join(_marks(connection, source.name, clone.name)))
 
 
@@ -249,22 +251,22 @@ def _require_copied(connection: LibpqConnection, source: str, clone: str) -> Non
         )
 
 
-def _level(connection: LibpqConnection, source: User, clone: User | None, name: str) -> None:
+def _sync(connection: LibpqConnection, source: RedshiftUser, clone: RedshiftUser | None, name: str) -> None:
     """Inside the caller's transaction: the user, this database, and the marks."""
-    _level_user(connection, source, clone, name)
+    _sync_user(connection, source, clone, name)
     for statement in list(_marks(connection, source.name, name)):
         connection.execute(statement)
-    _level_database(connection, source.name, name)
+    _sync_database(connection, source.name, name)
 
 
-def _level_user(connection: LibpqConnection, source: User, clone: User | None, clone_name: str) -> None:
+def _sync_user(connection: LibpqConnection, source: RedshiftUser, clone: RedshiftUser | None, clone_name: str) -> None:
     """Make the clone if it is missing, and level what belongs to no database: attributes, groups, roles."""
     name = sql.Identifier(clone_name)
     if clone is None:
         # Placeholder: the strategy sets the password last.
-        password = sql.Literal(verifier(clone_name, throw_away()))
+        password = sql.Literal(verifier(clone_name, placeholder_password()))
         connection.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(name, password), password_of=clone_name)
-        clone = User(0, clone_name, superuser=False, settings={}, attributes=dict(_FRESH))
+        clone = RedshiftUser(0, clone_name, superuser=False, settings={}, attributes=dict(_FRESH))
     for statement in (*_attributes(source, clone), *_settings(source, clone)):
         connection.execute(sql.SQL("ALTER USER {} {}").format(name, statement))
     wanted = catalog.groups(connection, source.name) - _MARKS
@@ -280,7 +282,7 @@ def _level_user(connection: LibpqConnection, source: User, clone: User | None, c
         connection.execute(statement)
 
 
-def _level_database(connection: LibpqConnection, source: str, clone: str) -> None:
+def _sync_database(connection: LibpqConnection, source: str, clone: str) -> None:
     """Level what was granted in the present database, and hand over what the clone owns."""
     things, _ = catalog.owned(connection, clone)
     for thing in things:
@@ -316,7 +318,7 @@ def _require_equal(connection: LibpqConnection, granted: set[Right], as_owner: s
         raise _unequal(connection, clone)
 
 
-def _require_equal_users(connection: LibpqConnection, source: User, clone: str) -> None:
+def _require_equal_users(connection: LibpqConnection, source: RedshiftUser, clone: str) -> None:
     made = catalog.by_name(connection, clone)
     groups = [catalog.groups(connection, name) - _MARKS for name in (source.name, clone)]
     roles = [catalog.roles(connection, name) for name in (source.name, clone)]
@@ -343,7 +345,7 @@ def _say(clone: str, what: str, surplus: set[str]) -> None:
         logger.warning(message, user=clone, revoked=sorted(surplus))
 
 
-def _attributes(mine: User, theirs: User) -> Iterator[sql.Composable]:
+def _attributes(mine: RedshiftUser, theirs: RedshiftUser) -> Iterator[sql.Composable]:
     for word, value in mine.attributes.items():
         if theirs.attributes[word] == value:
             continue
@@ -357,7 +359,7 @@ def _attributes(mine: User, theirs: User) -> Iterator[sql.Composable]:
             yield sql.SQL(f"{word} {value}")
 
 
-def _settings(mine: User, theirs: User) -> Iterator[sql.Composable]:
+def _settings(mine: RedshiftUser, theirs: RedshiftUser) -> Iterator[sql.Composable]:
     for name in sorted(theirs.settings.keys() - mine.settings.keys()):
         yield sql.SQL("RESET {}").format(sql.Identifier(name))
     for name, value in sorted(mine.settings.items()):

@@ -12,11 +12,11 @@ from rotators.engines.libpq.session import LibpqSession
 from rotators.engines.redshift import catalog, clone
 from rotators.engines.redshift.passwords import verifier
 from rotators.errors import ServiceError
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
-    from rotators.engines.redshift.catalog import User
+    from rotators.engines.redshift.catalog import RedshiftUser
 
 # The catalog's own views first; and no statement for longer than we wait.
 _PREPARE = "SET search_path TO pg_catalog; SET statement_timeout TO {}"
@@ -55,7 +55,7 @@ class RedshiftSession(LibpqSession):
             PermissionRefused: the user may not.
         """
         with self.connection.rolled_back():
-            self._set_password(self._account.name, throw_away())
+            self._set_password(self._account.name, placeholder_password())
 
     def set_own_password(self, new: str, old: str) -> None:  # noqa: ARG002  # Redshift does not ask for it
         """Set the password of the user who is logged in, as a verifier."""
@@ -103,7 +103,7 @@ class RedshiftSession(LibpqSession):
         """See :class:`rotators.engines.base.CloneAdmin`."""
         return self._as_account(clone.sync(self.connection, pair))
 
-    def _as_account(self, user: User) -> Account:
+    def _as_account(self, user: RedshiftUser) -> Account:
         return Account(self._account.server, user.number, user.name)
 
     def _set_password(self, user: str, new: str) -> None:

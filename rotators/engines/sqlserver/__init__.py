@@ -34,7 +34,7 @@ class SqlserverEngine:
         """The other of the pair.
 
         Raises:
-            PairRefused: its name would be empty, or longer than the server takes.
+            UserPairMismatch: its name would be empty, or longer than the server takes.
         """
         return second_name(username, _SPEC)
 

@@ -214,7 +214,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class User:
+class DatabaseUser:
     """A user in a database; ``contained`` where it has a password there."""
 
     name: str
@@ -225,7 +225,7 @@ class User:
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class Permission:
     """What stands in the catalog of one permission.
 
     Args:
@@ -410,7 +410,7 @@ def server_roles(connection: Connection) -> Memberships:
     return Memberships(connection.execute(_SERVER_ROLES))
 
 
-def server_rights(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[Right]]:
+def server_rights(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[Permission]]:
     """What principals were granted or denied on the server."""
     return _rights(connection, connection.execute(_SERVER_RIGHTS.format(ids=_list(principals))))
 
@@ -437,12 +437,13 @@ def _database(connection: Connection, *row: Any) -> Database:
     return Database(called, owner, obstacle, online and bool(access))
 
 
-def users(connection: Connection, sids: Iterable[bytes], named: str) -> list[User]:
+def users(connection: Connection, sids: Iterable[bytes], named: str) -> list[DatabaseUser]:
     """The users of the present database who belong to these logins, or have that name."""
     condition = f"u.sid IN ({', '.join(map(binary, sids))}) OR u.name = {text(named)}"
     rows = connection.execute(_USERS.format(condition=condition))
     return [
-        User(found, sid, principal, schema, how == _IN_DATABASE) for found, sid, principal, _, how, schema, _ in rows
+        DatabaseUser(found, sid, principal, schema, how == _IN_DATABASE)
+        for found, sid, principal, _, how, schema, _ in rows
     ]
 
 
@@ -451,7 +452,7 @@ def roles(connection: Connection) -> Memberships:
     return Memberships(connection.execute(_ROLES))
 
 
-def rights(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[Right]]:
+def rights(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[Permission]]:
     """What principals were granted or denied in the present database."""
     return _rights(connection, connection.execute(_RIGHTS.format(ids=_list(principals))))
 
@@ -497,8 +498,8 @@ def _list(principals: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(set(principals))))
 
 
-def _rights(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> Mapping[int, set[Right]]:
-    found: dict[int, set[Right]] = defaultdict(set)
+def _rights(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> Mapping[int, set[Permission]]:
+    found: dict[int, set[Permission]] = defaultdict(set)
     for grantee, state, permission, of, schema, item, kind, column in rows:
         on = _on(of, schema, item, kind)
         if on is None or state.strip() not in _STATES or not _WORDS.fullmatch(permission.strip()):
@@ -506,7 +507,7 @@ def _rights(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> Mapping[
                 f"{connection.where}: a permission is of a form that is not known: {permission}, class {of}",
                 "give it to a role instead, of which both users are members; and please report it",
             )
-        found[grantee].add(Right(permission.strip(), on, state.strip(), f"({name(column)})" if column else ""))
+        found[grantee].add(Permission(permission.strip(), on, state.strip(), f"({name(column)})" if column else ""))
     return found
 
 
@@ -527,7 +528,7 @@ def _on(of: int, schema: str | None, item: str | None, kind: str | None) -> str 
     return None if securable is None else f"ON {securable}::{name(item)}"
 
 
-def together(found: Mapping[int, set[Right]], principals: Iterable[int]) -> Iterator[Right]:
+def together(found: Mapping[int, set[Permission]], principals: Iterable[int]) -> Iterator[Permission]:
     """What several principals were granted or denied."""
     for principal in principals:
         yield from found.get(principal, ())

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from rotators.engines.base import CLONE_SUFFIX
 from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.sqlserver import catalog, passwords, powers
-from rotators.engines.sqlserver.catalog import Login, Membership, Right, User
+from rotators.engines.sqlserver.catalog import DatabaseUser, Login, Membership, Permission
 from rotators.engines.sqlserver.connection import Connection
 from rotators.engines.sqlserver.powers import DBO
 from rotators.engines.sqlserver.quoting import binary, name, text
-from rotators.errors import PairRefused, PermissionRefused, ServiceFailed
+from rotators.errors import PermissionRefused, ServiceFailed, UserPairMismatch
 from rotators.logs import logger
-from rotators.passwords import throw_away
+from rotators.passwords import placeholder_password
 
 # Where RDS's admin is no owner: there roles are all that it can give.
 _SYSTEM = {"master", "msdb", "rdsadmin"}
-_CONNECT = {Right("CONNECT", ""), Right("CONNECT SQL", "")}
+_CONNECT = {Permission("CONNECT", ""), Permission("CONNECT SQL", "")}
 # A statement on a table may take those on its columns with it: what is left is put right the second time.
 _ROUNDS = (False, True)
 # What only an owner can have more of, and GRANT can give.
@@ -37,7 +37,7 @@ class _Has:
     """What a login has on the server, or a user in a database."""
 
     roles: frozenset[Membership]
-    rights: frozenset[Right]
+    rights: frozenset[Permission]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
     """Look at the two users of a secret.
 
     Raises:
-        PairRefused: one is a login and the other a contained user.
+        UserPairMismatch: one is a login and the other a contained user.
         PermissionRefused: the admin does not see enough to judge.
         UserNotRotatable: one of the two has no password of the server's, is disabled, or is an admin.
     """
@@ -87,7 +87,7 @@ def check(connection: Connection, pair: Pair) -> None:
     """Find out whether :func:`sync` would succeed, by reading.
 
     Raises:
-        PairRefused: a user of the clone's name is in a database, and is somebody else's.
+        UserPairMismatch: a user of the clone's name is in a database, and is somebody else's.
         PermissionRefused: the admin can't pass on what the source may do; the text says what would change that.
         ServiceFailed: the source has a permission of a kind that is not known.
     """
@@ -131,7 +131,9 @@ def derived_sid(source: bytes, clone_name: str) -> bytes:
     return hashlib.sha256(b"rotators" + source + clone_name.encode()).digest()[:16]
 
 
-def statements(wanted: set[Right], present: set[Right], grantee: str, *, again: bool = False) -> Iterator[str]:
+def statements(
+    wanted: set[Permission], present: set[Permission], grantee: str, *, again: bool = False
+) -> Iterator[str]:
     """What brings a grantee from what it has to what it should have: what it keeps or gets first, what goes last.
 
     A column has a row of its own where it differs from its table, and a statement on the table may end that
@@ -153,7 +155,7 @@ def statements(wanted: set[Right], present: set[Right], grantee: str, *, again: 
             yield _statement("REVOKE", unit, column, grantee)
 
 
-def _units(rights: set[Right]) -> dict[tuple[str, str], dict[str, str]]:
+def _units(rights: set[Permission]) -> dict[tuple[str, str], dict[str, str]]:
     """States by column (the empty one is the whole), by permission and securable."""
     units: dict[tuple[str, str], dict[str, str]] = {}
     for right in rights:
@@ -206,7 +208,7 @@ def _statement(verb: str, unit: tuple[str, str], column: str, grantee: str) -> s
 def _second(connection: Connection, mine: Login, other_name: str) -> Login | None:
     named = catalog.find_named(connection, other_name)
     if any(one.contained != mine.contained for one in named):
-        raise PairRefused(
+        raise UserPairMismatch(
             f"of {mine.account} and '{other_name}' at {connection.host} one is a login and the other a contained user",
             "rename the one that is somebody else's",
         )
@@ -224,7 +226,7 @@ def _relation(connection: Connection, mine: Login, theirs: Login, *, current_is_
     # A SID that was derived proves that the other was made for this one. The other way round it proves nothing: from
     # SQL Server 2022 on, whoever has CREATE LOGIN, and no more, may make a login of any SID.
     if _is_marked(connection, mine, theirs) or theirs.sid == derived_sid(mine.sid, theirs.name):
-        return Relation.OURS, ""
+        return Relation.MARKED, ""
     my_powers, their_powers, unseen = powers.compare(connection, mine, theirs)
     beyond = their_powers.beyond(my_powers)
     if beyond:
@@ -295,7 +297,7 @@ def _on_server(connection: Connection, two: _Roles) -> tuple[_Has, _Has]:
     )
 
 
-def _without(rights: set[Right], on: str) -> set[Right]:
+def _without(rights: set[Permission], on: str) -> set[Permission]:
     """All but those on one securable: nobody is granted anything on oneself."""
     return {right for right in rights if right.on != on}
 
@@ -336,7 +338,7 @@ def _roles_lacking(connection: Connection, roles: frozenset[Membership], own: se
             yield f"GRANT ALTER ON SERVER ROLE::{name(role.name)} TO {mine}"
 
 
-def _rights_lacking(connection: Connection, rights: set[Right], own: set[Right]) -> Iterator[str]:
+def _rights_lacking(connection: Connection, rights: set[Permission], own: set[Permission]) -> Iterator[str]:
     """What would let the admin pass these on."""
     passed_on = {right.key for right in own if right.state == "W"}
     for right in sorted(rights):
@@ -369,13 +371,13 @@ def _require_owner(connection: Connection, database: str, *, makes_user: bool, r
         )
 
 
-def _require_nobodys(connection: Connection, two: _Roles, orphan: User, database: str) -> None:
+def _require_nobodys(connection: Connection, two: _Roles, orphan: DatabaseUser, database: str) -> None:
     """Make sure that a user that only bears the clone's name is one that lost its login, and owns nothing."""
     if not (two.source.contained or orphan.contained):
         [(owner,)] = connection.execute(f"SELECT SUSER_SNAME({binary(orphan.sid)})")
         if owner is None and not catalog.owned(connection, [orphan.principal]):
             return
-    raise PairRefused(
+    raise UserPairMismatch(
         f"'{orphan.name}' in the database '{database}' at {connection.host} is somebody else's user",
         "rename it, or drop it if nobody needs it",
     )
@@ -411,7 +413,8 @@ def _sync_login(connection: Connection, two: _Roles) -> _Roles:
     if clone is None:
         sid = binary(two.clone_sid)
         connection.execute(
-            f"CREATE LOGIN {name(two.clone_name)} WITH PASSWORD = {text(throw_away())}, SID = {sid}, {options}"
+            f"CREATE LOGIN {name(two.clone_name)} WITH PASSWORD = {text(placeholder_password())}, "
+            f"SID = {sid}, {options}"
         )
         clone = catalog.find_login(connection, f"p.sid = {sid}")
         if clone is None:
@@ -459,7 +462,7 @@ def _sync_user(connection: Connection, two: _Roles) -> _Roles:
         mine, theirs, _ = _users(connection, two)
         if theirs is None:
             raise ServiceFailed(f"{connection.where}: the user '{two.clone_name}' is gone", "see who drops it")
-    _level(connection, two, mine, theirs)
+    _sync(connection, two, mine, theirs)
     return two
 
 
@@ -470,7 +473,7 @@ def _made(connection: Connection, clone_name: str) -> Login:
     return found
 
 
-def _add_to_owners(connection: Connection, mine: User | None) -> None:
+def _add_to_owners(connection: Connection, mine: DatabaseUser | None) -> None:
     """The clone owns the database: its source becomes its equal."""
     if mine is None or "db_owner" in {one.name for one in catalog.roles(connection).all(mine.principal)}:
         return
@@ -478,7 +481,7 @@ def _add_to_owners(connection: Connection, mine: User | None) -> None:
         connection.execute(f"ALTER ROLE [db_owner] ADD MEMBER {name(mine.name)}")
 
 
-def _level(connection: Connection, two: _Roles, mine: User | None, theirs: User) -> None:
+def _sync(connection: Connection, two: _Roles, mine: DatabaseUser | None, theirs: DatabaseUser) -> None:
     for again in _ROUNDS:
         wanted, present = _in_database(connection, two, mine, theirs)
         plan = [
@@ -497,7 +500,7 @@ def _level(connection: Connection, two: _Roles, mine: User | None, theirs: User)
     _require_equal(connection, *_in_database(connection, two, mine, theirs), f"the user '{theirs.name}'")
 
 
-def _given_back(connection: Connection, mine: User, theirs: User) -> list[str]:
+def _given_back(connection: Connection, mine: DatabaseUser, theirs: DatabaseUser) -> list[str]:
     """What gives the source control of what the clone owns."""
     if mine.name == DBO:
         return []
@@ -507,7 +510,7 @@ def _given_back(connection: Connection, mine: User, theirs: User) -> list[str]:
     return [f"GRANT CONTROL {on} TO {name(mine.name)}" for on in sorted(owned - has)]
 
 
-def _users(connection: Connection, two: _Roles) -> tuple[User | None, User | None, User | None]:
+def _users(connection: Connection, two: _Roles) -> tuple[DatabaseUser | None, DatabaseUser | None, DatabaseUser | None]:
     """Who the two are in the present database, where a login may have another name; and one that only bears the name.
 
     That last one's login is gone: the database was restored here, or it is somebody else's.
@@ -527,13 +530,15 @@ def _create_user(two: _Roles, default_schema: str | None) -> str:
     called = name(two.clone_name)
     if not two.source.contained:
         return f"CREATE USER {called} FOR LOGIN {called}" + (f" WITH {schema}" if schema else "")
-    options = [f"PASSWORD = {text(throw_away())}", schema]
+    options = [f"PASSWORD = {text(placeholder_password())}", schema]
     if two.source.default_language:
         options.append(f"DEFAULT_LANGUAGE = {name(two.source.default_language)}")
     return f"CREATE USER {called} WITH {', '.join(filter(None, options))}"
 
 
-def _in_database(connection: Connection, two: _Roles, mine: User | None, theirs: User | None) -> tuple[_Has, _Has]:
+def _in_database(
+    connection: Connection, two: _Roles, mine: DatabaseUser | None, theirs: DatabaseUser | None
+) -> tuple[_Has, _Has]:
     """What the clone should have in the present database, and what it has."""
     ids = [user.principal for user in (mine, theirs) if user is not None]
     memberships = catalog.roles(connection)
@@ -553,7 +558,9 @@ def _in_database(connection: Connection, two: _Roles, mine: User | None, theirs:
     wanted = rights[mine.principal] - ignored
     held = {right.on for right in wanted if right.permission == "CONTROL" and not right.column}
     wanted |= {
-        Right("CONTROL", on) for on in owned.get(mine.principal, set()) if on.startswith(_OWNABLE) and on not in held
+        Permission("CONTROL", on)
+        for on in owned.get(mine.principal, set())
+        if on.startswith(_OWNABLE) and on not in held
     }
     # Nobody can be granted anything on what is its own, nor on oneself.
     self_on = f"ON USER::{name(theirs.name if theirs else two.clone_name)}"
@@ -561,10 +568,10 @@ def _in_database(connection: Connection, two: _Roles, mine: User | None, theirs:
     return _Has(frozenset(memberships.direct(mine.principal)), frozenset(wanted)), present
 
 
-_CONNECT_HERE = {Right("CONNECT", "")}
+_CONNECT_HERE = {Permission("CONNECT", "")}
 
 
-def _tell(clone: Login | User, wanted: _Has, present: _Has, where: str) -> None:
+def _tell(clone: Login | DatabaseUser, wanted: _Has, present: _Has, where: str) -> None:
     """Say what only the clone had, and has no more: nothing is lost without a word."""
     kept = {right.key for right in wanted.rights}
     for role in sorted(present.roles - wanted.roles, key=lambda one: one.name):

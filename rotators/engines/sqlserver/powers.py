@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotators.engines.sqlserver import catalog
-from rotators.engines.sqlserver.catalog import Login, Memberships, Right
+from rotators.engines.sqlserver.catalog import Login, Memberships, Permission
 from rotators.engines.sqlserver.connection import Connection
 from rotators.engines.sqlserver.quoting import name
 
@@ -83,17 +83,17 @@ def _label(database: str) -> str:
     return f"the database {name(database)}"
 
 
-def mark(other: str, *, contained: bool) -> Right:
+def mark(other: str, *, contained: bool) -> Permission:
     """What says of somebody that ``other`` is the second user of its pair.
 
     It takes something away, and so harms nobody. Whoever may grant or deny the right to be another login could be that
     login without us: CONTROL of it, ALTER ANY LOGIN, or the right itself. So no application can make it for a login
     that it is not already: https://learn.microsoft.com/sql/t-sql/statements/deny-server-principal-permissions-transact-sql
     """
-    return Right("IMPERSONATE", f"ON {'USER' if contained else 'LOGIN'}::{name(other)}", "D")
+    return Permission("IMPERSONATE", f"ON {'USER' if contained else 'LOGIN'}::{name(other)}", "D")
 
 
-def marks(pair: tuple[Login, Login]) -> set[Right]:
+def marks(pair: tuple[Login, Login]) -> set[Permission]:
     """Both of a pair's."""
     return {mark(login.name, contained=login.contained) for login in pair}
 
@@ -127,7 +127,7 @@ def _in_database(connection: Connection, where: str, pair: tuple[Login, Login], 
         its.may |= {Power(where, f"is in the role {one.name}") for one in memberships.all(user.principal)}
         _count(its, where, rights, principals, ignored)
         # An owner controls what is its own, whether that is written down or not.
-        own = {Right("CONTROL", on) for principal in principals for on in owned.get(principal, ())}
+        own = {Permission("CONTROL", on) for principal in principals for on in owned.get(principal, ())}
         its.may |= {Power(where, f"may {right}") for right in own}
         if user.name == DBO:
             # There is one owner of a database, and its equal is a member of this role.
@@ -142,7 +142,7 @@ def _ids(memberships: Memberships, principals: list[int]) -> dict[int, set[int]]
 
 
 def _count(
-    its: Powers, where: str, rights: Mapping[int, set[Right]], principals: set[int], ignored: set[Right]
+    its: Powers, where: str, rights: Mapping[int, set[Permission]], principals: set[int], ignored: set[Permission]
 ) -> None:
     for right in catalog.together(rights, principals):
         if right in ignored:

@@ -23,7 +23,7 @@ _CACHE = Path("/var/cache/rotators-testing")
 
 
 @dataclass(frozen=True)
-class Account:
+class SystemAccount:
     """A user and group of the operating system, by number."""
 
     uid: int
@@ -71,7 +71,7 @@ class Account:
 
 
 @contextlib.contextmanager
-def temporary_folder(account: Account) -> Iterator[Path]:
+def temporary_folder(account: SystemAccount) -> Iterator[Path]:
     """A folder of the account's own (mode 0700), removed at the end with all that is in it.
 
     It lies in the usual place for temporary files, or, where the account can't get there, in /tmp. Its path is kept
@@ -88,7 +88,7 @@ def temporary_folder(account: Account) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def reachable_copy(folder: Path, name: str, account: Account) -> Path:
+def reachable_copy(folder: Path, name: str, account: SystemAccount) -> Path:
     """The folder itself, or, where the account can't reach it, a copy that it can read.
 
     A virtual environment below root's home is closed to `nobody`. The copy is made once per name, in

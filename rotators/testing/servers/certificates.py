@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 
 # Clocks of one machine do not differ; a test that sets the clock back a little should still pass.
 _BEFORE = dt.timedelta(hours=1)
@@ -60,7 +60,7 @@ class CertificateAuthority:
         common_name: str | None = None,
         expired: bool = False,
         folder: Path | None = None,
-        account: Account | None = None,
+        account: SystemAccount | None = None,
     ) -> ServerCertificate:
         """Make a server certificate and write it, with its key, to a folder.
 

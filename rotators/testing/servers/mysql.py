@@ -24,7 +24,7 @@ from typing import Any, Literal
 import pymysql
 
 from rotators.engines.mysql.accounts import native_hash
-from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.processes import (
@@ -131,7 +131,7 @@ class MysqlServer(Stopping):
         self.installation = installation
         self.admin = Login(_ADMIN, secrets.token_urlsafe(18))
         # Both servers run as root where root says so, and everything they touch lies in a folder of its own.
-        self._account = Account(os.geteuid(), os.getegid())
+        self._account = SystemAccount(os.geteuid(), os.getegid())
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(temporary_folder(self._account))
             self.authority = CertificateAuthority(self._folder)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
-from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres_installations import PostgresInstallation, available, newest
 from rotators.testing.servers.postgres_instance import (
@@ -114,7 +114,7 @@ class PostgresServer(PostgresInstance):
         self.installation = installation or _newest()
         self._password_encryption = password_encryption
         with contextlib.ExitStack() as stack:
-            account = Account.for_servers()
+            account = SystemAccount.for_servers()
             folder = stack.enter_context(temporary_folder(account))
             programs = self.installation.programs_for(account)
             _initialise(programs, account, folder)
@@ -250,7 +250,7 @@ def _newest() -> PostgresInstallation:
     return found
 
 
-def _initialise(programs: Path, account: Account, folder: Path) -> None:
+def _initialise(programs: Path, account: SystemAccount, folder: Path) -> None:
     # https://www.postgresql.org/docs/current/app-initdb.html
     run_program(
         [

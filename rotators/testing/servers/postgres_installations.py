@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rotators.testing.servers.accounts import Account, reachable_copy
+from rotators.testing.servers.accounts import SystemAccount, reachable_copy
 
 # Folders with an installation each, separated by colons: of any number of versions.
 NAMED = "ROTATORS_TEST_POSTGRES"
@@ -55,7 +55,7 @@ class PostgresInstallation:
         """Whether it can make a standby."""
         return (self.bin_dir / "pg_basebackup").is_file()
 
-    def programs_for(self, account: Account) -> Path:
+    def programs_for(self, account: SystemAccount) -> Path:
         """The folder with the programs, copied to where the account can reach it if need be.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2 import sql
 
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping, on_free_port
 
@@ -47,7 +47,7 @@ class Setup:
     """
 
     programs: Path
-    account: Account
+    account: SystemAccount
     authority: CertificateAuthority
     server_names: Sequence[str]
     admin: Login

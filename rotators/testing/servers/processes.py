@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from rotators.testing.servers import _watchdog
-from rotators.testing.servers.accounts import Account
+from rotators.testing.servers.accounts import SystemAccount
 
 LOOPBACK = "127.0.0.1"
 Started = TypeVar("Started")
@@ -76,7 +76,7 @@ class ServerProcess(Stopping):
         self,
         command: Sequence[str | Path],
         *,
-        account: Account,
+        account: SystemAccount,
         folder: Path,
         log_file: Path,
         environment: Mapping[str, str] | None = None,
@@ -162,7 +162,7 @@ class ServerProcess(Stopping):
 def run_program(
     command: Sequence[str | Path],
     *,
-    account: Account,
+    account: SystemAccount,
     folder: Path,
     environment: Mapping[str, str] | None = None,
 ) -> str:
@@ -224,7 +224,7 @@ def _environment(folder: Path, more: Mapping[str, str] | None) -> dict[str, str]
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": str(folder)} | dict(more or {})
 
 
-def _popen_account(account: Account) -> dict[str, Any]:
+def _popen_account(account: SystemAccount) -> dict[str, Any]:
     if account.is_current:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}

@@ -19,7 +19,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import PyMongoError
 
-from rotators.testing.servers.accounts import Account, temporary_folder
+from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping, on_free_port
@@ -49,7 +49,7 @@ class SecantusServer(Stopping):
 
     def __init__(self) -> None:
         self.admin, self.root = (Login(name, secrets.token_urlsafe(18)) for name in ("admin", "root"))
-        account = Account(os.geteuid(), os.getegid())
+        account = SystemAccount(os.geteuid(), os.getegid())
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(temporary_folder(account))
             self._account = account
