@@ -266,6 +266,27 @@ def test_a_user_that_plays_another_role_has_a_twin_that_plays_it_too(pair: Pair)
         assert pair.run("SELECT current_user::text") == [(owner,)]
 
 
+@pytest.mark.parametrize("setting", ["TimeZone TO 'Asia/Kathmandu'", "DateStyle TO 'German, DMY'"])
+def test_a_users_own_way_to_write_a_time_does_not_make_it_another_servers(pair: Pair, setting: str) -> None:
+    pair.grant(f"ALTER ROLE {{app}} SET {setting}")
+    for _ in range(2):
+        pair.rotate()
+        pair.target.work(pair.subject.value)
+
+
+def test_an_admins_own_way_to_write_a_time_does_not_move_the_end_of_an_account(
+    postgres: PostgresTarget, rotation_service: RotationService
+) -> None:
+    """Written so, Indian time is read as Israel's."""
+    pair = make(postgres, rotation_service, options="VALID UNTIL '2099-03-02 10:00:00+05:30'")
+    pair.grant("ALTER ROLE postgres SET TimeZone TO 'Asia/Kolkata'; ALTER ROLE postgres SET DateStyle TO 'SQL, DMY'")
+    try:
+        pair.rotate()
+    finally:
+        pair.grant("ALTER ROLE postgres RESET TimeZone; ALTER ROLE postgres RESET DateStyle")
+    assert pair.attributes(pair.twin) == pair.attributes(pair.first)
+
+
 def test_memberships_and_row_security_hold(pair: Pair) -> None:
     group = f"group_of_{pair.first}"
     pair.grant(

@@ -32,8 +32,10 @@ SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('statement_timeout', {statement}, false),
        pg_catalog.set_config('lock_timeout', {lock}, false),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
-       pg_catalog.set_config('standard_conforming_strings', 'on', false){more};
-SELECT r.oid::bigint, r.rolname, current_user::text, pg_catalog.pg_postmaster_start_time()::text,
+       pg_catalog.set_config('standard_conforming_strings', 'on', false),
+       pg_catalog.set_config('datestyle', 'ISO', false){more};
+SELECT r.oid::bigint, r.rolname, current_user::text,
+       (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
        (SELECT c.rolcreaterole FROM pg_catalog.pg_roles c WHERE c.rolname = current_user),
        (SELECT pg_catalog.substr(s.setting, 6) FROM pg_catalog.pg_db_role_setting d
         CROSS JOIN LATERAL pg_catalog.unnest(d.setconfig) AS s (setting)
