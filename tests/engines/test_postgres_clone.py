@@ -266,6 +266,33 @@ def test_a_user_that_plays_another_role_has_a_twin_that_plays_it_too(pair: Pair)
         assert pair.run("SELECT current_user::text") == [(owner,)]
 
 
+@pytest.mark.parametrize("where", ["", "IN DATABASE postgres "])
+def test_a_user_that_is_kept_from_playing_another_role_is_played_itself(pair: Pair, where: str) -> None:
+    """With 'none', the second user would be itself, and own what it makes."""
+    pair.grant(f"ALTER ROLE {{app}} {where}SET role TO 'none'")
+    for _ in range(2):
+        pair.rotate()
+        assert pair.run("SELECT current_user::text") == [(pair.first,)]
+
+
+@pytest.mark.parametrize("strategy", ["single-user", ALTERNATING])
+@pytest.mark.parametrize("where", ["", "IN DATABASE postgres "])
+def test_a_role_that_may_not_be_played_any_more_is_passed_over_as_the_server_does(
+    postgres: PostgresTarget, rotation_service: RotationService, strategy: str, where: str
+) -> None:
+    application = postgres.make_application()
+    group, user = sql.Identifier(f"g_{application.username}"), sql.Identifier(application.username)
+    postgres.as_superuser(sql.SQL("CREATE ROLE {0}; GRANT {0} TO {1}").format(group, user))
+    postgres.as_superuser(sql.SQL(f"ALTER ROLE {{1}} {where}SET role TO {{0}}").format(group, user))
+    postgres.as_superuser(sql.SQL("REVOKE {0} FROM {1}").format(group, user))
+    subject = rotated(postgres, rotation_service, strategy, application=application)
+    for _ in range(3):
+        assert subject.service.rotate(subject.arn).error is None
+        with postgres.session(subject.value) as cursor:
+            cursor.execute("SELECT current_user::text")
+            assert cursor.fetchone() == (application.username,)
+
+
 @pytest.mark.parametrize("setting", ["TimeZone TO 'Asia/Kathmandu'", "DateStyle TO 'German, DMY'"])
 def test_a_users_own_way_to_write_a_time_does_not_make_it_another_servers(pair: Pair, setting: str) -> None:
     pair.grant(f"ALTER ROLE {{app}} SET {setting}")

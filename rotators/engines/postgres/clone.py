@@ -252,8 +252,27 @@ def _attributes(source: Role, clone: Role, version: int) -> Iterator[sql.Composa
 
 def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> tuple[Settings, Settings]:
     of_source, of_clone = settings(connection, source, clone)
-    # The source may itself play a third role: then so does the clone.
-    return {(None, "role"): source.name, **of_source}, of_clone
+    wanted = {(None, "role"): source.name}
+    for key, value in of_source.items():
+        # The source may itself play a third role: then so does the clone.
+        played = _played(connection, source, value) if key[1] == "role" else value
+        if played is not None:
+            wanted[key] = played
+    return wanted, of_clone
+
+
+def _played(connection: LibpqConnection, source: Role, value: str) -> str | None:
+    """What a clone plays where its source has a setting "role"; None where the server passes over that at login."""
+    if value == "none":
+        return source.name
+    mode = "SET" if connection.version >= MEMBERSHIP_OPTIONS else "MEMBER"
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT pg_catalog.pg_has_role({}::pg_catalog.oid, r.oid, {}) FROM pg_catalog.pg_roles r "
+            "WHERE r.rolname = {}"
+        ).format(sql.Literal(source.oid), sql.Literal(mode), sql.Literal(value))
+    )
+    return value if rows == [(True,)] else None
 
 
 def _require_equal(connection: LibpqConnection, source: Role, clone: Role) -> None:

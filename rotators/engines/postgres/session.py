@@ -11,6 +11,7 @@ from rotators.engines.identity import Account, Pair
 from rotators.engines.libpq.login import SCRAM
 from rotators.engines.libpq.session import LibpqSession
 from rotators.engines.postgres import clone, passwords, roles
+from rotators.engines.postgres.roles import MEMBERSHIP_OPTIONS
 from rotators.errors import PermissionRefused, ReadOnlyServer, ServiceError, ServiceFailed, UserNotRotatable
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ SELECT r.oid::bigint, r.rolname, current_user::text,
         CROSS JOIN LATERAL pg_catalog.unnest(d.setconfig) AS s (setting)
         WHERE d.setrole = r.oid AND s.setting LIKE 'role=%' AND d.setdatabase IN (
             0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = pg_catalog.current_database()))
+          AND (s.setting = 'role=none' OR EXISTS (
+              SELECT FROM pg_catalog.pg_roles p
+              WHERE p.rolname = pg_catalog.substr(s.setting, 6) AND pg_catalog.pg_has_role(r.oid, p.oid, {mode})))
         ORDER BY d.setdatabase DESC LIMIT 1)
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
@@ -90,6 +94,8 @@ class PostgresSession(LibpqSession):
                 sql.SQL(_PREPARE).format(
                     statement=sql.Literal(f"{milliseconds}ms"),
                     lock=sql.Literal(f"{milliseconds * 4 // 5}ms"),
+                    # A role that may not be played is passed over at login, with a warning.
+                    mode=sql.Literal("SET" if connection.version >= MEMBERSHIP_OPTIONS else "MEMBER"),
                     more=sql.SQL(more),
                 )
             )
