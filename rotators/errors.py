@@ -33,7 +33,7 @@
     │   └── ServiceFailed             the server answered with an error of another kind
     │       └── CurrentPasswordMismatch   the password to be replaced is not the user's first one
     ├── PackagingFailed           at the desk: a function, a layer or a CA bundle could not be made
-    └── UnexpectedError           a fault of ours: please report it
+    └── UnexpectedError           a fault in code: the rotator's own, whose place it names, or ours: please report that
 
 Every text is made of names, hosts and reasons; none of them may hold a secret value. ``str(error)`` is one
 line, fit for an alarm, whatever a secret or a server says.
@@ -247,4 +247,4 @@ class PackagingFailed(RotationError):
 
 
 class UnexpectedError(RotationError):
-    """An error that is not of this tree reached the handler: a fault of ours."""
+    """An error that is not of this tree reached the handler: a fault of the rotator's own code, or of ours."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from rotators import blame
 from rotators.credentials import SecretValue
 from rotators.errors import (
     MalformedEvent,
@@ -321,10 +322,7 @@ class Rotator(ABC, Generic[ValueT]):
         except Exception as error:  # noqa: BLE001  # the last border: nothing unredacted may pass
             # Its text may hold anything: it goes only into the log, which is redacted.
             logger.exception("an unexpected error ended the step")
-            failure = UnexpectedError(
-                f"{request.step} ended with an unexpected {type(error).__name__}",
-                "see the function's log, and report it: it is a fault of rotators",
-            )
+            failure = blame.unexpected(f"{request.step} ended with an unexpected", error, type(self))
         finally:
             _measure(request, failure, time.monotonic() - started)
             redactor.forget()
@@ -354,6 +352,7 @@ class Rotator(ABC, Generic[ValueT]):
             return
         try:
             proposed = self.propose(rotation)
+            _must_be_a_value(proposed, type(self))
             learn(proposed)
             text = _storable(proposed)
         except RotationError:
@@ -440,6 +439,14 @@ class Rotator(ABC, Generic[ValueT]):
             )
         _must_be_pending(event, described.stages[event.version_id])
         return described
+
+
+def _must_be_a_value(proposed: object, rotator: type) -> None:
+    if not isinstance(proposed, SecretValue):
+        raise UnexpectedError(
+            f"{rotator.__name__}.propose gave a {type(proposed).__name__}, and no SecretValue",
+            "end it with: return rotation.current.replace(key=…)",
+        )
 
 
 def _storable(value: SecretValue) -> str:

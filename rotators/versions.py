@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError, ParamValidationError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from rotators.environment import Environment
@@ -491,8 +491,14 @@ def _make_client() -> SecretsManagerClient:
     endpoint = Environment().text("SECRETS_MANAGER_ENDPOINT")
     try:
         return boto3.client("secretsmanager", endpoint_url=endpoint, config=_CLIENT_CONFIG)
+    except NoRegionError:
+        raise ConfigurationError(
+            "no client for Secrets Manager can be made: no Region is set",
+            "set AWS_DEFAULT_REGION: boto3 does not read AWS_REGION. Lambda sets both, and in tests "
+            "rotators.testing.plugin does, if conftest.py names it in pytest_plugins",
+        ) from None
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no client for Secrets Manager can be made ({type(error).__name__})",
-            "set AWS_REGION, and make SECRETS_MANAGER_ENDPOINT a URL such as https://secretsmanager.eu-west-1.amazonaws.com",
+            "make SECRETS_MANAGER_ENDPOINT a URL such as https://secretsmanager.eu-west-1.amazonaws.com, if it is set",
         ) from None

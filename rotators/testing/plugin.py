@@ -1,7 +1,12 @@
-"""A pytest plugin: ``pytest_plugins = ["rotators.testing.plugin"]``."""
+"""A pytest plugin: ``pytest_plugins = ["rotators.testing.plugin"]`` in ``conftest.py``.
+
+A rotator's module makes its handler, and with it a boto3 client, when it is imported. So the plugin sets a Region as
+soon as it is loaded: from ``conftest.py`` that is before any test's module.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,11 +18,14 @@ from rotators.testing.service import RotationService
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+REGION = "eu-west-1"
+os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+
 
 @pytest.fixture
 def rotation_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[RotationService]:
     """A simulated Secrets Manager with its rotation service, empty, for one test."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with RotationService() as service:
         yield service
 

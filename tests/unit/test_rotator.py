@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -415,11 +416,65 @@ def test_an_unexpected_error_shows_its_kind_and_keeps_its_text_to_the_log(
     keys.fail["apply"] = KeyError("made-key-number-1 and more")
     failed = rotation_service.rotate(secret)
     assert isinstance(failed.error, UnexpectedError)
-    assert str(failed.error).startswith("setSecret ended with an unexpected KeyError.")
+    assert str(failed.error).startswith("setSecret ended with an unexpected KeyError in ")
     assert failed.error.__cause__ is None
     assert failed.error.__context__ is None
     assert "made-key-number-1" not in log.getvalue()
     assert "and more" in log.getvalue()
+
+
+@pytest.mark.parametrize("method", ["propose", "apply", "verify"])
+@pytest.mark.parametrize("kind", [ConnectionError, KeyError, ZeroDivisionError])
+def test_a_fault_in_the_rotators_own_code_is_named_with_its_place_and_no_value(
+    rotation_service: RotationService, keys: Keys, secret: str, method: str, kind: type[Exception]
+) -> None:
+    keys.fail[method] = kind("what nobody may see")
+    text = str(rotation_service.rotate(secret).error)
+    line = next(
+        number
+        for number, code in enumerate(Path(__file__).read_text().splitlines(), start=1)
+        if code.strip() == "raise self.fail[where]"
+    )
+    assert f"an unexpected {kind.__name__} in Keys._maybe_fail, {__file__}:{line}, the rotator's own code. " in text
+    assert "fault of rotators" not in text
+    assert "what nobody may see" not in text
+    assert ("raise Unreachable or ConnectionLost" in text) == (kind is ConnectionError)
+
+
+def test_a_fault_below_the_rotators_own_code_is_named_where_that_code_called(
+    rotation_service: RotationService, keys: Keys, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keys, "verify", lambda *_: json.loads("no json"))
+    text = str(rotation_service.rotate(secret).error)
+    assert "an unexpected JSONDecodeError in " in text
+    assert f"<lambda>, {__file__}:" in text
+
+
+def test_a_fault_in_a_rotator_that_is_installed_as_a_package_is_its_own(
+    rotation_service: RotationService, versions: SecretVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = compile("def verify(self, rotation):\n    return {}['key']\n", "/opt/python/theirs/keys.py", "exec")
+    names: dict[str, Any] = {"__name__": "theirs.keys"}
+    exec(code, names)  # noqa: S102
+    theirs = type("Theirs", (Keys,), {"__module__": "theirs.keys", "verify": names["verify"]})
+    secret = rotation_service.create_secret("app", FIRST, theirs(versions))
+    assert "KeyError in verify, /opt/python/theirs/keys.py:2, the" in str(rotation_service.rotate(secret).error)
+
+
+def test_a_fault_in_our_code_asks_for_a_report(
+    rotation_service: RotationService, keys: Keys, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys._versions, "put_pending", None)
+    text = str(rotation_service.rotate(secret).error)
+    assert "an unexpected TypeError. see the function's log, and report it: it is a fault of rotators" in text
+
+
+def test_a_proposal_that_is_no_secret_value_is_named(
+    rotation_service: RotationService, keys: Keys, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keys, "propose", lambda *_: {"key": "made-key-number-1"})
+    text = str(rotation_service.rotate(secret).error)
+    assert text.startswith("Keys.propose gave a dict, and no SecretValue. end it with: return rotation.current.replace")
 
 
 def test_nothing_secret_is_logged_at_debug_with_an_error_in_every_step(

@@ -38,12 +38,19 @@ def test_an_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
         SecretVersions()
 
 
-def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
+def test_without_a_region_the_advice_names_the_variable_that_boto3_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    # boto3 does not read this one.
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    with pytest.raises(ConfigurationError, match="set AWS_REGION"):
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with pytest.raises(
+        ConfigurationError, match=r"no Region is set\. set AWS_DEFAULT_REGION: boto3 does not read"
+    ) as no:
         SecretVersions()
+    assert "SECRETS_MANAGER_ENDPOINT" not in str(no.value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    SecretVersions()
 
 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, nobody_listens: str) -> None:

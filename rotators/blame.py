@@ -1,0 +1,66 @@
+"""Whose code an unexpected error comes from: the author of a rotator is told the place in it, and never a value."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from rotators.errors import UnexpectedError
+
+_OURS = str(Path(__file__).parent)
+# Where other people's packages lie: Python's own folders, and those of Lambda's runtime and layers.
+# https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html
+_INSTALLED = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    | {"/opt/", "/var/lang/", "/var/runtime/"}
+)
+
+
+def unexpected(what: str, error: Exception, rotator: type) -> UnexpectedError:
+    """What to raise instead of an error that is not of our tree.
+
+    Args:
+        what: the beginning of its sentence, up to the error's kind.
+        error: what was raised. Its text may hold anything, and is not used.
+        rotator: the class whose method raised it.
+
+    Returns:
+        an error with the place in the rotator's own code; where none of that code ran, one that asks for a report.
+    """
+    place = _own_place(error.__traceback__, rotator)
+    kind = type(error).__name__
+    if place is None:
+        return UnexpectedError(f"{what} {kind}", "see the function's log, and report it: it is a fault of rotators")
+    advice = "see the function's log for its text; Secrets Manager retries the rotation"
+    if isinstance(error, OSError):
+        advice += ". Where the service can't be reached, raise Unreachable or ConnectionLost of rotators.errors"
+    return UnexpectedError(f"{what} {kind} in {place}, the rotator's own code", advice)
+
+
+def _own_place(traceback: TracebackType | None, rotator: type) -> str | None:
+    """The innermost place in the rotator's own code: function, file and line."""
+    places = []
+    while traceback is not None:
+        places.append((traceback.tb_frame, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    package = rotator.__module__.partition(".")[0]
+    # Its own package, wherever it is installed; else whatever is not installed at all.
+    for is_own in (lambda frame: _package(frame) == package, lambda frame: not _is_installed(frame)):
+        for frame, line in reversed(places):
+            if not _is_ours(frame) and is_own(frame):
+                code = frame.f_code
+                return f"{code.co_qualname}, {code.co_filename}:{line}"
+    return None
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
+def _is_installed(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(("<frozen", *_INSTALLED))
