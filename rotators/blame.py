@@ -45,21 +45,18 @@ def _own_place(traceback: TracebackType | None, rotator: type) -> str | None:
         places.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next
     package = rotator.__module__.partition(".")[0]
+    theirs = [(frame, line) for frame, line in reversed(places) if not frame.f_code.co_filename.startswith(_OURS)]
     # Its own package, wherever it is installed; else whatever is not installed at all.
-    for is_own in (lambda frame: _package(frame) == package, lambda frame: not _is_installed(frame)):
-        for frame, line in reversed(places):
-            if not _is_ours(frame) and is_own(frame):
-                code = frame.f_code
-                return f"{code.co_qualname}, {code.co_filename}:{line}"
-    return None
+    own = [place for place in theirs if _package(place[0]) == package]
+    own += [place for place in theirs if not _is_installed(place[0])]
+    if not own:
+        return None
+    frame, line = own[0]
+    return f"{frame.f_code.co_qualname}, {frame.f_code.co_filename}:{line}"
 
 
 def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_OURS)
 
 
 def _is_installed(frame: FrameType) -> bool:

@@ -5,6 +5,7 @@ The protocol: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -119,6 +120,8 @@ class Rotation(Generic[ValueT]):
     ) -> None:
         self.event = event
         self.deadline = deadline
+        self.stages: Mapping[str, frozenset[str]] = {}
+        """The labels of each labelled version, as DescribeSecret told when the step began."""
         self._versions = versions
         self._parse = parse
 
@@ -157,9 +160,14 @@ class Rotation(Generic[ValueT]):
         return None if version is None else self._value(version, "AWSPREVIOUS")
 
     @property
+    def current_version_id(self) -> str:
+        """The id of the version that ``current`` is the value of."""
+        return self._current_version.version_id
+
+    @property
     def promoted(self) -> bool:
         """Whether the version under rotation is AWSCURRENT already."""
-        return self._current_version.version_id == self.event.version_id
+        return self.current_version_id == self.event.version_id
 
     def promote(self) -> None:
         """Make the version under rotation AWSCURRENT, now and surely; nothing happens where it is already.
@@ -253,6 +261,17 @@ class Rotator(ABC, Generic[ValueT]):
         self._tested: tuple[str, str] | None = None
         self._worked_from: tuple[str, str, str] | None = None
 
+    def restarted(self, *, patience: float | None = None) -> Self:
+        """A copy that remembers nothing of its invocations, as a new process does.
+
+        Args:
+            patience: seconds to wait for what was just written to become visible; by default as before.
+        """
+        made = copy.copy(self)
+        made._versions = self._versions.restarted(patience=patience)  # noqa: SLF001  # one of this very class
+        made._tested = made._worked_from = None  # noqa: SLF001
+        return made
+
     @abstractmethod
     def propose(self, rotation: Rotation[ValueT]) -> ValueT:
         """The value to rotate to, made from ``rotation.current``. Nothing may be changed anywhere yet.
@@ -271,6 +290,13 @@ class Rotator(ABC, Generic[ValueT]):
     @abstractmethod
     def verify(self, rotation: Rotation[ValueT]) -> None:
         """Log in with ``rotation.pending``, and raise where that does not work."""
+
+    def dismiss(self, rotation: Rotation[ValueT], proposed: ValueT) -> None:
+        """Undo what :meth:`propose` made, where the value of an earlier attempt is kept instead. By default, nothing.
+
+        Args:
+            proposed: what propose gave.
+        """
 
     def require_unedited(self, rotation: Rotation[ValueT]) -> None:
         """Raise where AWSCURRENT was edited since ``rotation.pending`` was made of it.
@@ -345,7 +371,7 @@ class Rotator(ABC, Generic[ValueT]):
 
     def _create(self, rotation: Rotation[ValueT]) -> None:
         event = rotation.event
-        described = self._describe(event)
+        described = self._describe(rotation)
         self._tested = None
         if CURRENT in described.stages[event.version_id]:
             logger.info("the version is AWSCURRENT already; nothing to create")
@@ -363,10 +389,11 @@ class Rotator(ABC, Generic[ValueT]):
             raise
         if not self._versions.put_pending(event.secret_id, event.version_id, text, event.rotation_token):
             logger.info("an earlier attempt stored a value already; it is kept")
+            self.dismiss(rotation, proposed)
 
     def _set(self, rotation: Rotation[ValueT]) -> None:
         event = rotation.event
-        current = self._describe(event).holder(CURRENT)
+        current = self._describe(rotation).holder(CURRENT)
         self._tested = self._worked_from = None
         with self._discarding(rotation):
             _ = rotation.pending
@@ -386,14 +413,14 @@ class Rotator(ABC, Generic[ValueT]):
             raise
 
     def _test(self, rotation: Rotation[ValueT]) -> None:
-        self._describe(rotation.event)
+        self._describe(rotation)
         self.verify(rotation)
         self._tested = (rotation.secret_id, rotation.event.version_id)
         self._versions.forget_pending()
 
     def _finish(self, rotation: Rotation[ValueT]) -> None:
         event = rotation.event
-        described = self._describe(event)
+        described = self._describe(rotation)
         tested, self._tested = self._tested, None
         if described.failed_replicas:
             logger.warning("replicas of the secret are out of date", regions=list(described.failed_replicas))
@@ -414,8 +441,10 @@ class Rotator(ABC, Generic[ValueT]):
         self._versions.promote(event.secret_id, event.version_id, current)
         logger.info("the version is AWSCURRENT now", former=current)
 
-    def _describe(self, event: RotationEvent) -> SecretDescription:
+    def _describe(self, rotation: Rotation[ValueT]) -> SecretDescription:
+        event = rotation.event
         described = self._versions.describe(event.secret_id, event.version_id)
+        rotation.stages = described.stages
         region = event.secret_id.split(":")[3] if event.secret_id.startswith("arn:") else None
         if described.primary_region and region and described.primary_region != region:
             raise RequestError(

@@ -144,6 +144,12 @@ class SecretVersions:
         self._stored: SecretVersion | None = None
         self._deadline = float("inf")
 
+    def restarted(self, *, patience: float | None = None) -> SecretVersions:
+        """The same client's versions, with nothing remembered; ``patience`` as in the constructor."""
+        return SecretVersions(
+            self._client, self._patience if patience is None else patience, longest_call=self._longest_call
+        )
+
     @property
     def endpoint(self) -> str:
         """The URL of the Secrets Manager endpoint."""

@@ -9,6 +9,7 @@ from rotators.testing.context import FakeLambdaContext
 from rotators.testing.faults import INTERNAL, KMS_REFUSAL, THROTTLED, Crash, Fault, Faults, Refusal
 from rotators.testing.gateway import Call
 from rotators.testing.service import ATTEMPTS, STEPS, Attempt, Rotation, RotationService
+from rotators.testing.survival import Survival, assert_survives_faults
 
 __all__ = [
     "ATTEMPTS",
@@ -28,4 +29,6 @@ __all__ = [
     "Refusal",
     "Rotation",
     "RotationService",
+    "Survival",
+    "assert_survives_faults",
 ]

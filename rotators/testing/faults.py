@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,6 +54,8 @@ class Fault:
     nth: int = 1
     step: str | None = None
     fired: bool = field(default=False, init=False)
+    call: str | None = field(default=None, init=False)
+    """The call that failed, once one has: ``PutSecretValue in createSecret``."""
     _seen: int = field(default=0, init=False, repr=False)
 
     def matches(self, operation: str, step: str | None) -> bool:
@@ -61,6 +64,8 @@ class Fault:
             return False
         self._seen += 1
         self.fired = self._seen == self.nth
+        if self.fired:
+            self.call = f"{operation} in {step}" if step else operation
         return self.fired
 
 
@@ -69,6 +74,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
+        self._paused = False
         self.hooks: list[Callable[[str, When], None]] = []
 
     def fail(
@@ -89,6 +95,23 @@ class Faults:
         self._planned.append(fault)
         return fault
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the block's calls pass: they meet no failure, count for none, and no hook hears of them."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def heard(self) -> list[Callable[[str, When], None]]:
+        """The hooks that hear of a call."""
+        return [] if self._paused else list(self.hooks)
+
+    def forget(self, fault: Fault) -> None:
+        """Forget one planned failure."""
+        self._planned.remove(fault)
+
     def clear(self) -> None:
         """Forget every planned failure and hook."""
         self._planned.clear()
@@ -96,6 +119,8 @@ class Faults:
 
     def at(self, operation: str, step: str | None) -> Fault | None:
         """The failure of this call, if one is planned."""
+        if self._paused:
+            return None
         due = [fault for fault in self._planned if fault.matches(operation, step)]
         return due[0] if due else None
 

@@ -163,7 +163,7 @@ class Gateway:
         raise no_answer(request.url)
 
     def _hook(self, operation: str, when: Any) -> None:
-        for hook in list(self.faults.hooks):
+        for hook in self.faults.heard():
             hook(operation, when)
 
     def _over_quota(self, operation: str) -> bool:
