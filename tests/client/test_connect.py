@@ -1,0 +1,364 @@
+"""Logins with a secret under rotation, on a database and a Secrets Manager in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from fakes import FakeDatabase, FakeManager, InvalidPassword, Ticking
+
+from rotators.client import CredentialsRefused, Event, LoginsUnderWay, Secret, connect_with, connect_with_async
+
+
+@pytest.fixture
+def manager(request: pytest.FixtureRequest) -> FakeManager:
+    return FakeManager(request.node.name)
+
+
+@pytest.fixture
+def database() -> FakeDatabase:
+    return FakeDatabase("first")
+
+
+def test_a_login_that_works_asks_nothing_more(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    assert [connect_with(secret, database.connect) for _ in range(3)] == ["first"] * 3
+    assert manager.calls == ["AWSCURRENT"]
+
+
+def test_after_a_promotion_one_login_is_refused_and_the_next_one_works(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    database.accepted = {"second"}
+    manager.promote(manager.put("second"))
+    assert [connect_with(secret, database.connect) for _ in range(3)] == ["second"] * 3
+    assert database.tried == ["first", "first", "second", "second", "second"]
+    assert manager.calls == ["AWSCURRENT", "AWSCURRENT"]
+
+
+def test_before_the_promotion_the_pending_version_is_tried_and_kept_until_the_label_moves(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    version = manager.stage("second")
+    database.accepted = {"second"}
+    assert [connect_with(secret, database.connect) for _ in range(3)] == ["second"] * 3
+    assert database.refused == 1
+    assert manager.calls == ["AWSCURRENT", "AWSCURRENT", "AWSPENDING"]
+    manager.promote(version)
+    secret.refresh()
+    assert connect_with(secret, database.connect) == "second"
+    assert database.refused == 1
+    # The next rotation starts from the version that was pending.
+    manager.stage("third")
+    database.accepted = {"third"}
+    assert connect_with(secret, database.connect) == "third"
+    assert database.refused == 2
+
+
+def test_a_label_that_moved_before_the_commit_leads_back_to_the_previous_version(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    manager.promote(manager.stage("second"))
+    assert connect_with(secret, database.connect) == "first"
+    assert database.tried == ["second", "first"]
+    # The commit.
+    database.accepted = {"second"}
+    assert connect_with(secret, database.connect) == "second"
+    assert database.refused <= 3
+
+
+def test_a_promotion_that_is_under_way_is_waited_for(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    manager.denied.add("AWSPENDING")
+    version = manager.stage("second")
+    database.accepted = {"second"}
+    threading.Timer(0.4, manager.promote, [version]).start()
+    assert connect_with(secret, database.connect) == "second"
+    assert database.refused == 1
+
+
+def test_thousands_of_logins_share_one_refused_login_and_one_look(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    manager.latency = 0.02
+    database.accepted = {"second"}
+    manager.stage("second")
+    with ThreadPoolExecutor(50) as pool:
+        got = list(pool.map(lambda _: connect_with(secret, database.connect), range(2000)))
+    assert set(got) == {"second"}
+    assert database.refused == 1
+    assert manager.calls == ["AWSCURRENT", "AWSCURRENT", "AWSPENDING"]
+    assert database.most_at_once == 1
+
+
+def test_thousands_of_tasks_do_too(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    database.accepted = {"second"}
+    manager.stage("second")
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(connect_with_async(secret, database.connect_async) for _ in range(1000)))
+
+    assert set(asyncio.run(main())) == {"second"}
+    assert database.refused == 1
+    assert len(manager.calls) == 3
+
+
+def test_a_task_that_is_cancelled_gives_its_turn_on(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    database.seconds = 0.2
+
+    async def main() -> str:
+        first = asyncio.create_task(connect_with_async(secret, database.connect_async))
+        waiting = asyncio.create_task(connect_with_async(secret, database.connect_async))
+        third = asyncio.create_task(connect_with_async(secret, database.connect_async))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        waiting.cancel()
+        return await third
+
+    assert asyncio.run(main()) == "first"
+
+
+def test_only_a_refusal_is_a_reason_to_look(manager: FakeManager) -> None:
+    secret = Secret("app", manager)
+
+    def connect(_: Any) -> None:
+        raise TimeoutError("the network")
+
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            connect_with(secret, connect)
+    assert manager.calls == ["AWSCURRENT"]
+
+
+def test_a_wrong_password_put_by_hand_is_overcome_by_the_previous_version(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    manager.promote(manager.put("wrong"))
+    assert [connect_with(secret, database.connect) for _ in range(20)] == ["first"] * 20
+    assert database.refused == 1
+
+
+def test_a_wrong_password_costs_no_more_than_the_budget_and_recovers_within_a_second(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    manager.promote(manager.put("wrong"))
+    manager.promote(manager.put("also wrong"))
+    errors = []
+    stop = threading.Event()
+    recovered: list[float] = []
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                connect_with(secret, database.connect)
+            except CredentialsRefused as error:
+                errors.append(error)
+                time.sleep(0.005)
+            else:
+                recovered.append(time.monotonic())
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    assert database.refused == 2
+    assert len(errors) > 50
+    manager.promote(manager.put("first"))
+    repaired = time.monotonic()
+    for thread in threads:
+        thread.join(10)
+    stop.set()
+    assert len(recovered) == 8
+    assert max(recovered) - repaired < 1
+    assert database.refused == 2
+    text = str(errors[-1])
+    assert "\n" not in text
+    assert "v3 (AWSCURRENT), v2 (AWSPREVIOUS)" in text
+    assert "a new version is tried within a second" in text
+    assert "wrong" not in text
+
+
+def test_many_wrong_repairs_stay_within_the_budget(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager, refusals=3)
+    database.accepted = set()
+    for number in range(6):
+        manager.promote(manager.put(f"wrong {number}"))
+        with pytest.raises(CredentialsRefused) as raised:
+            connect_with(secret, database.connect, patience=0)
+        time.sleep(0.06)
+    assert database.refused == 3
+    assert "all 3 refused logins of this minute are used" in str(raised.value)
+
+
+def test_logins_under_way_are_counted_against_the_budget(manager: FakeManager, database: FakeDatabase) -> None:
+    database.accepted = set()
+    database.seconds = 0.7
+    secret = Secret("app", manager, refusals=3, logins_at_once=3)
+
+    def log_in(_: int) -> str:
+        with pytest.raises((CredentialsRefused, LoginsUnderWay)) as raised:
+            connect_with(secret, database.connect, patience=0.5)
+        return type(raised.value).__name__
+
+    with ThreadPoolExecutor(20) as pool:
+        assert "CredentialsRefused" in set(pool.map(log_in, range(20)))
+    assert database.refused <= 3
+
+
+def test_two_objects_for_one_secret_share_the_budget(manager: FakeManager, database: FakeDatabase) -> None:
+    database.accepted = set()
+    for _ in range(5):
+        secret = Secret("app", manager)
+        keep = Secret(manager.arn, manager)
+        for one in (secret, keep):
+            with pytest.raises(CredentialsRefused):
+                connect_with(one, database.connect, patience=0)
+    assert database.refused <= 3
+
+
+def test_the_database_repaired_instead_of_the_secret_is_found_within_the_minute(manager: FakeManager) -> None:
+    clock = Ticking()
+    database = FakeDatabase()
+    secret = Secret("app", manager, clock=clock)
+    with pytest.raises(CredentialsRefused):
+        connect_with(secret, database.connect, patience=0)
+    database.accepted = {"first"}
+    clock.now += 20
+    with pytest.raises(CredentialsRefused):
+        connect_with(secret, database.connect, patience=0)
+    assert database.refused == 1
+    clock.now += 11
+    assert connect_with(secret, database.connect) == "first"
+
+
+def test_a_version_for_another_server_is_never_tried(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    manager.promote(manager.put("wrong", host="new-db"))
+    manager.stage("first", dbname="other")
+    with pytest.raises(CredentialsRefused):
+        connect_with(secret, database.connect, patience=0)
+    assert database.tried == ["wrong"]
+
+
+def test_each_different_version_is_tried_once(manager: FakeManager, database: FakeDatabase) -> None:
+    database.accepted = set()
+    secret = Secret("app", manager)
+    manager.promote(manager.put("first"))
+    manager.stage("first")
+    with pytest.raises(CredentialsRefused):
+        connect_with(secret, database.connect, patience=0)
+    assert database.tried == ["first"]
+
+
+def test_secrets_manager_down_and_the_password_refused_is_one_error_that_says_both(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    manager.down = True
+    database.accepted = {"second"}
+    manager.promote(manager.put("second"))
+    with pytest.raises(CredentialsRefused, match="AWSCURRENT can't be read: EndpointConnectionError") as raised:
+        connect_with(secret, database.connect, patience=0.2)
+    assert isinstance(raised.value.__cause__, InvalidPassword)
+    manager.down = False
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            assert connect_with(secret, database.connect, patience=0) == "second"
+            break
+        except CredentialsRefused:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert database.refused == 1
+
+
+def test_a_database_that_hangs_does_not_hold_back_every_login_for_long(manager: FakeManager) -> None:
+    secret = Secret("app", manager)
+    hang = threading.Event()
+
+    def connect(_: Any) -> None:
+        hang.wait(20)
+
+    with ThreadPoolExecutor(4) as pool:
+        hung = [pool.submit(connect_with, secret, connect) for _ in range(3)]
+        started = time.monotonic()
+        with pytest.raises(LoginsUnderWay, match="3 logins of this process have not ended"):
+            connect_with(secret, connect, patience=1.5)
+        assert time.monotonic() - started < 4
+        hang.set()
+        for one in hung:
+            one.result()
+
+
+def test_what_is_known_is_told_without_a_password(
+    manager: FakeManager, database: FakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rotators.client")
+    events: list[Event] = []
+    secret = Secret("app", manager, on_event=events.append)
+    connect_with(secret, database.connect)
+    manager.stage("hidden")
+    database.accepted = {"hidden"}
+    connect_with(secret, database.connect)
+    kinds = [(event.kind, event.version_id) for event in events if event.kind in {"refused", "worked"}]
+    assert kinds == [("refused", "v1"), ("worked", "v2")]
+    assert "version v1 (AWSCURRENT) is refused" in caplog.text
+    assert "version v2 (AWSPENDING) works" in caplog.text
+    assert "hidden" not in caplog.text + repr(events)
+
+
+@pytest.mark.parametrize("label_first", [True, False], ids=["label-first", "password-first"])
+def test_eight_threads_log_in_through_fifteen_rotations(
+    manager: FakeManager, database: FakeDatabase, label_first: bool
+) -> None:
+    manager.latency = database.seconds = 0.002
+    secret = Secret("app", manager, max_age=60)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    count = [0] * 8
+
+    def work(number: int) -> None:
+        while not stop.is_set():
+            try:
+                connect_with(secret, database.connect)
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+            count[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for number in range(15):
+        version = manager.stage(f"password {number}")
+        time.sleep(0.02)
+        if label_first:
+            manager.promote(version)
+        database.accepted = {f"password {number}"}
+        time.sleep(0.02)
+        if not label_first:
+            manager.promote(version)
+        del manager.labels["AWSPENDING"]
+        time.sleep(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert min(count) > 15
+    assert database.refused <= 15
