@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import demo, package
+from rotators.cli import demo, package, run
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _root(
 
 app.command("demo")(demo.demo)
 app.command("package")(package.package)
+app.command("run")(run.run)
 
 
 def main() -> None:

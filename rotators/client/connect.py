@@ -47,7 +47,8 @@ def connect_with(
         SecretUnavailable: there is no value to log in with.
         Exception: what ``connect`` raises, where it is no refusal.
     """
-    return drive(_log_in(secret, patience, is_refusal), connect)
+    connection: T = drive(_log_in(secret, patience, is_refusal), connect)
+    return connection
 
 
 async def connect_with_async(

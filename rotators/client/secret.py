@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -158,6 +158,9 @@ class Secret:
     def __repr__(self) -> str:
         held = self._held.get(CURRENT)
         return f"<Secret {self.secret_id}, version {held.value.version_id if held and held.value else 'not read yet'}>"
+
+    def __deepcopy__(self, _: Any) -> Self:
+        return self
 
     def get(self) -> SecretValue:
         """The value of AWSCURRENT, from memory where it is young enough.

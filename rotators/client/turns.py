@@ -18,7 +18,7 @@ from rotators.client.errors import LoginsUnderWay
 from rotators.client.steps import Steps, Wait
 
 # A login that takes longer holds back no other one, as long as the budget would bear the refusal of both.
-_SLOW = 0.5
+_SLOW = 2.0
 _SLICE = 0.25
 _registry: weakref.WeakValueDictionary[str, Turns] = weakref.WeakValueDictionary()
 _registry_lock = threading.Lock()

@@ -294,14 +294,14 @@ def test_a_database_that_hangs_does_not_hold_back_every_login_for_long(manager: 
     hang = threading.Event()
 
     def connect(_: Any) -> None:
-        hang.wait(20)
+        hang.wait(60)
 
     with ThreadPoolExecutor(4) as pool:
         hung = [pool.submit(connect_with, secret, connect) for _ in range(3)]
         started = time.monotonic()
         with pytest.raises(LoginsUnderWay, match="3 logins of this process have not ended"):
-            connect_with(secret, connect, patience=1.5)
-        assert time.monotonic() - started < 4
+            connect_with(secret, connect, patience=5)
+        assert time.monotonic() - started < 15
         hang.set()
         for one in hung:
             one.result()

@@ -1,0 +1,164 @@
+"""Clients of pymongo.
+
+::
+
+    mongo = MongoSecret(secret, tls=True, tlsCAFile="/etc/ssl/rds.pem")
+    mongo.run(lambda client: client.shop.orders.find_one())
+
+A client logs in whenever its pool opens a connection, which may be in the middle of any call. So the calls go through
+:meth:`MongoSecret.run`: where a login was refused, the command was never sent, and it is repeated with a client that
+logs in.
+
+https://pymongo.readthedocs.io/en/stable/api/pymongo/mongo_client.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pymongo
+
+from rotators.client.connect import PATIENCE, connect_with
+from rotators.client.pools import is_outdated
+from rotators.client.refusals import is_refusal
+from rotators.client.secret import Secret
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class _Open:
+    """A client that is in use.
+
+    Args:
+        client: the client.
+        version_id: the version that it logs in with.
+        users: how many are in the middle of something with it.
+        handed_out: somebody has it whose uses nobody counts.
+    """
+
+    client: pymongo.MongoClient[Any]
+    version_id: str
+    users: int = 0
+    handed_out: bool = False
+
+
+class MongoSecret:
+    """A client that is made anew when the secret is another one.
+
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+        options: those of ``MongoClient``: TLS above all. Host and port count for more than the secret's.
+    """
+
+    def __init__(self, secret: Secret, *, patience: float = PATIENCE, **options: Any) -> None:
+        self._secret = secret
+        self._patience = patience
+        self._options = options
+        self._lock = threading.Lock()
+        self._open: _Open | None = None
+        self._retired: list[_Open] = []
+
+    def client(self) -> pymongo.MongoClient[Any]:
+        """The client of the version that works. Ask for it before each use: it changes.
+
+        It is closed by :meth:`close` alone, for nobody knows how long you use it: prefer :meth:`run`.
+
+        Raises:
+            Exception: see :func:`rotators.client.connect_with`.
+        """
+        found = self._good()
+        found.handed_out = True
+        return found.client
+
+    def run(self, work: Callable[[pymongo.MongoClient[Any]], T]) -> T:
+        """Do something with the client; once more where a login that it needed was refused.
+
+        Args:
+            work: is given the client. What it does in several commands may be repeated from its start.
+        """
+        found = self._good()
+        try:
+            with self._in_use(found):
+                return work(found.client)
+        except pymongo.errors.OperationFailure as error:
+            if not is_refusal(error):
+                raise
+        found = self._replace(found)
+        with self._in_use(found):
+            return work(found.client)
+
+    def close(self) -> None:
+        """Close every client that was made."""
+        with self._lock:
+            closing, self._retired = self._retired, []
+            if self._open is not None:
+                closing.append(self._open)
+            self._open = None
+        for one in closing:
+            one.client.close()
+
+    def _good(self) -> _Open:
+        found = self._open
+        if found is None or is_outdated(self._secret, found.version_id, self._probe):
+            return self._replace(found)
+        return found
+
+    @contextlib.contextmanager
+    def _in_use(self, one: _Open) -> Iterator[None]:
+        with self._lock:
+            one.users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                one.users -= 1
+            self._close_unused()
+
+    def _replace(self, old: _Open | None) -> _Open:
+        with self._lock:
+            found = self._open
+            if found is None or found is old:
+                found = _Open(*self._connect(self._patience))
+                if self._open is not None:
+                    self._retired.append(self._open)
+                self._open = found
+        self._close_unused()
+        return found
+
+    def _close_unused(self) -> None:
+        with self._lock:
+            closing = [one for one in self._retired if not one.users and not one.handed_out]
+            self._retired = [one for one in self._retired if one not in closing]
+        for one in closing:
+            one.client.close()
+
+    def _connect(self, patience: float) -> tuple[pymongo.MongoClient[Any], str]:
+        def log_in(value: Any) -> tuple[pymongo.MongoClient[Any], str]:
+            where = {"host": value.get("host"), "port": int(value.get("port", 27017))}
+            options = {
+                "authSource": value.get("authenticationDatabase", "admin"),
+                **where,
+                **self._options,
+                "username": value["username"],
+                "password": value["password"],
+            }
+            client: pymongo.MongoClient[Any] = pymongo.MongoClient(**options)
+            try:
+                # A client connects when it is asked something.
+                client.admin.command("ping")
+            except BaseException:
+                client.close()
+                raise
+            return client, value.version_id
+
+        return connect_with(self._secret, log_in, patience=patience)
+
+    def _probe(self) -> None:
+        client, _ = self._connect(0.0)
+        client.close()
