@@ -47,7 +47,7 @@ class Turns:
 
     def __init__(self, refusals: int, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.refusals = refusals
-        self.at_once = min(at_once, refusals)
+        self.at_once = at_once
         self._clock = clock
         self._lock = threading.Lock()
         self._refused: deque[tuple[float, str]] = deque()
@@ -142,10 +142,15 @@ class Turns:
             self._refused.popleft()
         return len(self._refused)
 
+    def _bearable(self) -> int:
+        return self.refusals - 1 if self._under_way and self.refusals > 1 else self.refusals
+
     def _grant(self) -> None:
         now = self._clock()
         quick = sum(1 for turn in self._under_way if turn.since is None or now - turn.since < _SLOW)
-        while self._queue and quick < self.at_once and self._used() + len(self._under_way) < self.refusals:
+        # The last refusal of the budget is for one login alone: with a version that is new, after all that were under
+        # way with the old one were refused.
+        while self._queue and quick < self.at_once and self._used() + len(self._under_way) < self._bearable():
             turn = self._queue.popleft()
             turn.since = now
             self._under_way.append(turn)
@@ -160,5 +165,5 @@ def turns_of(arn: str, refusals: int, at_once: int, clock: Callable[[], float]) 
         if found is None:
             found = _registry[arn] = Turns(refusals, at_once, clock)
         found.refusals = min(found.refusals, refusals)
-        found.at_once = min(found.at_once, at_once, found.refusals)
+        found.at_once = min(found.at_once, at_once)
         return found

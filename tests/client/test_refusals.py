@@ -130,17 +130,18 @@ def _other(advice: str) -> bool:
 
 def test_the_rotators_and_the_client_tell_the_same_codes() -> None:
     tables: dict[str, tuple[Any, Any]] = {
-        "MySQL": (mysql_errors.LOGIN, lambda code: is_refusal(pymysql.err.OperationalError(code, "said"))),
-        "SQL Server": (sqlserver.AT_LOGIN, lambda code: is_refusal(with_number(code))),
+        "MySQL": (mysql_errors.LOGIN.codes, lambda code: is_refusal(pymysql.err.OperationalError(code, "said"))),
+        "SQL Server": (sqlserver.LOGIN.codes, lambda code: is_refusal(with_number(code))),
         "Oracle": (
-            {code: meaning for code, meaning in oracle.AT_LOGIN.items() if code.startswith("ORA")},
+            {code: meaning for code, meaning in oracle.LOGIN.codes.items() if str(code).startswith("ORA")},
             lambda code: is_refusal(oracle_error(code)),
         ),
-        "MongoDB": (mongo._LOGIN, lambda code: is_refusal(OperationFailure("said", code))),
+        "MongoDB": (mongo.LOGIN.codes, lambda code: is_refusal(OperationFailure("said", code))),
         "Db2": (db2._LOGIN_REASONS, lambda reason: is_refusal(db2_error(reason))),
     }
     for name, (table, told) in tables.items():
-        for code, (kind, advice) in table.items():
+        for code, meaning in table.items():
+            kind, advice = meaning[:2]
             if code in refusals.MYSQL and code == 1698:
                 # By the operating system's account: a rotator can't change that, an application's other user can.
                 continue
