@@ -10,7 +10,6 @@ import psycopg2
 from psycopg2 import sql
 
 from rotators.engines.libpq.errors import STATEMENT, NoAnswer
-from rotators.engines.libpq.login import Opened, Product, connect
 from rotators.engines.mapping import REPEATED, connection_lost, driver_errors
 from rotators.engines.sessions import Closing
 from rotators.errors import ServiceError, ServiceFailed
@@ -19,6 +18,7 @@ from rotators.limits import Limit, cut_socket, limited
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
+    from rotators.engines.libpq.login import Opened, Product
 
 
 class LibpqConnection(Closing):
@@ -27,8 +27,7 @@ class LibpqConnection(Closing):
     Args:
         opened: an open connection.
         product: the kind of server.
-        user: who logged in.
-        host: the server's name, for messages.
+        credentials: who logged in, and where.
         options: how long anything may take.
         begin: the statements that begin a transaction.
         connect_to: logs in to another database of the server with the same password.
@@ -39,8 +38,7 @@ class LibpqConnection(Closing):
         opened: Opened,
         *,
         product: Product,
-        user: str,
-        host: str,
+        credentials: Credentials,
         options: ConnectOptions,
         begin: tuple[str, ...],
         connect_to: Callable[[str], Self],
@@ -50,35 +48,13 @@ class LibpqConnection(Closing):
         self._begin = begin
         self.method = opened.method
         self.product = product.name
-        self.user = user
-        self.host = host
+        self.user = credentials.username
+        self.host = credentials.host
         self.connect_to = connect_to
         self.version: int = opened.connection.server_version // 10000
         """The major version, as PostgreSQL counts."""
         self.exact_version: int = opened.connection.server_version
         """The version with its minor one, as libpq counts: 170001 is 17.1."""
-
-    @classmethod
-    def log_in(
-        cls,
-        credentials: Credentials,
-        product: Product,
-        options: ConnectOptions,
-        *,
-        begin: tuple[str, ...],
-        connect_to: Callable[[str], Self],
-        startup: str = "",
-    ) -> Self:
-        """Log in; see :func:`rotators.engines.libpq.login.connect`."""
-        return cls(
-            connect(credentials, product, options, startup),
-            product=product,
-            user=credentials.username,
-            host=credentials.host,
-            options=options,
-            begin=begin,
-            connect_to=connect_to,
-        )
 
     @property
     def statement_timeout(self) -> int:

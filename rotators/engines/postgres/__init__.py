@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.errors import LockHeld, NoAnswer
-from rotators.engines.libpq.login import MD5, SCRAM, Product
+from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
 from rotators.engines.postgres.session import PostgresSession
 from rotators.engines.specs import SPECS
 from rotators.errors import ConnectionLost
@@ -63,8 +63,13 @@ class PostgresEngine:
         def connect_to(dbname: str) -> LibpqConnection:
             return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        return LibpqConnection.log_in(
-            credentials, _PRODUCT, options, begin=_BEGIN, connect_to=connect_to, startup=startup
+        return LibpqConnection(
+            connect(credentials, _PRODUCT, options, startup),
+            product=_PRODUCT,
+            credentials=credentials,
+            options=options,
+            begin=_BEGIN,
+            connect_to=connect_to,
         )
 
 

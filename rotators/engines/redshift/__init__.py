@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
-from rotators.engines.libpq.login import MD5, Product
+from rotators.engines.libpq.login import MD5, Product, connect
 from rotators.engines.redshift.session import RedshiftSession
 from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
@@ -50,7 +50,14 @@ class RedshiftEngine:
         def connect_to(dbname: str) -> LibpqConnection:
             return self.connect(credentials.replace(dbname=dbname), options).connection
 
-        return LibpqConnection.log_in(credentials, _PRODUCT, options, begin=_BEGIN, connect_to=connect_to)
+        return LibpqConnection(
+            connect(credentials, _PRODUCT, options),
+            product=_PRODUCT,
+            credentials=credentials,
+            options=options,
+            begin=_BEGIN,
+            connect_to=connect_to,
+        )
 
 
 if TYPE_CHECKING:
