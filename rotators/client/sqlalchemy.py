@@ -38,7 +38,7 @@ def use_secret(engine: Engine | AsyncEngine, secret: Secret, *, patience: float 
         secret: the secret.
         patience: see :func:`rotators.client.connect_with`.
     """
-    target: Engine = getattr(engine, "sync_engine", engine)
+    target: Engine = getattr(engine, "sync_engine", None) or engine  # type: ignore[assignment]
     dialect = target.dialect
     driver = _DRIVERS.get(dialect.driver, dialect.driver)
     last: list[tuple[Any, Any]] = []
