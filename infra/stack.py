@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.config.engines import PORTS, PUBLIC_CA
-from infra.config.environment import environment, generator
+from infra.config.environment import environment
 from infra.config.functions import Group, groups
 from infra.config.model import Rotations, Secret
 from infra.config.schedule import rules
@@ -167,15 +167,10 @@ class RotationStack(Stack):
     def _secret(self, secret: Secret) -> SecretReference:
         key = self._key(secret.kms_key)
         if secret.create is not None:
-            values = {"engine": secret.engine, **secret.create.values}
-            if secret.admin is not None and secret.admin_named_in_secret:
-                values.setdefault("masterarn", secret.admin)
             return CreatedSecret(
                 self,
                 f"Secret-{construct_id(secret.label)}",
                 name=secret.create.name,
-                values=values,
-                generator=generator(secret),
                 description=secret.create.description,
                 key_arn=key,
                 replicas=secret.create.replicas,

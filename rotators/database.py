@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.credentials import Credentials
 from rotators.endpoints import ManagedEndpoints
 from rotators.environment import Environment
-from rotators.errors import ConfigurationError
+from rotators.errors import ConfigurationError, PairRefused
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.rotator import Rotation, Rotator
@@ -63,10 +63,36 @@ class DatabaseRotator(Rotator[Credentials]):
         with context.connect(context.pending) as session:
             session.verify(context.settings.test_query)
 
+    def complete(self, value: Credentials, secret_arn: str) -> Credentials:
+        """The value with what ROTATION_VALUES says: all of it where the secret has it not, else all but the user.
+
+        Raises:
+            ConfigurationError: the secret is another user's.
+        """
+        values = dict(DatabaseSettings.from_environment(self._environment).values_of(secret_arn))
+        user = value.text("username")
+        named = values.pop("username", user) if user else None
+        if user and not self._is_of(str(named), user):
+            redactor.show([user, str(named)])
+            raise ConfigurationError(
+                f"{value.source} is of the user '{user}', and ROTATION_VALUES names '{named}'",
+                "a secret keeps its user: make another secret for another user",
+            )
+        return value.replace(**values) if values else value
+
     def require_unedited(self, rotation: Rotation[Credentials]) -> None:
         """Compare AWSCURRENT and the pending version, by the strategy."""
         context, strategy = self._prepare(rotation)
         strategy.require_unedited(context)
+
+    def _is_of(self, named: str, user: str) -> bool:
+        """Whether a user is the one that is named, or the other one of the pair."""
+        if named.casefold() == user.casefold():
+            return True
+        try:
+            return self._engine.other_name(user).casefold() == named.casefold()
+        except PairRefused:
+            return False
 
     def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
         context = self._context(rotation)

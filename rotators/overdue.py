@@ -16,7 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from rotators.errors import MalformedEvent, RotationError
 from rotators.logs import logger, metrics
-from rotators.versions import SecretVersions
+from rotators.versions import SecretDescription, SecretVersions
 
 METRIC = "OverdueSecrets"
 # The service repeats a rotation that failed for some hours; before, there is nothing to be done by hand.
@@ -72,13 +72,28 @@ class OverdueCheck:
             described = self._versions.describe(secret)
         except RotationError as error:
             return str(error)
+        if not scheduled:
+            return _left_schedule(secret, described)
         if not described.rotation_enabled:
             return f"rotation is switched off. To switch it on: {command}"
         if described.next_rotation is None:
-            return f"it has no schedule any more. To give it one: {command}" if scheduled else None
+            return f"it has no schedule any more. To give it one: {command}"
         if described.next_rotation + _GRACE < self._now():
             return f"it should have rotated by {described.next_rotation:%Y-%m-%d %H:%M} UTC: see its function's log"
         return None
+
+
+def _left_schedule(secret: str, described: SecretDescription) -> str | None:
+    """What is wrong with a secret that rotates on demand: RotateSecret without rules keeps those that are stored.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+    """
+    if not described.rotation_enabled or described.next_rotation is None:
+        return None
+    return (
+        "it is to rotate on demand, and it still has its former schedule, which a template without one leaves as it is. "
+        f"To switch that off: aws secretsmanager cancel-rotate-secret --secret-id {secret}"
+    )
 
 
 def rotation_rules(expression: str | None, duration: str | None) -> dict[str, str]:

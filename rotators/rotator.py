@@ -108,6 +108,7 @@ class Rotation(Generic[ValueT]):
         event: what was asked.
         versions: the secret's versions.
         parse: makes a value of a version's text.
+        complete: adds to a version's value what the settings say of the secret with this ARN.
         deadline: when the step must have ended, on the clock of ``time.monotonic``.
     """
 
@@ -116,6 +117,7 @@ class Rotation(Generic[ValueT]):
         event: RotationEvent,
         versions: SecretVersions,
         parse: Callable[[str, str], ValueT],
+        complete: Callable[[ValueT, str], ValueT],
         deadline: float,
     ) -> None:
         self.event = event
@@ -124,6 +126,7 @@ class Rotation(Generic[ValueT]):
         """The labels of each labelled version, as DescribeSecret told when the step began."""
         self._versions = versions
         self._parse = parse
+        self._complete = complete
 
     @property
     def secret_id(self) -> str:
@@ -213,7 +216,11 @@ class Rotation(Generic[ValueT]):
 
     def _value(self, version: SecretVersion, stage: str) -> ValueT:
         redactor.show([version.secret_arn])
-        return self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})")
+        value = self._complete(
+            self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})"), version.secret_arn
+        )
+        learn(value)
+        return value
 
     def _parse_hidden(self, text: str, source: str) -> ValueT:
         # What can't be parsed may be a password all the same.
@@ -316,6 +323,16 @@ class Rotator(ABC, Generic[ValueT]):
         """
         return self.value_type.from_json(text, source)  # type: ignore[return-value]
 
+    def complete(self, value: ValueT, secret_arn: str) -> ValueT:
+        """A version's value with what the function's settings say of its secret. By default they say nothing.
+
+        Args:
+            value: what the version holds.
+            secret_arn: the secret's whole ARN.
+        """
+        del secret_arn
+        return value
+
     def __call__(self, event: Any, context: LambdaContext | None = None) -> None:
         """Run one step.
 
@@ -360,7 +377,7 @@ class Rotator(ABC, Generic[ValueT]):
         redactor.show([self._versions.endpoint])
         self._versions.must_answer_by(deadline)
         self._versions.keep_only(request.secret_id, request.version_id)
-        rotation = Rotation[ValueT](request, self._versions, self.parse, deadline)
+        rotation = Rotation[ValueT](request, self._versions, self.parse, self.complete, deadline)
         steps: dict[str, Callable[[Rotation[ValueT]], None]] = {
             "createSecret": self._create,
             "setSecret": self._set,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
@@ -26,6 +26,7 @@ class DatabaseSettings:
         admin_host: ROTATION_ADMIN_HOST, where admins work whose secrets name no host: host and port, or None for the
             engine's own port.
         users: ROTATION_USERS: the user of each secret, by the secret's name or ARN, as whoever deploys has named it.
+        values: ROTATION_VALUES: what each secret is to hold beside the password, by the secret's name or ARN.
         allow_admin_reset: ALLOW_ADMIN_RESET: the admin may repair a user who cannot log in.
         allow_plaintext: ROTATION_ALLOW_PLAINTEXT: a secret's ``ssl: false`` is obeyed.
         ca_bundle: ROTATION_CA_BUNDLE, the file of the CA certificates to trust; None: the usual places.
@@ -40,6 +41,7 @@ class DatabaseSettings:
     admin_secret: str | None = None
     admin_host: tuple[str, int | None] | None = None
     users: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     allow_admin_reset: bool = False
     allow_plaintext: bool = False
     ca_bundle: str | None = None
@@ -61,6 +63,7 @@ class DatabaseSettings:
             admin_secret=environment.text("ROTATION_ADMIN_SECRET"),
             admin_host=_admin_host(environment.text("ROTATION_ADMIN_HOST")),
             users=_users(environment.text("ROTATION_USERS")),
+            values=_values(environment.text("ROTATION_VALUES")),
             allow_admin_reset=environment.flag("ALLOW_ADMIN_RESET", default=False),
             allow_plaintext=environment.flag("ROTATION_ALLOW_PLAINTEXT", default=False),
             ca_bundle=environment.text("ROTATION_CA_BUNDLE"),
@@ -79,12 +82,15 @@ class DatabaseSettings:
         Args:
             secret_arn: the whole ARN, as Secrets Manager spells it.
         """
-        # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
-        partial, hyphen, added = secret_arn.rpartition("-")
-        names = [secret_arn]
-        if hyphen and len(added) == _ADDED:
-            names += [partial, partial.partition(":secret:")[2]]
-        return next((self.users[name] for name in names if name in self.users), None)
+        return next((self.users[name] for name in _names(secret_arn) if name in self.users), None)
+
+    def values_of(self, secret_arn: str) -> Mapping[str, Any]:
+        """What ROTATION_VALUES says of a secret, named as in :meth:`user_of`; empty where it says nothing.
+
+        Args:
+            secret_arn: the whole ARN, as Secrets Manager spells it.
+        """
+        return next((self.values[name] for name in _names(secret_arn) if name in self.values), {})
 
 
 # A hyphen and so many characters follow a secret's name in its ARN.
@@ -95,6 +101,13 @@ _ADDRESS = re.compile(
     r"(?:(?P<name>[^\s:/@\[\],?#]+)|\[(?P<bracketed>[0-9A-Fa-f:.%\w]+)\])(?::(?P<port>[0-9]{1,5}))?"
     r"|(?P<address>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
 )
+
+
+def _names(secret_arn: str) -> list[str]:
+    """What a secret may be called by, the most exact name first."""
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
+    partial, hyphen, added = secret_arn.rpartition("-")
+    return [secret_arn, partial, partial.partition(":secret:")[2]] if hyphen and len(added) == _ADDED else [secret_arn]
 
 
 def address(text: str) -> tuple[str, int | None]:
@@ -128,5 +141,23 @@ def _users(text: str | None) -> dict[str, str]:
         raise ConfigurationError(
             "ROTATION_USERS is no JSON object of secrets and their users",
             'set it to {"<the secret\'s name or ARN>": "<its user\'s name>"}',
+        )
+    return found
+
+
+def _values(text: str | None) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if (
+        not isinstance(found, dict)
+        or not all(isinstance(values, dict) for values in found.values())
+        or any("password" in values for values in found.values())
+    ):
+        # Not echoed: it may hold a password.
+        raise ConfigurationError(
+            "ROTATION_VALUES is no JSON object of secrets and what they hold beside the password",
+            'set it to {"<the secret\'s name or ARN>": {"host": …, "username": …}}',
         )
     return found

@@ -218,7 +218,7 @@ def _told_users(group: Group) -> Iterator[Mistake]:
     if takes > LIMIT:
         yield Mistake(
             ("secrets", group.secrets[-1][0]),
-            f"is one too many for the function '{group.name}': its variables, in which the secrets' users are named, "
+            f"is one too many for the function '{group.name}': its variables, in which the secrets' users and the values of those to make are named, "
             f"would have {takes:,} bytes, and Lambda takes {LIMIT:,}: give some of its secrets a function of their own "
             "(function: a-name)",
         )

@@ -26,6 +26,8 @@ def environment(group: Group) -> dict[str, str]:
         variables["ROTATION_ADMIN_HOST"] = group.admin_host
     if group.users:
         variables["ROTATION_USERS"] = json.dumps(group.users, separators=(",", ":"), ensure_ascii=False)
+    if group.values:
+        variables["ROTATION_VALUES"] = json.dumps(group.values, separators=(",", ":"), ensure_ascii=False)
     if first.test_query is not None:
         variables["ROTATION_TEST_QUERY"] = first.test_query
     if first.allow_admin_reset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from infra.config.model import Function, Network, Rotations, Secret
 from rotators.packaging.platforms import ARM64, X86_64, X86_ONLY
@@ -54,6 +55,11 @@ class Group:
     def users(self) -> dict[str, str]:
         """The users that are named, each by its secret: by the ARN where that is known, else by the name."""
         return {secret.arn or secret.label: secret.named_user for _, secret in self.secrets if secret.named_user}
+
+    @property
+    def values(self) -> dict[str, dict[str, Any]]:
+        """What the secrets that are made hold beside the password, each by its secret's name."""
+        return {secret.label: secret.made_values for _, secret in self.secrets if secret.create is not None}
 
     @property
     def admin(self) -> str | None:

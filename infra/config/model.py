@@ -64,8 +64,9 @@ class Create(_Model):
     name: SecretName = Field(description="Its name.")
     description: str | None = Field(None, description="What it is for.")
     values: dict[str, Any] = Field(
-        description="Its JSON but for the password: username, host, port, dbname. The first password is made by the "
-        "service: set the user's to it, or have the admin do so with allow_admin_reset."
+        description="Its JSON but for the password: username, host, port, dbname. The secret is made with a password "
+        "alone, and each rotation writes these, so that an edit arrives with the next one; the username is written once. "
+        "Set the user's password to the secret's, or have the admin do so with allow_admin_reset."
     )
     replicas: list[Region] = Field(default_factory=list, description="Regions to copy it to.")
     protect: bool = Field(default=True, description="A resource policy that denies everybody to delete it.")
@@ -172,6 +173,14 @@ class Secret(Rotating):
         if self.user is None and self.names_its_user and self.create is not None:
             return str(self.create.values["username"])
         return self.user
+
+    @property
+    def made_values(self) -> dict[str, Any]:
+        """What a secret to make holds beside the password."""
+        values = {} if self.create is None else {"engine": self.engine, **self.create.values}
+        if self.admin is not None and self.admin_named_in_secret:
+            values.setdefault("masterarn", self.admin)
+        return values
 
     @property
     def label(self) -> str:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import Aws, CfnResource, RemovalPolicy
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra.constructs.password_generator import Generator
 from infra.constructs.secret_reference import SecretReference
 from rotators.passwords import UNRESERVED_PUNCTUATION
 
-_DEFAULT_EXCLUSION = "".join(c for c in string.punctuation if c not in UNRESERVED_PUNCTUATION) + " "
+# Never to be changed: CloudFormation makes a new password, which the database does not know, whenever one of these
+# properties changes. So nothing of the file is in it, nor of a default: all else is what the function adds
+# (ROTATION_VALUES). Thirty characters are what every engine takes.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-secretsmanager-secret-generatesecretstring.html
+FIRST_VALUE = secretsmanager.CfnSecret.GenerateSecretStringProperty(
+    secret_string_template="{}",
+    generate_string_key="password",
+    password_length=30,
+    exclude_characters="".join(c for c in string.punctuation if c not in UNRESERVED_PUNCTUATION),
+    include_space=False,
+    require_each_included_type=True,
+)
 
 
 class CreatedSecret(Construct):
-    """A secret with a generated password.
+    """A secret with a generated password and nothing else: the function's first rotation adds what it is told.
 
     Args:
         name: its name.
-        values: its JSON but for the password.
-        generator: how the password looks.
         description: what it is for.
         key_arn: the KMS key; None: the account's own for Secrets Manager.
-        replicas: Regions to copy it to.
+        replicas: Regions to copy it to, and the key of each copy; None: that Region's own for Secrets Manager.
         protect: nobody may delete it.
     """
 
@@ -37,43 +43,34 @@ class CreatedSecret(Construct):
         id_: str,
         *,
         name: str,
-        values: Mapping[str, Any],
-        generator: Generator,
         description: str | None = None,
         key_arn: str | None = None,
-        replicas: Sequence[str] = (),
+        replicas: Sequence[str] | Mapping[str, str | None] = (),
         protect: bool = True,
     ) -> None:
         super().__init__(scope, id_)
-        excluded = generator.exclude_characters
+        keys = replicas if isinstance(replicas, Mapping) else dict.fromkeys(replicas)
         secret = secretsmanager.CfnSecret(
             self,
             "Secret",
             name=name,
             description=description,
             kms_key_id=key_arn,
-            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
-                secret_string_template=json.dumps(dict(values)),
-                generate_string_key="password",
-                password_length=generator.length,
-                exclude_characters=_DEFAULT_EXCLUSION if excluded is None else excluded,
-                exclude_numbers="numbers" in generator.exclude,
-                exclude_punctuation="punctuation" in generator.exclude,
-                exclude_uppercase="uppercase" in generator.exclude,
-                exclude_lowercase="lowercase" in generator.exclude,
-                require_each_included_type=generator.require_each_included_type,
-            ),
-            replica_regions=[secretsmanager.CfnSecret.ReplicaRegionProperty(region=region) for region in replicas]
+            generate_secret_string=FIRST_VALUE,
+            replica_regions=[
+                secretsmanager.CfnSecret.ReplicaRegionProperty(region=region, kms_key_id=key)
+                for region, key in keys.items()
+            ]
             or None,
         )
-        secret.apply_removal_policy(RemovalPolicy.RETAIN)
+        _keep(secret)
         if protect:
             self._protect(secret)
         self.reference = SecretReference(name, secret.ref, secret.ref, key_arn)
 
     def _protect(self, secret: secretsmanager.CfnSecret) -> None:
         root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
-        secretsmanager.CfnResourcePolicy(
+        policy = secretsmanager.CfnResourcePolicy(
             self,
             "Policy",
             secret_id=secret.ref,
@@ -91,3 +88,10 @@ class CreatedSecret(Construct):
                 ],
             },
         )
+        # The secret stays without the stack, and so does what protects it.
+        _keep(policy)
+
+
+def _keep(resource: CfnResource) -> None:
+    """Keep a resource, but for one that a failed first deployment has made: its name would be taken the next time."""
+    resource.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -17,5 +17,5 @@ class EncryptionKey(Construct):
     def __init__(self, scope: Construct, id_: str, *, description: str) -> None:
         super().__init__(scope, id_)
         self.key = kms.Key(
-            self, "Key", description=description, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN
+            self, "Key", description=description, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         )

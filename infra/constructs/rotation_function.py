@@ -95,7 +95,7 @@ class RotationFunction(Construct):
             self,
             "Log",
             retention=options.log_retention,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             encryption_key=self._key(options.log_key_arn),
         )
         self.role, unchanged = self._role(options.role_arn)

@@ -252,6 +252,42 @@ class TestWhenDatabaseAndSecretDisagree:
             assert subject.service.rotate(subject.arn).error is None
             target.work(subject.value)
 
+    @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+    def test_a_secret_that_holds_a_password_alone_gets_all_else_from_whoever_deploys(
+        self, target: Any, rotation_service: RotationService, strategy: str
+    ) -> None:
+        """A stack that makes a secret can't change its value later without a new password."""
+        subject = rotated(target, rotation_service, strategy)
+        whole = subject.value
+        password = whole.pop("password")
+        values = json.dumps({subject.arn: {**whole, "moved": "here"}})
+        rotator = target.rotator(rotation_service, ROTATION_STRATEGY=strategy, ROTATION_VALUES=values)
+        rotation_service.configure(subject.arn, rotator)
+        # Where it stood is wrong by now; whose it is, is not for the deployer to change.
+        stale = {"password": password, "username": whole["username"], "host": "former.invalid"}
+        for first in ({"password": password}, stale):
+            rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(first))
+            assert rotation_service.rotate(subject.arn).error is None
+            for _ in range(2):
+                target.work(subject.value)
+                assert {**subject.value, **whole, "password": ""} == {**whole, "moved": "here", "password": ""}
+                assert rotation_service.rotate(subject.arn).error is None
+            target.set_password(whole["username"], password)
+
+    def test_a_secret_keeps_its_user_whatever_whoever_deploys_says(
+        self, target: Any, rotation_service: RotationService
+    ) -> None:
+        subject = rotated(target, rotation_service, SINGLE)
+        values = json.dumps({subject.arn: {"username": "somebody"}})
+        rotation_service.configure(
+            subject.arn, target.rotator(rotation_service, ROTATION_STRATEGY=SINGLE, ROTATION_VALUES=values)
+        )
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, ConfigurationError)
+        assert failed.failed_step == "createSecret"
+        assert "and ROTATION_VALUES names 'somebody'" in str(failed.error)
+        target.work(subject.value)
+
     def _resetting(self, target: Any, service: RotationService, strategy: str, **variables: str) -> Rotated:
         admin = service.create_secret("the-admin", target.admin_secret(), target.rotator(service))
         return rotated(target, service, strategy, masterarn=admin, ALLOW_ADMIN_RESET="true", **variables)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import string
 import tarfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from infra.constructs.rotation_dashboard import FAILED, ROTATED
 from infra.flags import FLAGS, SERVICES
 from rotators.credentials import SecretValue
 from rotators.errors import Unreachable
-from rotators.passwords import UNRESERVED_PUNCTUATION, PasswordPolicy
+from rotators.packaging.platforms import engines
+from rotators.passwords import UNRESERVED_PUNCTUATION
 from rotators.rotator import Rotation, Rotator
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
@@ -255,10 +258,8 @@ class TestSecrets:
         self, everything: dict[str, Any]
     ) -> None:
         (made,) = [one for one in everything["Resources"].values() if one["Type"] == "AWS::SecretsManager::Secret"]
-        assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
         assert made["Properties"]["ReplicaRegions"] == [{"Region": "eu-central-1"}]
-        value = json.loads(made["Properties"]["GenerateSecretString"]["SecretStringTemplate"])
-        assert value == {"engine": "mysql", "username": "app", "host": "db"}
         (policy,) = of_type(everything, "AWS::SecretsManager::ResourcePolicy")
         assert policy["BlockPublicPolicy"] is True
         (statement,) = policy["ResourcePolicy"]["Statement"]
@@ -266,38 +267,27 @@ class TestSecrets:
         assert statement["Principal"] != "*"
         assert text(statement["Principal"]["AWS"]).endswith(":root")
 
-    @pytest.mark.parametrize(
-        ("policy", "length", "excluded"),
-        [("", 32, None), (", password: {length: 20, exclude_characters: '@:/', exclude_numbers: true}", 20, "@:/")],
-    )
-    def test_the_first_password_and_those_that_follow_look_the_same(
-        self, tmp_path: Path, policy: str, length: int, excluded: str | None
-    ) -> None:
-        made = "{create: {name: a, values: {username: u}}, engine: postgres, every: 1 day" + policy + "}"
-        template = synth(tmp_path, f"secrets: [{made}]")
-        (secret,) = of_type(template, "AWS::SecretsManager::Secret")
+    def test_the_first_password_hangs_on_nothing_and_every_engine_takes_it(self, everything: dict[str, Any]) -> None:
+        """CloudFormation makes a new one, which the database does not know, when a property of it changes."""
+        (secret,) = of_type(everything, "AWS::SecretsManager::Secret")
         generator = secret["GenerateSecretString"]
-        variables = next(
-            one["Environment"]["Variables"]
-            for one in of_type(template, "AWS::Lambda::Function")
-            if "ROTATION_STRATEGY" in one["Environment"]["Variables"]
-        )
-        assert generator["PasswordLength"] == length == int(variables.get("PASSWORD_LENGTH", 32))
-        assert variables.get("EXCLUDE_CHARACTERS") == excluded
-        assert generator["ExcludeNumbers"] is (variables.get("EXCLUDE_NUMBERS") == "true")
-        if excluded is None:
-            kept = set(PasswordPolicy().kinds[-1])
-            assert kept == set(UNRESERVED_PUNCTUATION)
-            assert not kept & set(generator["ExcludeCharacters"])
-            assert {"/", "@", '"', "'", "\\", ":", " "} <= set(generator["ExcludeCharacters"])
-        else:
-            assert generator["ExcludeCharacters"] == excluded
-
-    def test_oracles_passwords_fit_a_database_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["oracle"])
-        made = "{create: {name: a, values: {username: u}}, engine: oracle, every: 1 day}"
-        (secret,) = of_type(synth(tmp_path, f"secrets: [{made}]"), "AWS::SecretsManager::Secret")
-        assert secret["GenerateSecretString"]["PasswordLength"] == 30
+        # Literally: a release that changes any of it locks the users out of every secret that is there.
+        assert generator == {
+            "ExcludeCharacters": "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}",
+            "GenerateStringKey": "password",
+            "IncludeSpace": False,
+            "PasswordLength": 30,
+            "RequireEachIncludedType": True,
+            "SecretStringTemplate": "{}",
+        }
+        assert set(string.punctuation) - set(generator["ExcludeCharacters"]) == set(UNRESERVED_PUNCTUATION)
+        for engine in engines():
+            limits = import_module(f"rotators.handlers.{engine}").handler._engine.password_limits
+            assert limits.longest >= 30
+            assert not set(UNRESERVED_PUNCTUATION) & set(limits.never)
+        assert json.loads(next(one for one in functions(everything) if "ROTATION_VALUES" in one)["ROTATION_VALUES"]) == {
+            "made": {"engine": "mysql", "username": "app", "host": "db"}
+        }
 
     def test_ids_stay_what_they_are_when_the_file_is_put_in_another_order(self, tmp_path: Path) -> None:
         lines = ["{name: a, engine: mysql, every: 1 day}", "{name: b/c, engine: postgres, every: 1 day}"]

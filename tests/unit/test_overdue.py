@@ -78,6 +78,15 @@ def test_one_without_a_schedule_is_right_where_that_is_meant(rotation_service: R
     assert check(rotation_service, {"stack": "s", "secrets": [arn], "on_demand": [arn]}) == {}
 
 
+def test_one_on_demand_that_kept_its_former_schedule_is_told(rotation_service: RotationService) -> None:
+    """RotateSecret without rules keeps those that are stored: a schedule does not end by being left out."""
+    arn = rotated(rotation_service, "app", days=30)
+    event = {"stack": "s", "secrets": [arn], "on_demand": [arn]}
+    assert check(rotation_service, event)[arn].endswith(f"aws secretsmanager cancel-rotate-secret --secret-id {arn}")
+    rotation_service.client.cancel_rotate_secret(SecretId=arn)
+    assert check(rotation_service, event) == {}
+
+
 def test_the_way_out_is_the_command_that_works(rotation_service: RotationService) -> None:
     """Deploying the same template again would change nothing."""
     cancelled, unscheduled = rotated(rotation_service, "cancelled"), rotated(rotation_service, "unscheduled", days=None)

@@ -104,3 +104,18 @@ def test_the_more_exact_name_counts() -> None:
 def test_users_that_are_no_object_of_names(text: str) -> None:
     with pytest.raises(ConfigurationError, match="ROTATION_USERS is no JSON object of secrets and their users"):
         settings(ROTATION_USERS=text)
+
+
+def test_a_secrets_values_are_named_by_its_name_or_arn() -> None:
+    values = {"shop/app": {"host": "db", "port": 5432}, f"{ARN}shop/app-AbCdEf": {"host": "exact"}}
+    found = settings(ROTATION_VALUES=json.dumps(values))
+    assert found.values_of(f"{ARN}shop/app-AbCdEf") == {"host": "exact"}
+    assert found.values_of(f"{ARN}shop/app-GhIjKl") == {"host": "db", "port": 5432}
+    assert found.values_of(f"{ARN}shop/app2-AbCdEf") == {}
+
+
+@pytest.mark.parametrize("text", ["x", "[]", '{"app": "x"}', '{"app": {"password": "a-password"}}', "[" * 100_000])
+def test_values_that_are_none_are_named_and_not_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="ROTATION_VALUES is no JSON object") as refused:
+        settings(ROTATION_VALUES=text)
+    assert "a-password" not in str(refused.value)
