@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
 from rotators.packaging import trust
-from rotators.packaging.archive import LIMIT, human
-from rotators.packaging.bundles import Bundles
+from rotators.packaging.archive import LIMIT, Archive, human
+from rotators.packaging.bundles import HANDLER, Bundles
+from rotators.packaging.custom import CustomRotator
 from rotators.packaging.manifest import manifest
 from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, X86_64, X86_ONLY, Platform, check, engines
 
@@ -28,12 +29,22 @@ def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     return check_name
 
 
-def package(
-    engine: Annotated[
-        str,
-        typer.Option("--engine", "-e", help=f"The kind of database: {', '.join(engines())}.", callback=_one_of(SPECS)),
-    ],
+def package(  # noqa: PLR0917  # typer hands options over by name
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to; made where it is missing.")],
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", "-e", help=f"The kind of database: {', '.join(engines())}.", callback=_one_of(SPECS)),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--source", "-s", help="The folder with a rotator of your own, instead of an engine.")
+    ] = None,
+    handler: Annotated[
+        str | None, typer.Option("--handler", help="With --source: its handler as Lambda names it, module.handler.")
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option("--requirements", "-r", help="With --source: the lock, with hashes, of what it imports."),
+    ] = None,
     arch: Annotated[
         str | None,
         typer.Option(
@@ -46,23 +57,53 @@ def package(
         typer.Option("--ca-bundle", help="CA certificates (PEM) that the function is to trust, RDS's for example."),
     ] = None,
 ) -> None:
-    """Write an engine's function and its layers as zip files, with a manifest of their hashes.
+    """Write a function and its layers as zip files, with a manifest of their hashes: an engine's or your own rotator's.
 
     The files are the same, byte for byte, wherever they are made. Without --ca-bundle the function trusts the CAs of
     its operating system, which are not those of RDS.
+
+    rotators package --engine postgres --ca-bundle global-bundle.pem -o dist
+
+    rotators package --source src --handler billing.handler --requirements requirements.txt -o dist
     """
-    chosen = arch or (X86_64 if engine in X86_ONLY else ARM64)
-    check(engine, chosen)
+    own = _own_rotator(engine, source, handler, requirements)
     certificates = None if ca_bundle is None else trust.read(ca_bundle)
-    bundles = Bundles(Platform(chosen, python))
-    files = {
-        "function.zip": bundles.function(engine),
-        "layer-base.zip": bundles.base(),
-        "layer-driver.zip": bundles.driver(engine),
-    }
+    if own is not None:
+        bundles = Bundles(Platform(arch or ARM64, python))
+        files = {"function.zip": bundles.custom(own), "layer-base.zip": bundles.base()}
+        described_as = "custom", own.handler
+    else:
+        name = str(engine)
+        chosen = arch or (X86_64 if name in X86_ONLY else ARM64)
+        check(name, chosen)
+        bundles = Bundles(Platform(chosen, python))
+        files = {
+            "function.zip": bundles.function(name),
+            "layer-base.zip": bundles.base(),
+            "layer-driver.zip": bundles.driver(name),
+        }
+        described_as = name, HANDLER
     if certificates is not None:
         files["layer-ca.zip"] = bundles.trust(certificates)
-    described = manifest(engine, bundles.target, files)
+    _write(output, files, manifest(described_as[0], bundles.target, files, described_as[1]))
+
+
+def _own_rotator(
+    engine: str | None, source: Path | None, handler: str | None, requirements: Path | None
+) -> CustomRotator | None:
+    """The rotator that the options describe; None where they name an engine."""
+    if (engine is None) == (source is None):
+        raise typer.BadParameter("name an engine (--engine), or the folder of a rotator of your own (--source)")
+    if source is None:
+        if handler is not None or requirements is not None:
+            raise typer.BadParameter("--handler and --requirements go with --source: an engine has its own")
+        return None
+    if handler is None:
+        raise typer.BadParameter("--source needs --handler: the module and the instance in it, module.handler")
+    return CustomRotator(source, handler, requirements)
+
+
+def _write(output: Path, files: Mapping[str, Archive], described: Mapping[str, Any]) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, archive in files.items():

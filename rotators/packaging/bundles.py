@@ -14,9 +14,11 @@ from pathlib import Path
 
 import rotators
 from rotators.database import LAYER_CA_BUNDLE
+from rotators.errors import PackagingFailed
 from rotators.packaging import bytecode, cache, locks, wheels
 from rotators.packaging.archive import Archive
-from rotators.packaging.platforms import DRIVERS, Platform, check
+from rotators.packaging.custom import CustomRotator
+from rotators.packaging.platforms import ARCHITECTURES, DRIVERS, Platform, check
 
 # What a function has no use for.
 _NOT_SHIPPED = frozenset({"cli", "client", "packaging", "testing"})
@@ -103,6 +105,36 @@ class Bundles:
         check(engine, self.target.architecture)
         return self._function(engine)
 
+    def custom(self, rotator: CustomRotator) -> Archive:
+        """The code of somebody's own rotator, with what its lock names; rotators and Powertools are in :meth:`base`.
+
+        All of it lies in the function's own folder, which comes before the layers: a library that both have is taken
+        whole from one place.
+
+        Args:
+            rotator: its source, handler and lock, which are checked.
+
+        Raises:
+            PackagingFailed: they are not what they must be, or a wheel is not to be had.
+        """
+        if self.target.architecture not in ARCHITECTURES:
+            raise PackagingFailed(
+                f"'{self.target.architecture}' is no architecture", f"take one of {', '.join(ARCHITECTURES)}"
+            )
+        rotator.check()
+        files = list(rotator.files())
+        content = _hash(f"{place} {hashlib.sha256(file.read_bytes()).hexdigest()}" for place, file in files)
+        lock = rotator.requirements
+        wheel_inputs = [] if lock is None else [lock.read_text(), *self.target.wheel_tags]
+
+        def fill(folder: Path) -> None:
+            if lock is not None and wheels.is_needed(lock):
+                wheels.install(lock, self.target, folder)
+            rotator.copy(folder)
+            self._compile(folder, bytecode.FUNCTION)
+
+        return self._archive("function-custom", [content, *wheel_inputs], fill)
+
     def overdue(self) -> Archive:
         """The code of the function that looks for overdue secrets."""
         return self._function("overdue")
@@ -126,9 +158,9 @@ class Bundles:
         self.archives[name] = cache.archive(name, key, bundle, self.made.append)
         return self.archives[name]
 
-    def _compile(self, folder: Path) -> None:
+    def _compile(self, folder: Path, unpacked: str = bytecode.LAYER) -> None:
         if self._compiler is not None:
-            bytecode.compile_folder(folder, self._compiler)
+            bytecode.compile_folder(folder, self._compiler, unpacked)
         elif not self._told:
             self._told = True
             self._report(

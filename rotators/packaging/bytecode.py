@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rotators.errors import PackagingFailed
 
-# Where Lambda unpacks layers; what a traceback shows.
-_UNPACKED = "/opt/python"
+# Where Lambda unpacks layers and functions; what a traceback shows.
+LAYER, FUNCTION = "/opt/python", "/var/task"
 _CODE = """
 import compileall, py_compile, sys
 folder, shown = sys.argv[1:]
@@ -45,14 +45,19 @@ def compiler(python: str) -> str | None:
     return found if ran.stdout.strip() == python else None
 
 
-def compile_folder(folder: Path, interpreter: str) -> None:
+def compile_folder(folder: Path, interpreter: str, unpacked: str = LAYER) -> None:
     """Compile every module below a folder, in one process and in order, so that the outcome is the same each time.
+
+    Args:
+        folder: what is to be compiled.
+        interpreter: a Python of the runtime's version.
+        unpacked: where Lambda will have the folder.
 
     Raises:
         PackagingFailed: a module does not compile.
     """
     ran = subprocess.run(
-        [interpreter, "-I", "-c", _CODE, str(folder), _UNPACKED],
+        [interpreter, "-I", "-c", _CODE, str(folder), unpacked],
         check=False,
         capture_output=True,
         text=True,

@@ -12,13 +12,14 @@ from rotators.packaging.bundles import HANDLER
 from rotators.packaging.platforms import Platform
 
 
-def manifest(engine: str, target: Platform, files: Mapping[str, Archive]) -> dict[str, Any]:
+def manifest(engine: str, target: Platform, files: Mapping[str, Archive], handler: str = HANDLER) -> dict[str, Any]:
     """A description of files that belong together, as JSON takes it.
 
     Args:
-        engine: whose function it is.
+        engine: whose function it is; ``custom`` for somebody's own rotator.
         target: what it runs on.
         files: each archive by the name of its file.
+        handler: what Lambda calls.
 
     Returns:
         the runtime, the handler, and of each file its hash in hex and as Lambda's CodeSha256 has it.
@@ -28,7 +29,7 @@ def manifest(engine: str, target: Platform, files: Mapping[str, Archive]) -> dic
         "engine": engine,
         "runtime": target.runtime,
         "architecture": target.architecture,
-        "handler": HANDLER,
+        "handler": handler,
         "files": {
             name: {
                 "sha256": archive.sha256,

@@ -14,6 +14,11 @@ from rotators.packaging.platforms import Platform
 _LEFTOVERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
+def is_needed(lock: Path) -> bool:
+    """Whether a lock names any package: pip says no to one that names none."""
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lock.read_text().splitlines())
+
+
 def install(lock: Path, target: Platform, folder: Path) -> None:
     """Install a lock's wheels into a folder, each checked against its hash.
 
@@ -35,7 +40,7 @@ def install(lock: Path, target: Platform, folder: Path) -> None:
     if ran.returncode != 0:
         last = next((line for line in reversed(ran.stderr.splitlines()) if line.startswith("ERROR")), ran.stderr[-300:])
         raise PackagingFailed(
-            f"the wheels of {lock.parent.name} for {target.runtime} on {target.architecture} could not be "
+            f"the wheels of {lock.parent.name or lock.name} for {target.runtime} on {target.architecture} could not be "
             f"installed: {last.removeprefix('ERROR: ').strip()}",
             "see that this Python has pip, and that pip reaches its index (pip config list)",
         )

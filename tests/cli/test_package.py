@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,38 @@ def test_the_manifest_has_the_hash_of_each_file(tmp_path: Path) -> None:
         assert base64.b64decode(described["code_sha256"]) == hashlib.sha256(content).digest()
         assert described["size"] == len(content)
         assert name in ran.stdout
+
+
+def test_a_rotator_of_ones_own_is_packaged_with_our_layer(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "billing.py").write_text("handler = print\n")
+    output = tmp_path / "dist"
+    arguments = ["package", "--source", str(source), "--handler", "billing.handler", "-o", str(output)]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.output
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["engine"], manifest["handler"], manifest["architecture"]) == ("custom", "billing.handler", "arm64")
+    assert set(manifest["files"]) == {"function.zip", "layer-base.zip"} == {file.name for file in output.glob("*.zip")}
+    with zipfile.ZipFile(output / "function.zip") as archive:
+        assert archive.read("billing.py") == b"handler = print\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "name an engine (--engine), or the folder"),
+        (["-e", "mysql", "-s", "src"], "name an engine (--engine), or the folder"),
+        (["-s", "src"], "--source needs --handler"),
+        (["-e", "mysql", "--handler", "billing.handler"], "go with --source"),
+    ],
+)
+def test_what_is_neither_an_engine_nor_a_rotator_of_ones_own_exits_with_2(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["package", *arguments, "-o", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert says in " ".join(ran.output.replace("│", " ").split())
 
 
 def test_db2_takes_the_one_architecture_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

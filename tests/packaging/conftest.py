@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,9 @@ def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     return folder
+
+
+@pytest.fixture
+def make_wheel(layers: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Make a further wheel that pip finds."""
+    return lambda name: wheel(tmp_path / "wheels", name)
