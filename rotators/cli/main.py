@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import demo, package, run
+from rotators.cli import demo, new, package, run
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _root(
 
 
 app.command("demo")(demo.demo)
+app.command("new")(new.new)
 app.command("package")(package.package)
 app.command("run")(run.run)
 

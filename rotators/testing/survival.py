@@ -17,7 +17,7 @@ from rotators.logs import redactor
 from rotators.rotator import Rotation as Step
 from rotators.rotator import RotationEvent, Rotator
 from rotators.testing.faults import Crash, Fault, Faults, When
-from rotators.testing.labels import CURRENT
+from rotators.testing.labels import CURRENT, PREVIOUS
 from rotators.testing.service import Rotation, RotationService
 from rotators.versions import SecretVersions
 
@@ -58,6 +58,7 @@ def assert_survives_faults(
     calls: Sequence[str] = (),
     error: Callable[[], Exception] = lambda: ConnectionResetError("broken by a test"),
     stages: Sequence[str] = (CURRENT,),
+    overlap: bool = False,
     holds: Callable[[str], None] | None = None,
     name: str = "survives-faults",
 ) -> Survival:
@@ -77,6 +78,7 @@ def assert_survives_faults(
         error: what such a call raises instead of its answer.
         stages: the labels, of which one must log in at any time. For a service with one credential at a time:
             ``("AWSCURRENT", "AWSPENDING")``.
+        overlap: AWSPREVIOUS must log in, too, whenever a rotation has ended well.
         holds: an assertion of your own, that no key has leaked, say; called with the secret's ARN after each rotation
             that has ended well.
         name: the secret's name.
@@ -89,7 +91,7 @@ def assert_survives_faults(
     """
     if not isinstance(rotator, Rotator):
         raise TypeError(f"give an instance of a Rotator: {rotator!r} is none")
-    trial = _Trial(rotator, service, error, tuple(stages), holds)
+    trial = _Trial(rotator, service, error, tuple(stages), also=PREVIOUS if overlap else None, holds=holds)
     with trial.watched(calls):
         return trial.run(name, secret, calls)
 
@@ -101,6 +103,8 @@ class _Trial:
         service: RotationService,
         error: Callable[[], Exception],
         stages: tuple[str, ...],
+        *,
+        also: str | None,
         holds: Callable[[str], None] | None,
     ) -> None:
         self._rotator = rotator
@@ -108,6 +112,7 @@ class _Trial:
         self._service = service
         self._error = error
         self._stages = stages
+        self._also = also
         self._holds = holds
         self._own = Faults()
         self._arn = ""
@@ -178,6 +183,9 @@ class _Trial:
             raise AssertionError(f"{_described(fault)}: the version under rotation is not {CURRENT}")
         if fault is not None and faults is not None:
             faults.forget(fault)
+        refused = None if self._also is None else self._refusal(self._also)
+        if refused is not None:
+            raise AssertionError(f"{_described(fault)}: once the rotation has ended, {refused}")
         if self._holds is not None:
             try:
                 self._holds(self._arn)

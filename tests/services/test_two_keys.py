@@ -102,6 +102,7 @@ def test_a_rotation_is_broken_at_every_call_and_no_key_leaks(
         first,
         service=rotation_service,
         calls=["urllib.request.urlopen"],
+        overlap=True,
         holds=nothing_leaks,
     )
     assert api.most == LIMIT

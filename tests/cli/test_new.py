@@ -1,0 +1,73 @@
+"""``rotators new``: what it writes works as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rotators.cli.main import app
+from rotators.errors import PackagingFailed
+from rotators.packaging.custom import CustomRotator
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_written_test_passes_and_the_rotator_can_be_packaged(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["new", "billing-api", "-o", str(tmp_path)])
+    assert ran.exit_code == 0, ran.output
+    folder = tmp_path / "billing-api"
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert files == {
+        "README.md",
+        "conftest.py",
+        "pyproject.toml",
+        "requirements.in",
+        "requirements.txt",
+        "src/billing_api.py",
+        "tests/test_billing_api.py",
+    }
+    assert all(str(folder / file) in ran.output.replace("\n", "") for file in files)
+    for file in files:
+        text = (folder / file).read_text()
+        assert "my-service" not in text
+        assert "my_service" not in text
+        assert "MyService" not in text
+    # As somebody has it who has set no Region.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:randomly", "-p", "no:xdist"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT), "AWS_CONFIG_FILE": "/nowhere"},
+    )
+    assert tested.returncode == 0, tested.stdout[-3000:]
+    assert "3 passed" in tested.stdout
+    CustomRotator(folder / "src", "billing_api.handler", folder / "requirements.txt").check()
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "billing").mkdir()
+    ran = CliRunner().invoke(app, ["new", "billing", "-o", str(tmp_path)])
+    assert isinstance(ran.exception, PackagingFailed)
+    assert "is there already, and nothing is overwritten. take another name" in str(ran.exception)
+    assert list((tmp_path / "billing").iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = CliRunner().invoke(app, ["new", "billing", "-o", str(tmp_path / "file")])
+    assert isinstance(ran.exception, PackagingFailed)
+    assert "could not be written" in str(ran.exception)
+
+
+@pytest.mark.parametrize("name", ["Billing", "1st", "../up", "a b", "a--b", "json", "class", "rotators", "boto3", ""])
+def test_a_name_that_is_no_module_or_hides_one_exits_with_2(tmp_path: Path, name: str) -> None:
+    assert CliRunner().invoke(app, ["new", name, "-o", str(tmp_path)]).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
