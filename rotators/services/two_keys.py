@@ -84,7 +84,7 @@ class TwoKeys(Rotator[ValueT]):
 
     @abstractmethod
     def delete_key(self, rotation: Rotation[ValueT], key: Key) -> None:
-        """Delete a key, with ``rotation.current``. A key that is not there any more is no error."""
+        """Delete a key that was listed or created a moment ago, with ``rotation.current``."""
 
     def is_abandoned(self, rotation: Rotation[ValueT], key: Key) -> bool:
         """Whether nobody has the secret of a key that is in no labelled version of the secret.

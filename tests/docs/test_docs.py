@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from doubles.key_api import KeyApi
+from typer.testing import CliRunner
 
+from rotators.cli.main import app
 from rotators.testing import RotationService
 from rotators.testing.servers.fixtures import require_postgres
-from rotators.versions import SecretVersions
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -86,38 +91,76 @@ def test_the_engine_of_the_how_to_passes_the_conformance_suite(tmp_path: Path) -
     assert "skipped" not in ran.stdout
 
 
-def test_the_rotator_of_the_how_to(rotation_service: RotationService) -> None:
-    accepted = {"first"}
-
-    class Api:
-        def __init__(self, key: str) -> None:
-            assert key in accepted
-            self.key = key
-
-        def add_key(self, key: str) -> None:
-            accepted.add(key)
-
-        def ping(self) -> None: ...
-
-    rotator, tests = code_of("how-to/write-a-rotator.md")
-    names: dict[str, Any] = {"Api": Api, "SecretVersions": SecretVersions}
-    exec(rotator, names)  # noqa: S102
-    exec(tests, names)  # noqa: S102
-    names["test_a_rotation"](rotation_service)
+def commands_of(page: str) -> list[str]:
+    """The commands of a page, in order: what is indented outside of the blocks of code."""
+    text = re.sub(r"```.*?```", "", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+    lines = re.sub(r"\\\n\s+", "", text).splitlines()
+    return [line.strip() for line in lines if line.startswith("    ")]
 
 
-def test_the_faults_of_the_how_to(rotation_service: RotationService) -> None:
-    class Api:
-        def __init__(self, key: str) -> None: ...
+@pytest.mark.slow
+def test_the_rotator_of_the_how_to_from_nothing_to_its_zip_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "how-to/write-a-rotator.md"
+    text = (ROOT / "docs" / page).read_text()
+    install, new, cd, test, lock, package, *deploy = commands_of(page)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert install == "python -m pip install '.[cli,testing]'"
+    assert {"cli", "testing"} <= extras.keys()
+    assert any(one.startswith("pytest") for one in extras["testing"])
+    monkeypatch.chdir(tmp_path)
+    assert new.startswith("rotators ")
+    assert CliRunner().invoke(app, shlex.split(new)[1:]).exit_code == 0
+    monkeypatch.chdir(tmp_path / cd.removeprefix("cd "))
 
-        def add_key(self, key: str) -> None: ...
+    shown = dict(re.findall(r"^`(src/\w+\.py|tests/\w+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL | re.MULTILINE))
+    assert set(shown) == {"src/billing.py", "tests/test_billing.py"}
+    assert {place: Path(place).read_text() for place in shown} == shown
+    assert Path("conftest.py").read_text() in code_of(page)
 
-        def ping(self) -> None: ...
+    # As somebody has it who has set no Region.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    assert test == "python -m pytest"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:randomly", "-p", "no:xdist"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": str(ROOT), "AWS_CONFIG_FILE": "/nowhere"},
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert "3 passed" in ran.stdout
 
-    names: dict[str, Any] = {"Api": Api, "SecretVersions": SecretVersions}
-    for code in code_of("how-to/write-a-rotator.md"):
-        exec(code, names)  # noqa: S102
-    names["test_an_answer_that_is_lost"](rotation_service)
+    assert re.search(r"^# " + re.escape(lock[:60]), Path("requirements.txt").read_text(), re.MULTILINE)
+    # What the layer of ours holds is tests/packaging's business.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("rotators.packaging.wheels.install", lambda *arguments: arguments[-1].mkdir())
+    packaged = CliRunner().invoke(app, shlex.split(package)[1:])
+    assert packaged.exit_code == 0, packaged.output
+    named = set(re.findall(r"[a-z-]+\.zip", text))
+    assert {file.name for file in Path("dist").glob("*.zip")} == named
+    manifest = json.loads(Path("dist/manifest.json").read_text())
+    for key, value in (("Handler", manifest["handler"]), ("Runtime", manifest["runtime"])):
+        assert f"      {key}: {value}\n" in text
+    assert f"Architectures: [{manifest['architecture']}]" in text
+    assert [command.split()[:3] for command in deploy] == [
+        ["aws", "secretsmanager", "create-secret"],
+        ["aws", "s3", "cp"],
+        ["aws", "cloudformation", "deploy"],
+    ]
+
+
+def test_the_two_keys_of_the_how_to(rotation_service: RotationService) -> None:
+    names: dict[str, Any] = {"__name__": "reports"}
+    exec(code_of("how-to/write-a-rotator.md")[-1], names)  # noqa: S102
+    with KeyApi() as api:
+        first = {**api.create(), "url": api.url}
+        arn = rotation_service.create_secret("reports", first, names["handler"])
+        for _ in range(2):
+            assert rotation_service.rotate(arn).error is None
+        assert api.deleted == [first["id"]]
+        assert len(api.keys) == 2
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
