@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from rotators import __version__
+from rotators.cli import start
 
 ROTATORS = Path(sys.executable).with_name("rotators")
 
@@ -71,3 +73,33 @@ def test_the_demo_at_a_terminal_has_tables() -> None:
     assert done.returncode == 0, done.stderr
     assert "┏" in done.stdout
     assert "\x1b[" in done.stdout
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['typer'] = None; from rotators.cli.start import main; sys.argv = ['rotators']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "rotators: the command needs typer, which is not installed. "
+        "In the clone of rotators, run: python -m pip install '.[cli]'.\n"
+    )
+
+
+def test_a_module_of_ours_that_is_missing_is_no_missing_extra() -> None:
+    code = "import sys; sys.modules['rotators.cli.main'] = None; from rotators.cli.start import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_the_installed_command_starts_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"rotators": "rotators.cli.start:main"}
+    monkeypatch.setattr(sys, "argv", ["rotators", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"rotators {__version__}\n"
