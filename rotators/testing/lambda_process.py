@@ -17,10 +17,11 @@ from rotators.errors import ServiceFailed
 # What Lambda's runtime brings along.
 _RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
 _MAIN = """
-import json, sys, time
+import importlib, json, sys, time
 sys.path[:0] = json.loads(sys.argv[1])
+module, _, name = sys.argv[2].replace("/", ".").rpartition(".")
 begun = time.perf_counter()
-from function import handler
+handler = getattr(importlib.import_module(module), name)
 seconds = time.perf_counter() - begun
 files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
 print(json.dumps({"seconds": seconds, "files": files}), flush=True)
@@ -67,17 +68,20 @@ class LambdaProcess(Closing):
         folder: what ``lay_out`` made.
         endpoint: where Secrets Manager answers (:mod:`rotators.testing.endpoint`).
         variables: the function's environment.
+        handler: what Lambda calls.
 
     Attributes:
         import_seconds: how long its import took.
         files: the file of each module that was imported.
     """
 
-    def __init__(self, folder: Path, endpoint: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, endpoint: str, variables: Mapping[str, str], handler: str = "function.handler"
+    ) -> None:
         path = [str(folder / place) for place in ("task", "opt/python", "runtime")]
         bundle = folder / "opt" / "rotators" / "ca-bundle.pem"
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", _MAIN, json.dumps(path)],
+            [sys.executable, "-I", "-S", "-B", "-c", _MAIN, json.dumps(path), handler],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
