@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import boto3
 from botocore.config import Config
@@ -120,7 +120,8 @@ def call(secret: AccessKeyValue, service: str, operation: str, **parameters: str
     """
     key = secret.required_text("AccessKeyId")
     try:
-        client = boto3.client(
+        # Of one type for both services: the stubs name each.
+        client = cast("Any", boto3).client(
             service,
             aws_access_key_id=key,
             aws_secret_access_key=secret.required_text("SecretAccessKey"),

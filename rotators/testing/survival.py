@@ -245,9 +245,10 @@ class _Trial:
             return f"{stage} is on no version"
         versions = SecretVersions(self._service.client, patience=_PATIENCE)
         event = RotationEvent("testSecret", self._arn, holders[0], None)
-        step = Step(event, versions, self._process.parse, time.monotonic() + _VERIFY_SECONDS)
+        process = self._process
+        step = Step(event, versions, process.parse, process.complete, time.monotonic() + _VERIFY_SECONDS)
         try:
-            self._process.verify(step)
+            process.verify(step)
         except Exception as error:  # noqa: BLE001  # whatever verify raises says that it does not log in
             return f"{stage} does not log in: {redactor.redact(_told(error))}"
         return None
