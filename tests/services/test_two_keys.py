@@ -173,6 +173,24 @@ def test_a_key_that_nothing_shows_to_be_the_secrets_is_never_deleted(
     assert rotation_service.retry(secret).error is None
 
 
+def test_a_first_key_made_by_hand_that_an_edit_has_pushed_out_of_the_secret_is_named_and_not_deleted(
+    rotation_service: RotationService, api: KeyApi, secret: str, first: dict[str, str]
+) -> None:
+    assert rotation_service.rotate(secret).error is None
+    # Two versions with one key: nothing names the first key any more, and it has no label.
+    edited = SecretValue({**rotation_service.value(secret), "note": "new"}).to_json()
+    rotation_service.client.put_secret_value(SecretId=secret, SecretString=edited)
+    refused = rotation_service.rotate(secret)
+    assert isinstance(refused.error, UserNotRotatable)
+    assert f"delete {first['id']} if nobody uses it" in str(refused.error)
+    del api.keys[first["id"]]
+    assert rotation_service.retry(secret).error is None
+    # From then on labels tell.
+    edited = SecretValue({**rotation_service.value(secret), "note": "newer"}).to_json()
+    rotation_service.client.put_secret_value(SecretId=secret, SecretString=edited)
+    assert rotation_service.rotate(secret).error is None
+
+
 def test_the_key_of_another_secret_of_the_same_account_is_never_deleted(
     rotation_service: RotationService, api: KeyApi, rotator: ReportsKey, secret: str, first: dict[str, str]
 ) -> None:
