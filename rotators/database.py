@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.credentials import Credentials
 from rotators.endpoints import ManagedEndpoints
 from rotators.environment import Environment
-from rotators.errors import ConfigurationError, PairRefused
+from rotators.errors import ConfigurationError, UserPairMismatch
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.rotator import Rotation, Rotator
@@ -91,7 +91,7 @@ class DatabaseRotator(Rotator[Credentials]):
             return True
         try:
             return self._engine.other_name(user).casefold() == named.casefold()
-        except PairRefused:
+        except UserPairMismatch:
             return False
 
     def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
