@@ -21,6 +21,10 @@ from rotators.strategies.dual_password import DualPassword
 from rotators.strategies.single_user import SingleUser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rotators.checks.finding import Finding
+    from rotators.checks.plan import Plan
     from rotators.engines.base import Engine
     from rotators.versions import SecretVersions
 
@@ -93,6 +97,19 @@ class DatabaseRotator(Rotator[Credentials]):
             return self._engine.other_name(user).casefold() == named.casefold()
         except UserPairMismatch:
             return False
+
+    def check(self, rotation: Rotation[Credentials]) -> Iterator[Finding]:
+        """Look at the way to the server, the logins, the admin and the rights that the strategy needs."""
+        from rotators.checks.database import DatabaseCheck  # noqa: PLC0415  # no rotation pays for it
+
+        yield from DatabaseCheck(self._context(rotation), _choose).run()
+
+    def plan(self, rotation: Rotation[Credentials]) -> Plan:
+        """Rehearse what can be rolled back, and say the rest in words."""
+        from rotators.checks.plan import plan  # noqa: PLC0415  # no rotation pays for it
+
+        context, strategy = self._prepare(rotation)
+        return plan(context, strategy)
 
     def _prepare(self, rotation: Rotation[Credentials]) -> tuple[DatabaseRotation, Strategy]:
         context = self._context(rotation)

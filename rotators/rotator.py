@@ -9,11 +9,11 @@ import copy
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -35,6 +35,10 @@ from rotators.errors import (
 )
 from rotators.logs import logger, metrics, redactor
 from rotators.versions import CURRENT, LARGEST_VALUE, PENDING, SecretDescription, SecretVersion, SecretVersions
+
+if TYPE_CHECKING:
+    from rotators.checks.finding import Finding
+    from rotators.checks.plan import Plan
 
 ValueT = TypeVar("ValueT", bound=SecretValue)
 
@@ -78,21 +82,28 @@ class RotationEvent:
         """
         if not isinstance(event, Mapping):
             raise MalformedEvent("the event is no JSON object", _INVOKED_BY)
-        step = _field(event, "Step")
+        step = event_field(event, "Step")
         spelled = step.replace("_", "").lower()
         if spelled not in _STEPS:
             # Not echoed: whoever may invoke the function must not write into its log.
             raise UnknownStep("the event's Step is none of the four", f"use one of {', '.join(_STEPS.values())}")
-        token = _field(event, "RotationToken") if event.get("RotationToken") else None
+        token = event_field(event, "RotationToken") if event.get("RotationToken") else None
         redactor.hide([token])
-        return cls(_STEPS[spelled], _field(event, "SecretId"), _field(event, "ClientRequestToken"), token)
+        return cls(_STEPS[spelled], event_field(event, "SecretId"), event_field(event, "ClientRequestToken"), token)
 
 
+QUESTIONS = ("check", "plan")
+"""Steps that change nothing, for whoever may invoke the function by IAM; Secrets Manager never sends them."""
 _STEPS = {name.lower(): name for name in ("createSecret", "setSecret", "testSecret", "finishSecret")}
 _INVOKED_BY = "the function is meant to be invoked by Secrets Manager, see docs/how-to/invoke-by-hand.md"
 
 
-def _field(event: Mapping[str, Any], name: str) -> str:
+def event_field(event: Mapping[str, Any], name: str) -> str:
+    """A field of an event.
+
+    Raises:
+        MalformedEvent: it is missing, or holds what Secrets Manager would never send.
+    """
     value = event.get(name)
     if not isinstance(value, str) or not value:
         raise MalformedEvent(f"the event has no {name}", _INVOKED_BY)
@@ -333,16 +344,54 @@ class Rotator(ABC, Generic[ValueT]):
         del secret_arn
         return value
 
-    def __call__(self, event: Any, context: LambdaContext | None = None) -> None:
-        """Run one step.
+    def check(self, rotation: Rotation[ValueT]) -> Iterable[Finding]:
+        """Look at all that the next rotation needs, changing nothing. By default nothing is looked at.
+
+        Asked by the event ``{"Step": "check", …}``, which Secrets Manager never sends. An error of ours that is raised
+        becomes a finding.
 
         Args:
-            event: ``Step``, ``SecretId``, ``ClientRequestToken`` and, from the service, ``RotationToken``.
+            rotation: its labels can't be moved. ``pending`` is there only where AWSPENDING has a value.
+
+        Returns:
+            what was found: see :mod:`rotators.checks.finding`.
+        """
+        del rotation
+        return ()
+
+    def plan(self, rotation: Rotation[ValueT]) -> Plan:
+        """Tell what the next rotation would do, changing nothing: the event ``{"Step": "plan", …}``.
+
+        Args:
+            rotation: as for :meth:`check`.
+        """
+        del rotation
+        from rotators.checks.plan import STEPS_IN_WORDS, Plan  # noqa: PLC0415  # no rotation pays for it
+
+        return Plan(strategy=type(self).__name__, steps=STEPS_IN_WORDS)
+
+    def __call__(self, event: Any, context: LambdaContext | None = None) -> dict[str, Any] | None:
+        """Run one step, or answer a question.
+
+        Args:
+            event: ``Step``, ``SecretId``, ``ClientRequestToken`` and, from the service, ``RotationToken``. With the
+                steps ``check`` and ``plan``, ``Step`` and ``SecretId``.
             context: Lambda's context object.
+
+        Returns:
+            None; of a question, the answer, fit for JSON.
 
         Raises:
             RotationError: the step failed; Secrets Manager repeats the rotation later.
         """
+        if isinstance(event, Mapping) and event.get("Step") in QUESTIONS:
+            from rotators.checks.answer import answer  # noqa: PLC0415  # no rotation pays for it
+
+            return answer(self, self._versions, event, context)
+        self._step(event, context)
+        return None
+
+    def _step(self, event: Any, context: LambdaContext | None) -> None:
         started = time.monotonic()
         logger.clear_state()
         # What the last invocation learned is another secret's, and hides nothing of this one's.
@@ -357,7 +406,7 @@ class Rotator(ABC, Generic[ValueT]):
         logger.append_keys(secret=request.secret_id, step=request.step, version=request.version_id)
         failure: RotationError | None = None
         try:
-            self._run(request, started + _budget(context))
+            self._run(request, started + budget(context))
         except RotationError as error:
             failure = redactor.clean(error)
             code = {"code": failure.code} if isinstance(failure, ServiceError) and failure.code else {}
@@ -515,7 +564,8 @@ def _must_be_pending(event: RotationEvent, stages: frozenset[str]) -> None:
         )
 
 
-def _budget(context: LambdaContext | None) -> float:
+def budget(context: LambdaContext | None) -> float:
+    """Seconds that an invocation may take until our answer must be out."""
     if context is None:
         return _DEFAULT_BUDGET
     remaining = context.get_remaining_time_in_millis() / 1000

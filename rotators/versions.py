@@ -84,6 +84,8 @@ class SecretDescription:
         primary_region: the Region in which the secret can be changed; None where the service does not say.
         failed_replicas: the Regions whose copy could not be brought up to date.
         next_rotation: the end of the window in which the secret will rotate; None where nothing is scheduled.
+        secret_arn: the secret's whole ARN; empty where the service did not say.
+        function_arn: what rotates it; None where nothing ever did.
     """
 
     rotation_enabled: bool | None
@@ -91,6 +93,8 @@ class SecretDescription:
     primary_region: str | None = None
     failed_replicas: tuple[str, ...] = ()
     next_rotation: datetime | None = None
+    secret_arn: str = ""
+    function_arn: str | None = None
 
     def holder(self, stage: str) -> str | None:
         """The id of the version that has a label, or None."""
@@ -189,6 +193,8 @@ class SecretVersions:
                 reply.get("PrimaryRegion"),
                 tuple(failed),
                 reply.get("NextRotationDate"),
+                str(reply.get("ARN", secret_id)),
+                reply.get("RotationLambdaARN"),
             )
 
         return self._await(ask, lambda seen: version_id is None or version_id in seen.stages)

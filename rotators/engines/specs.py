@@ -41,6 +41,8 @@ class EngineSpec:
         public_ca: whether its certificates are signed by a public CA, which a function's operating system trusts, and
             not by RDS's.
         x86_only: whether its driver is published for x86_64 only.
+        locks: what locks a user after some refused logins; empty where nothing does.
+        reset_statement: the statement by which an admin sets a password, for a person to complete; ``{}`` is the user.
     """
 
     name: str
@@ -55,6 +57,8 @@ class EngineSpec:
     self_service: bool = True
     public_ca: bool = False
     x86_only: bool = False
+    locks: str = ""
+    reset_statement: str = ""
 
 
 _ROWS = (
@@ -69,6 +73,7 @@ _ROWS = (
         # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
         longest_name=63,
         name_unit=NameUnit.BYTES,
+        reset_statement="ALTER ROLE \"{}\" PASSWORD '…'",
     ),
     EngineSpec(
         name="mysql",
@@ -82,6 +87,8 @@ _ROWS = (
         # https://dev.mysql.com/doc/refman/8.4/en/user-names.html
         longest_name=32,
         second_password=True,
+        locks="FAILED_LOGIN_ATTEMPTS of the account",
+        reset_statement="ALTER USER '{}'@'%' IDENTIFIED BY '…'",
     ),
     EngineSpec(
         name="mariadb",
@@ -93,6 +100,8 @@ _ROWS = (
         # https://mariadb.com/kb/en/identifier-names/#maximum-length
         longest_name=80,
         second_password=True,
+        locks="max_password_errors of the server",
+        reset_statement="ALTER USER '{}'@'%' IDENTIFIED BY '…'",
     ),
     EngineSpec(
         name="oracle",
@@ -108,6 +117,8 @@ _ROWS = (
         longest_name=128,
         name_unit=NameUnit.BYTES,
         second_password=True,
+        locks="FAILED_LOGIN_ATTEMPTS of the user's profile",
+        reset_statement='ALTER USER "{}" IDENTIFIED BY "…"',
     ),
     EngineSpec(
         name="sqlserver",
@@ -120,6 +131,8 @@ _ROWS = (
         # sysname is nvarchar(128): https://learn.microsoft.com/sql/relational-databases/databases/database-identifiers
         longest_name=128,
         name_unit=NameUnit.UTF16_UNITS,
+        locks="CHECK_POLICY of the login",
+        reset_statement="ALTER LOGIN [{}] WITH PASSWORD = '…'",
     ),
     EngineSpec(
         name="db2",
@@ -132,6 +145,8 @@ _ROWS = (
         longest_name=32,
         self_service=False,
         x86_only=True,
+        locks="the host's own policy",
+        reset_statement="CALL rdsadmin.change_password(?, '<database>', '{}', '…')",
     ),
     EngineSpec(
         name="mongo",
@@ -142,6 +157,7 @@ _ROWS = (
         # DocumentDB's: https://docs.aws.amazon.com/documentdb/latest/developerguide/limits.html
         longest_password=100,
         longest_name=63,
+        reset_statement='db.updateUser("{}", {{pwd: passwordPrompt()}})',
     ),
     EngineSpec(
         name="redshift",
@@ -156,6 +172,7 @@ _ROWS = (
         name_unit=NameUnit.BYTES,
         # https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-ssl-support.html
         public_ca=True,
+        reset_statement="ALTER USER \"{}\" PASSWORD '…'",
     ),
 )
 SPECS: dict[str, EngineSpec] = {row.name: row for row in _ROWS}

@@ -48,10 +48,10 @@ class AlternatingUsers:
         proof = prove_or_reset(context, context.current, own_host=True)
         with acting(context, proof) as act:
             if context.settings.passwords_only:
-                act.admin.check_can_set_password(_second_of_two(context, act, other))
+                act.admin.check_can_set_password(second_of_two(context, act, other))
             else:
-                admin = _clone_admin(act)
-                admin.check_can_sync(_pair(context, act, admin, other))
+                admin = clone_admin(act)
+                admin.check_can_sync(pair_of(context, act, admin, other))
         return context.current.replace(username=other, password=context.new_password())
 
     def apply(self, context: DatabaseRotation) -> None:
@@ -63,10 +63,10 @@ class AlternatingUsers:
         other = context.pending.username
         with acting(context, proof) as act:
             if context.settings.passwords_only:
-                account = _second_of_two(context, act, other)
+                account = second_of_two(context, act, other)
             else:
-                admin = _clone_admin(act)
-                account = admin.sync_clone(_pair(context, act, admin, other))
+                admin = clone_admin(act)
+                account = admin.sync_clone(pair_of(context, act, admin, other))
             try:
                 with transaction_of(act.session):
                     act.admin.set_password(account, context.pending.password)
@@ -118,7 +118,18 @@ def _require_pair_of(context: DatabaseRotation, credentials: Credentials) -> Non
         )
 
 
-def _pair(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
+def pair_of(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
+    """The two users of the secret, once it is clear that they are a pair.
+
+    Args:
+        context: the rotation.
+        act: the admin, and the user that was proven.
+        admin: the same session, which can make one user the equal of another.
+        other: the second user's name.
+
+    Raises:
+        UserPairMismatch: the second user is the admin, or somebody else's.
+    """
     pair = admin.inspect_pair(act.account, other)
     if pair.other == act.admin.account:
         raise UserPairMismatch(
@@ -129,8 +140,12 @@ def _pair(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str)
     return pair
 
 
-def _second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account:
-    """The other of two users that are kept by hand, both of whom whoever deploys has named."""
+def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account:
+    """The other of two users that are kept by hand, both of whom whoever deploys has named.
+
+    Raises:
+        UserPairMismatch: it is not there, or is the admin; or somebody else logged in.
+    """
     user = named_user(context, "ROTATION_TWIN=adopt")
     mine, account = act.admin.find_account(user), act.admin.find_account(other)
     if account is None:
@@ -148,7 +163,12 @@ def _second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Accoun
     return account
 
 
-def _clone_admin(act: Acting) -> CloneAdmin:
+def clone_admin(act: Acting) -> CloneAdmin:
+    """The admin's session as one that can make one user the equal of another.
+
+    Raises:
+        ConfigurationError: it can't.
+    """
     if not isinstance(act.session, CloneAdmin):
         raise ConfigurationError(
             "this engine can't make a user the equal of another", "set ROTATION_STRATEGY=single-user"

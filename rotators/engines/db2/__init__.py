@@ -18,6 +18,8 @@ from rotators.errors import UserPairMismatch
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
@@ -51,6 +53,9 @@ class Db2Engine:
     def connect(self, credentials: Credentials, options: ConnectOptions) -> Db2Session:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
         return Db2Session(connect(credentials, self.default_port, options))
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """Nothing: the connection is TLS from its first byte on."""
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
     from rotators.engines.libpq.login import Opened, Product
+
+# What a rehearsal runs and a person wants to see; reads and the transaction's own words are not among it.
+_CHANGES = re.compile(r"(ALTER|COMMENT|CREATE|DROP|GRANT|REASSIGN|REVOKE)\b", re.IGNORECASE)
+_MASKED = re.compile(r"(?i)(\bPASSWORD )(?:E?'(?:[^'\\]|''|\\.)*'|NULL\b)")
 
 
 class LibpqConnection(Closing):
@@ -55,6 +60,7 @@ class LibpqConnection(Closing):
         """The major version, as PostgreSQL counts."""
         self.exact_version: int = opened.connection.server_version
         """The version with its minor one, as libpq counts: 170001 is 17.1."""
+        self._recorded: list[str] | None = None
 
     @property
     def statement_timeout(self) -> int:
@@ -129,6 +135,8 @@ class LibpqConnection(Closing):
         Raises:
             ServiceError: as what the server's answer means.
         """
+        if self._recorded is not None:
+            self._note(statement)
         limit = Limit()
         with (
             driver_errors(
@@ -143,6 +151,15 @@ class LibpqConnection(Closing):
             cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def record(self) -> list[str]:
+        """From now on, note each statement that changes something, with verifiers masked.
+
+        Returns:
+            a list that grows with each.
+        """
+        self._recorded = []
+        return self._recorded
+
     def quote(self, statement: sql.Composable) -> str:
         """A statement as a text that a person can run."""
         return statement.as_string(self._connection)
@@ -151,6 +168,11 @@ class LibpqConnection(Closing):
     def raw(self) -> Any:
         """The driver's connection, for its own quoting and verifiers."""
         return self._connection
+
+    def _note(self, statement: sql.Composable) -> None:
+        text = " ".join(_MASKED.sub(r"\1'***'", self.quote(statement)).split())
+        if self._recorded is not None and _CHANGES.match(text):
+            self._recorded.append(text)
 
     @property
     def _where(self) -> str:

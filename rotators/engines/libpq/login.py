@@ -234,7 +234,7 @@ def _resolve(host: str, port: int, target: str) -> list[str]:
 
 def _explain(text: str, target: str, address: tuple[str, int], name: str, options: ConnectOptions) -> ServiceError:
     if "does not match host name" in text and options.ca_file is not None:
-        names = names_offered(address, options, _start_tls)
+        names = names_offered(address, options, start_tls)
         return TlsFailed(
             f"{target}: the server's certificate is not for '{name}', but for {', '.join(names) or 'other names'}",
             network.OTHER_NAME,
@@ -252,7 +252,12 @@ def _reason(text: str, pattern: str) -> str:
     return re.sub(r"^connection to server at .* failed: (\S+:  )?", "", line).rstrip(".")
 
 
-def _start_tls(plain: socket.socket) -> None:
+def start_tls(plain: socket.socket) -> None:
+    """Ask a server that speaks PostgreSQL's protocol for TLS.
+
+    Raises:
+        OSError: it offers none.
+    """
     # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
     plain.sendall(_TLS_REQUEST)
     if plain.recv(1) != b"S":

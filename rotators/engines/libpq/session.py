@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from rotators.engines.inspection import ServerFacts
 from rotators.engines.sessions import Closing, test_query_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ class LibpqSession(Closing):
         """A transaction."""
         with self.connection.transaction():
             yield
+
+    def facts(self) -> ServerFacts:
+        """See :class:`rotators.engines.inspection.Inspectable`."""
+        [(version,)] = self.connection.execute(sql.SQL("SHOW server_version"))
+        return ServerFacts(self.connection.product, str(version))
+
+    def record(self) -> list[str]:
+        """See :class:`rotators.engines.inspection.RecordsStatements`."""
+        return self.connection.record()
 
     def close(self) -> None:
         """End the session."""

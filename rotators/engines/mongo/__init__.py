@@ -15,6 +15,8 @@ from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
@@ -41,6 +43,9 @@ class MongoEngine:
     def connect(self, credentials: Credentials, options: ConnectOptions) -> MongoSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
         return MongoSession(connect(credentials, self.default_port, options), credentials.dbname)
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """Nothing: the connection is TLS from its first byte on."""
 
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotators.engines.base import AccountAdmin, CloneAdmin, SelfServicePassword
 from rotators.engines.identity import Account, Pair
+from rotators.engines.inspection import ServerFacts
 from rotators.engines.mongo import catalog, clone
 from rotators.engines.mongo.catalog import ADMIN
 from rotators.engines.mongo.connection import Connection
@@ -71,6 +72,11 @@ class MongoSession(Closing):
                 f"{self._connection.host} is a secondary",
                 "put the cluster's endpoint as 'host' into the secret, not the reader's",
             )
+
+    def facts(self) -> ServerFacts:
+        """See :class:`rotators.engines.inspection.Inspectable`."""
+        version = self._connection.run(ADMIN, {"buildInfo": 1}).get("version", "of an unknown version")
+        return ServerFacts("MongoDB", str(version))
 
     def check_can_set_own_password(self) -> None:
         """Find out whether :meth:`set_own_password` would succeed, where the server tells.

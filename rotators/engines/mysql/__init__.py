@@ -12,13 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import second_name
-from rotators.engines.mysql.connection import connect
+from rotators.engines.mysql.connection import connect, start_tls
 from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.engines.specs import SPECS, EngineSpec
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
@@ -46,6 +48,10 @@ class MysqlEngine:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
         connection = connect(credentials, self.default_port, options, self.spoken)
         return open_session(connection, credentials.username, admin=options.admin)
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """See :class:`rotators.engines.inspection.StartsTls`."""
+        start_tls(plain)
 
 
 class MariadbEngine(MysqlEngine):

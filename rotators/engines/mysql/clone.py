@@ -14,6 +14,7 @@ from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.mysql.accounts import Row, require_password
 from rotators.engines.mysql.dialects import Dialect
 from rotators.engines.mysql.grants import GrantedRight, administers, beyond, lacking, statements
+from rotators.engines.mysql.quoting import quote_account
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
 from rotators.passwords import placeholder_password
@@ -199,6 +200,32 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
         return pair.other
     host = _host(pair.current)
     return Account(pair.current.server, (name, host), name, tuple(hosts))
+
+
+def explain(dialect: Dialect, pair: Pair) -> list[str]:
+    """What :func:`sync` would grant and revoke, by reading alone.
+
+    Returns:
+        the statements, host by host; what is copied besides rights is named in words.
+    """
+    sources, clones, hosts = _rows(dialect, pair)
+    name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
+    found = []
+    for host in hosts:
+        source, clone = sources[host], clones.get(host)
+        account = quote_account(name, host)
+        if clone is None:
+            found.append(f"CREATE USER {account}")
+        differing = (
+            source.copied
+            if clone is None
+            else {what: value for what, value in source.copied.items() if clone.copied[what] != value}
+        )
+        found += [f"ALTER USER {account}: {what} as {source}" for what, value in sorted(differing.items()) if value]
+        wanted = dialect.rights(source.user, host, source.revoked)
+        present = set() if clone is None else dialect.rights(clone.user, host, clone.revoked)
+        found += statements(wanted, present, account)
+    return found
 
 
 def rows_of(dialect: Dialect, account: Account) -> dict[str, Row]:

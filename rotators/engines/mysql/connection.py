@@ -424,12 +424,17 @@ class _Login:
         # Only for the message: nobody waits long for it.
         seconds = max(0.1, min(_LOOK, self.time_left))
         try:
-            return within(seconds, lambda: names_offered(self.address, self.options, _start_tls))
+            return within(seconds, lambda: names_offered(self.address, self.options, start_tls))
         except TimeoutError:
             return []
 
 
-def _start_tls(plain: socket.socket) -> None:
+def start_tls(plain: socket.socket) -> None:
+    """Read the server's greeting, and ask for TLS.
+
+    Raises:
+        OSError: the connection ended.
+    """
     # The server greets first.
     head = _receive(plain, 4)
     _receive(plain, int.from_bytes(head[:3], "little"))

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.identity import Account
+from rotators.engines.inspection import ServerFacts
 from rotators.engines.mysql import clone
 from rotators.engines.mysql.accounts import Method, Row, of_password, refuse_plugins
 from rotators.engines.mysql.connection import Connection, own_login
@@ -43,6 +44,14 @@ _TEXT = r"'(?:[^']|'')*'"
 _HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)
 _VIA = re.compile(rf"(\w+)(?: (?:USING|AS) ({_TEXT}))?(?: OR |$|(?= [A-Z]))")
 
+_ATTEMPTS = re.compile(r"FAILED_LOGIN_ATTEMPTS (\d+)")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|`(?:[^`]|``)*`")
+# An application that mistypes must not be locked out by what we have tried before it.
+_LEFT_TO_OTHERS = 2
+_STRENGTH_OF_POLICY = {"0": 50, "LOW": 50, "1": 75, "MEDIUM": 75, "2": 100, "STRONG": 100}
+# MariaDB's default, which nobody reaches: https://mariadb.com/kb/en/server-system-variables/#max_password_errors
+_NEVER_LOCKED = 4_294_967_295
+
 
 class _Session(Closing):
     """What MySQL and MariaDB have in common.
@@ -79,6 +88,14 @@ class _Session(Closing):
         """Refuse replicas, and users who log in without a password of the server's."""
         self._require_writer()
         refuse_plugins({self._connection.plugin or NATIVE} - self.dialect.plugins, self._own, self._plugins, self.host)
+
+    def facts(self) -> ServerFacts:
+        """See :class:`rotators.engines.inspection.Inspectable`."""
+        return ServerFacts(self.dialect.product, ".".join(map(str, self.version)))
+
+    def explain_sync(self, pair: Pair) -> list[str]:
+        """See :class:`rotators.engines.inspection.ExplainsSync`."""
+        return clone.explain(self.dialect, pair)
 
     def recognize(self, account: Account, password: str) -> Account:
         """The accounts of the user: all of its name that have this password; see the protocol.
@@ -221,6 +238,37 @@ class MysqlSession(_Session):
             f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{self._replace(old)} RETAIN CURRENT PASSWORD"
         )
 
+    def refusals_afforded(self) -> int | None:
+        """FAILED_LOGIN_ATTEMPTS of this account, less the two that are left to its applications.
+
+        https://dev.mysql.com/doc/refman/8.4/en/password-management.html#failed-login-tracking
+        """
+        [(shown,)] = self._connection.execute("SHOW CREATE USER CURRENT_USER()")
+        attempts = _ATTEMPTS.search(_QUOTED.sub("", str(shown)))
+        return None if attempts is None or attempts[1] == "0" else max(0, int(attempts[1]) - _LEFT_TO_OTHERS)
+
+    def check_password(self, sample: str) -> None:
+        """Ask validate_password, where it is installed, how strong a sample is.
+
+        https://dev.mysql.com/doc/refman/8.4/en/encryption-functions.html#function_validate-password-strength
+
+        Raises:
+            PasswordRefused: less strong than its policy asks.
+        """
+        rules = self._connection.execute("SHOW GLOBAL VARIABLES LIKE 'validate\\_password%policy'")
+        if not rules:
+            return
+        policy = str(rules[0][1]).upper()
+        # Nobody is ever given the sample; it stands in no log all the same.
+        text = f"CONVERT(UNHEX('{sample.encode().hex()}') USING utf8mb4)"
+        [(strength,)] = self._connection.execute(f"SELECT VALIDATE_PASSWORD_STRENGTH({text})")
+        if int(str(strength)) < _STRENGTH_OF_POLICY.get(policy, 0):
+            raise PasswordRefused(
+                f"validate_password at {self.host} (policy {policy}) refuses what this function makes",
+                "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function to SHOW VARIABLES LIKE "
+                "'validate_password%'",
+            )
+
     def check_can_add_password(self, account: Account) -> None:
         """See the base; and whether this version keeps a second one."""
         if not self.dialect.keeps_second_password:
@@ -276,6 +324,33 @@ class MariadbSession(_Session):
         """
         del new, old
         raise PermissionRefused("a MariaDB user may not give itself a second password", "name an admin secret")
+
+    def refusals_afforded(self) -> int | None:
+        """``max_password_errors`` of the server, less the two that are left to its applications."""
+        [(errors,)] = self._connection.execute("SELECT @@global.max_password_errors")
+        return None if int(str(errors)) >= _NEVER_LOCKED else max(0, int(str(errors)) - _LEFT_TO_OTHERS)
+
+    def check_password(self, sample: str) -> None:  # noqa: ARG002  # the server is sent hashes, and sees no password
+        """See whether a plugin that looks at passwords refuses hashes, which is all that it is sent.
+
+        https://mariadb.com/kb/en/server-system-variables/#strict_password_validation
+
+        Raises:
+            PasswordRefused: it would.
+        """
+        plugins = self._connection.execute(
+            "SELECT PLUGIN_NAME FROM information_schema.PLUGINS "
+            "WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'"
+        )
+        [(strict,)] = self._connection.execute("SELECT @@global.strict_password_validation")
+        if plugins and str(strict).upper() in {"1", "ON"}:
+            names = ", ".join(sorted(str(name) for (name,) in plugins))
+            raise PasswordRefused(
+                f"{self.host} takes no hash of a password while {names} looks at passwords "
+                "(strict_password_validation)",
+                "SET GLOBAL strict_password_validation = OFF, and in the parameter group: the function's own settings "
+                "make passwords at least as strong",
+            )
 
     def _own_methods(self) -> list[Method]:
         """The ways in which this account logs in: the one thing that a user can't read but in SHOW CREATE USER."""

@@ -17,6 +17,8 @@ from rotators.errors import LoginRefused, UserPairMismatch
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
@@ -59,3 +61,6 @@ class OracleEngine:
             return True
 
         return OracleSession(connect(credentials, self.default_port, options), logs_in)
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """Nothing: the connection is TLS from its first byte on."""

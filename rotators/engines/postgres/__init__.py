@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.libpq.errors import LockHeld, NoAnswer
-from rotators.engines.libpq.login import MD5, SCRAM, Product, connect
+from rotators.engines.libpq.login import MD5, SCRAM, Product, connect, start_tls
 from rotators.engines.postgres.session import PostgresSession
 from rotators.engines.specs import SPECS
 from rotators.errors import ConnectionLost
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
@@ -58,6 +60,10 @@ class PostgresEngine:
             newer = connection.version >= _TRANSACTION_TIMEOUT_SINCE
             startup = _NO_TIMEOUTS + (" -c transaction_timeout=0" if newer else "")
             return PostgresSession(self._connection(credentials, options, startup), admin=options.admin)
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """See :class:`rotators.engines.inspection.StartsTls`."""
+        start_tls(plain)
 
     def _connection(self, credentials: Credentials, options: ConnectOptions, startup: str = "") -> LibpqConnection:
         def connect_to(dbname: str) -> LibpqConnection:

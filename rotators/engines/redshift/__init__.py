@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import second_name
 from rotators.engines.libpq.connection import LibpqConnection
-from rotators.engines.libpq.login import MD5, Product, connect
+from rotators.engines.libpq.login import MD5, Product, connect, start_tls
 from rotators.engines.redshift.session import RedshiftSession
 from rotators.engines.specs import SPECS
 from rotators.passwords import PasswordLimits
 
 if TYPE_CHECKING:
+    import socket
+
     from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions, Engine
 
@@ -45,6 +47,10 @@ class RedshiftEngine:
     def connect(self, credentials: Credentials, options: ConnectOptions) -> RedshiftSession:
         """Log in; see :meth:`rotators.engines.base.Engine.connect`."""
         return RedshiftSession(self._connection(credentials, options))
+
+    def start_tls(self, plain: socket.socket) -> None:
+        """See :class:`rotators.engines.inspection.StartsTls`."""
+        start_tls(plain)
 
     def _connection(self, credentials: Credentials, options: ConnectOptions) -> LibpqConnection:
         def connect_to(dbname: str) -> LibpqConnection:

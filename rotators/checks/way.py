@@ -1,0 +1,174 @@
+"""The way to a server, hop by hop: its name, its port, its certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rotators.checks.finding import Finding, failure, ok, unknown, warning
+from rotators.engines import network
+from rotators.engines.inspection import StartsTls
+from rotators.limits import within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rotators.engines.base import Engine
+
+# Enough to renew a certificate, or to put another CA into the bundle.
+_SOON = timedelta(days=30)
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+_NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
+_NAME_MISMATCH = {62, 64}
+
+
+class Way:
+    """The way to one server.
+
+    Args:
+        engine: what speaks its protocol.
+        host: the server's name.
+        port: its port.
+        subject: what findings call it: ``server``.
+        timeout: seconds for each hop.
+        ca_file: the CA certificates to trust.
+        server_name: the name to verify in the certificate.
+        plaintext: there is to be no TLS.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        host: str,
+        port: int,
+        *,
+        subject: str,
+        timeout: float,
+        ca_file: str | None,
+        server_name: str | None,
+        plaintext: bool,
+    ) -> None:
+        self._engine = engine
+        self._host, self._port = host, port
+        self._subject = subject
+        self._timeout = timeout
+        self._ca_file = ca_file
+        self._name = server_name or host
+        self._plaintext = plaintext
+        self.stands = False
+        """Whether all of it was found to stand, after :meth:`look`."""
+
+    def look(self) -> Iterator[Finding]:
+        """Go as far as TLS, without logging in."""
+        target = f"{self._host}:{self._port}"
+        try:
+            found = within(self._timeout, lambda: socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            yield self._not_reached("DNS", error, target)
+            return
+        addresses = dict.fromkeys(str(address[0]) for *_, address in found)
+        yield ok(f"{self._subject} DNS", f"{self._host} is {', '.join(addresses)}")
+        try:
+            plain = socket.create_connection((self._host, self._port), self._timeout)
+        except OSError as error:
+            yield self._not_reached("port", error, target)
+            return
+        with plain:
+            yield ok(f"{self._subject} port", f"{target} takes connections")
+            if self._plaintext:
+                self.stands = True
+                yield warning(
+                    f"{self._subject} TLS",
+                    "none: the secret has ssl: false, and ROTATION_ALLOW_PLAINTEXT is set",
+                    "remove 'ssl' from the secret, and ROTATION_ALLOW_PLAINTEXT from the function",
+                )
+            elif isinstance(self._engine, StartsTls):
+                yield self._tls(plain, self._engine.start_tls, target)
+            else:
+                # Its TLS is wrapped into its own protocol: the login tells.
+                self.stands = True
+
+    def _not_reached(self, hop: str, error: Exception, target: str) -> Finding:
+        found = network.unreachable(error, target)
+        if found is not None:
+            return Finding.of(f"{self._subject} {hop}", found)
+        return failure(
+            f"{self._subject} {hop}", f"{target}: {error}", "check host and port in the secret, and the network"
+        )
+
+    def _tls(self, plain: socket.socket, start: Callable[[socket.socket], None], target: str) -> Finding:
+        subject = f"{self._subject} TLS"
+        plain.settimeout(self._timeout)
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:
+            return failure(
+                subject,
+                f"the CA certificates in {self._ca_file} can't be read ({type(error).__name__})",
+                "set ROTATION_CA_BUNDLE to a file of certificates in PEM; for RDS: AWS's global bundle",
+            )
+        try:
+            start(plain)
+        except TimeoutError:
+            return failure(subject, f"{target} stays silent", "see that the database itself listens there")
+        except OSError:
+            return failure(
+                subject, f"{target} offers no TLS", "switch TLS on in the server; nothing is ever sent without it"
+            )
+        return self._handshake(plain, context, target)
+
+    def _handshake(self, plain: socket.socket, context: ssl.SSLContext, target: str) -> Finding:
+        subject = f"{self._subject} TLS"
+        try:
+            with context.wrap_socket(plain, server_hostname=self._name) as secure:
+                certificate = dict(secure.getpeercert() or {})
+                version = secure.version()
+        except ssl.SSLCertVerificationError as error:
+            return self._refused(subject, error, target)
+        except ssl.SSLError as error:
+            return failure(subject, f"{target}: TLS failed: {error.reason}", "see which TLS versions the server offers")
+        except OSError as error:
+            # Some drop a connection of which they know no more than that. The login tells.
+            self.stands = True
+            return unknown(subject, f"{target} ended the handshake ({type(error).__name__})")
+        self.stands = True
+        ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+        cause = f"{version}; the certificate is for '{self._name}' and ends {ends:%Y-%m-%d}"
+        if ends - datetime.fromtimestamp(time.time(), UTC) < _SOON:
+            return warning(
+                subject,
+                cause,
+                "renew it; on RDS: aws rds modify-db-instance --db-instance-identifier NAME "
+                "--ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
+            )
+        return ok(subject, cause)
+
+    def _refused(self, subject: str, error: ssl.SSLCertVerificationError, target: str) -> Finding:
+        if error.verify_code == _EXPIRED:
+            return failure(
+                subject,
+                f"the certificate of {target}, or the CA that signed it, has expired",
+                "renew it, and put its CA into ROTATION_CA_BUNDLE; on RDS: aws rds modify-db-instance "
+                "--db-instance-identifier NAME --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
+            )
+        if error.verify_code == _NOT_YET:
+            return failure(
+                subject, f"the certificate of {target} is not valid yet", "see the server's clock, or issue it anew"
+            )
+        if error.verify_code in _NAME_MISMATCH:
+            found = network.another_name(target, self._name, self._names())
+            return Finding.of(subject, found)
+        return Finding.of(subject, network.certificate_refused(error, target, self._name, self._names))
+
+    def _names(self) -> list[str]:
+        from rotators.engines.base import ConnectOptions  # noqa: PLC0415  # for one message
+        from rotators.engines.certificates import names_offered  # noqa: PLC0415
+
+        if not isinstance(self._engine, StartsTls):
+            return []
+        options = ConnectOptions(self._timeout, ca_file=self._ca_file)
+        return names_offered((self._host, self._port), options, self._engine.start_tls)
