@@ -12,7 +12,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth reference beliefs conformance format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth reference causes beliefs conformance format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,8 +56,12 @@ synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with
 	@$(bin)/cfn-lint cdk.out/*.template.json
 	@echo "cdk.out is ready: npx aws-cdk@2 deploy"
 
-reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page
+reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page, the command line's page
 	@$(bin)/python -m infra.config
+	@$(bin)/python -m rotators.cli.reference
+
+causes: $(VENV)/.dev databases ## Write the page of causes: what `rotators check` prints for each
+	@CAUSES_PAGE=docs/reference/causes.md $(bin)/python -m pytest -q tests/checks/test_causes.py -m ""
 
 beliefs: $(VENV)/.dev ## Write the page of what engines without a server take for true, from the tests' tables
 	@PYTHONPATH=tests $(bin)/python -m beliefs.page

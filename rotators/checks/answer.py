@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rotators.checks import commands
-from rotators.checks.finding import Finding, Outcome, failure, ok, unknown, warning
+from rotators.checks.finding import Finding, Outcome, failure, ok, subject_of, unknown, warning
 from rotators.credentials import SecretValue
 from rotators.errors import RequestError, RotationError, RotationNotEnabled, UnexpectedError
 from rotators.logs import logger, redactor
@@ -200,7 +200,7 @@ def _check(rotator: Rotates[Any], inspection: Inspection[Any]) -> Iterator[Findi
                 )
                 return
     except RotationError as error:
-        yield Finding.of("rotation", error)
+        yield Finding.of(subject_of(error), error)
 
 
 def _labels(inspection: Inspection[Any]) -> Iterator[Finding]:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rotators.checks import commands
 from rotators.checks.careful import CarefulEngine
-from rotators.checks.finding import Finding, failure, ok, unknown, warning
+from rotators.checks.finding import Finding, failure, ok, subject_of, unknown, warning
 from rotators.checks.rolled_back import set_and_roll_back
 from rotators.checks.way import Way
 from rotators.engines.base import SelfServicePassword, Session, TransactionalPassword
 from rotators.engines.identity import Relation
 from rotators.engines.inspection import Inspectable, PasswordRules
+from rotators.engines.specs import SPECS
 from rotators.errors import (
-    ConfigurationError,
     LoginRefused,
     PasswordRefused,
     PermissionRefused,
     ReadOnlyServer,
     RotationError,
-    SecretError,
-    SecretsManagerError,
     ServiceError,
     TlsFailed,
     UserPairMismatch,
@@ -37,28 +35,25 @@ from rotators.versions import CURRENT, PENDING, PREVIOUS
 if TYPE_CHECKING:
     from rotators.checks.answer import Inspection
     from rotators.credentials import Credentials
+    from rotators.engines.base import Engine
     from rotators.strategies.base import DatabaseRotation, Strategy
 
 _ACCEPTED, _REFUSED, _UNTRIED = "accepted", "refused", "untried"
-
-
-class _RolledBack(Exception):  # no error
-    """Ends a transaction whose effect nobody wants."""
 
 
 class DatabaseCheck:
     """One check of one secret.
 
     Args:
-        work: the rotation that is looked at.
+        context: the rotation that is looked at.
         choose: the strategy of a rotation.
     """
 
-    def __init__(self, work: DatabaseRotation, choose: Callable[[DatabaseRotation], Strategy]) -> None:
-        inspection: Inspection[Credentials] = work.rotation  # type: ignore[assignment]  # made by answer()
+    def __init__(self, context: DatabaseRotation, choose: Callable[[DatabaseRotation], Strategy]) -> None:
+        inspection: Inspection[Credentials] = context.rotation  # type: ignore[assignment]  # made by answer()
         self._inspection = inspection
-        self._engine = CarefulEngine(work.engine, try_every_password=inspection.try_every_password)
-        self._work = replace(work, engine=self._engine)
+        self._engine = CarefulEngine(context.engine, try_every_password=inspection.try_every_password)
+        self._context = replace(context, engine=cast("Engine", self._engine))
         self._choose = choose
         self._failed = False
 
@@ -69,14 +64,14 @@ class DatabaseCheck:
             yield found
 
     def _all(self) -> Iterator[Finding]:
-        work = self._work
+        context = self._context
         try:
-            strategy = self._choose(work)
-            current = work.current
+            strategy = self._choose(context)
+            current = context.current
         except RotationError as error:
-            yield Finding.of(_subject(error), error)
+            yield Finding.of(subject_of(error), error)
             return
-        yield ok("strategy", f"{strategy.name}, for the user '{current.username}' of {work.engine.name}")
+        yield ok("strategy", f"{strategy.name}, for the user '{current.username}' of {context.engine.name}")
         way = self._way(current, "server")
         if isinstance(way, Finding):
             yield way
@@ -87,9 +82,9 @@ class DatabaseCheck:
         yield from self._own(strategy, current)
 
     def _way(self, credentials: Credentials, subject: str) -> Way | Finding:
-        work = self._work
+        context = self._context
         plaintext = not credentials.wants_tls
-        if plaintext and not work.settings.allow_plaintext:
+        if plaintext and not context.settings.allow_plaintext:
             return Finding.of(
                 f"{subject} TLS",
                 TlsFailed(
@@ -100,23 +95,23 @@ class DatabaseCheck:
         return Way(
             self._engine.whole,
             credentials.host,
-            credentials.port(work.engine.default_port),
+            credentials.port(context.engine.default_port),
             subject=subject,
-            timeout=max(0.1, min(work.settings.connect_timeout, work.rotation.time_left)),
-            ca_file=work.ca_file,
-            server_name=credentials.tls_server_name or work.settings.tls_server_name,
+            timeout=max(0.1, min(context.settings.connect_timeout, context.rotation.time_left)),
+            ca_file=context.ca_file,
+            server_name=credentials.tls_server_name or context.settings.tls_server_name,
             plaintext=plaintext,
         )
 
     def _own(self, strategy: Strategy, current: Credentials) -> Iterator[Finding]:
         """What the user's own logins show, and then what the admin's does."""
-        work = self._work
+        context = self._context
         subject = f"login {CURRENT}"
         try:
-            session = work.connect(current)
+            session = context.connect(current)
         except LoginRefused as error:
             yield from self._locked_out(error, current)
-            if may_reset(work):
+            if may_reset(context):
                 yield from self._with_admin(strategy, None)
             return
         except RotationError as error:
@@ -138,7 +133,7 @@ class DatabaseCheck:
 
     def _server(self, session: Session) -> Iterator[Finding]:
         try:
-            what = str(session.facts()) if isinstance(session, Inspectable) else self._work.engine.name
+            what = str(session.facts()) if isinstance(session, Inspectable) else self._context.engine.name
             session.check_rotatable()
         except ReadOnlyServer as error:
             yield Finding.of("server", error)
@@ -149,7 +144,7 @@ class DatabaseCheck:
 
     def _other(self, current: Credentials) -> list[str]:
         try:
-            return [self._work.engine.other_name(current.username)]
+            return [self._context.engine.other_name(current.username)]
         except UserPairMismatch:
             return []
 
@@ -177,7 +172,7 @@ class DatabaseCheck:
                 )
             else:
                 yield outcome
-        previous = self._work.previous
+        previous = self._context.previous
         if previous is None or previous.password == current.password:
             return
         if previous.username == current.username and not isinstance(strategy, DualPassword):
@@ -210,7 +205,7 @@ class DatabaseCheck:
         if pending is not None and pending.username == current.username:
             version = self._inspection.pending_version or ""
             candidates.append((PENDING, pending, f"rotators repair {secret} --finish", version))
-        previous = self._work.previous
+        previous = self._context.previous
         before = described.holder(PREVIOUS)
         if previous is not None and before is not None and previous.username == current.username:
             candidates.append((PREVIOUS, previous, commands.move_current(secret, before, at), before))
@@ -233,7 +228,7 @@ class DatabaseCheck:
         which = f", and {' and '.join(reasons)} could not be tried" if reasons else ", and no other version logs in"
         yield failure(
             subject,
-            f"{error.what}{which}: the password was changed by somebody else",
+            f"{error.what}{which}: the password was changed by somebody else, or the user is gone or has expired",
             f"as an admin of the database, give '{current.username}' the password in {CURRENT} "
             f"({_set_password(self._engine.name, current.username)}), or store the one that is valid: "
             f"{commands.put_value(secret)}; or let the admin do it: ALLOW_ADMIN_RESET=true, the user in "
@@ -246,7 +241,7 @@ class DatabaseCheck:
         if not self._inspection.has_pending_value:
             return None
         try:
-            return self._work.pending
+            return self._context.pending
         except RotationError as error:
             version = self._inspection.pending_version or ""
             yield failure(
@@ -268,7 +263,7 @@ class DatabaseCheck:
                 _UNTRIED,
             )
         try:
-            self._work.connect(credentials).close()
+            self._context.connect(credentials).close()
         except LoginRefused as error:
             return error
         except RotationError as error:
@@ -276,7 +271,7 @@ class DatabaseCheck:
         return None
 
     def _query(self, session: Session) -> Iterator[Finding]:
-        query = self._work.settings.test_query
+        query = self._context.settings.test_query
         try:
             session.verify(query)
         except RotationError as error:
@@ -287,13 +282,13 @@ class DatabaseCheck:
 
     def _password(self, session: Session) -> Iterator[Finding]:
         """Whether the server takes a password like those that the function makes."""
-        sample = self._work.new_password()
+        sample = self._context.new_password()
         redactor.hide([sample])
         try:
             if isinstance(session, PasswordRules):
                 session.check_password(sample)
             elif isinstance(session, TransactionalPassword) and isinstance(session, SelfServicePassword):
-                set_and_roll_back(session, session, sample, self._work.current.password)
+                set_and_roll_back(session, session, sample, self._context.current.password)
             else:
                 return
         except PasswordRefused as error:
@@ -309,17 +304,17 @@ class DatabaseCheck:
     def _needs_admin(self, strategy: Strategy, session: Session) -> bool:
         if isinstance(strategy, AlternatingUsers):
             return True
-        return self._work.admin_arn is not None and not isinstance(session, SelfServicePassword)
+        return self._context.admin_arn is not None and not isinstance(session, SelfServicePassword)
 
     def _with_admin(self, strategy: Strategy, session: Session | None) -> Iterator[Finding]:
-        work = self._work
+        context = self._context
         try:
-            admin = work.admin
+            admin = context.admin
         except RotationError as error:
             yield Finding.of("admin secret", error)
             return
-        yield ok("admin secret", f"{work.admin_arn}, user '{admin.username}' at {admin.host}")
-        if not admin.same_server(work.current, work.engine.default_port):
+        yield ok("admin secret", f"{context.admin_arn}, user '{admin.username}' at {admin.host}")
+        if not admin.same_server(context.current, context.engine.default_port):
             way = self._way(admin, "admin's server")
             if isinstance(way, Finding):
                 yield way
@@ -328,34 +323,34 @@ class DatabaseCheck:
             if not way.stands:
                 return
         try:
-            work.connect(admin, admin=True).close()
+            context.connect(admin, admin=True).close()
         except RotationError as error:
             yield Finding.of("login admin", error)
             return
         yield ok("login admin", f"'{admin.username}' logs in", _ACCEPTED)
         try:
-            proof = None if session is None else prove(work, work.current, own_host=True, session=session)
+            proof = None if session is None else prove(context, context.current, own_host=True, session=session)
         except RotationError as error:
             yield Finding.of("proof at the admin's server", error)
             return
         if proof is not None:
             yield ok("proof at the admin's server", f"{proof.account} is who logs in there")
         try:
-            with acting(work, proof) as act:
+            with acting(context, proof) as act:
                 yield from self._rights(strategy, act)
         except RotationError as error:
             yield Finding.of("rights of the admin", error)
 
     def _rights(self, strategy: Strategy, act: Acting) -> Iterator[Finding]:
-        work = self._work
+        context = self._context
         if not isinstance(strategy, AlternatingUsers):
             act.admin.check_can_set_password(act.account)
             yield ok("rights of the admin", f"it may set the password of {act.account}")
             return
         try:
-            other = work.engine.other_name(work.current.username)
-            if work.settings.passwords_only:
-                second = second_of_two(work, act, other)
+            other = context.engine.other_name(context.current.username)
+            if context.settings.passwords_only:
+                second = second_of_two(context, act, other)
                 yield ok("second user", f"{second} is there, and kept by hand (ROTATION_TWIN=adopt)")
                 act.admin.check_can_set_password(second)
                 yield ok("rights of the admin", f"it may set the password of {second}")
@@ -363,7 +358,7 @@ class DatabaseCheck:
             admin = clone_admin(act)
             pair = admin.inspect_pair(act.account, other)
             if pair.other != act.admin.account:
-                require_pair(work, pair)
+                require_pair(context, pair)
         except UserPairMismatch as error:
             yield Finding.of("second user", error)
             return
@@ -382,34 +377,14 @@ class DatabaseCheck:
     def _rehearse(self, strategy: Strategy) -> Finding:
         """What createSecret asks before it stores anything, as a whole."""
         try:
-            strategy.propose(self._work)
+            strategy.propose(self._context)
         except RotationError as error:
             return Finding.of("rehearsal", error)
         return ok("rehearsal", "createSecret would store a new value")
 
 
-# Whose fault an error is that no login has told of.
-_SUBJECTS: tuple[tuple[type[RotationError], str], ...] = (
-    (ConfigurationError, "settings"),
-    (SecretsManagerError, "Secrets Manager"),
-    (SecretError, f"secret {CURRENT}"),
-)
-
-
-def _subject(error: RotationError) -> str:
-    return next((subject for kind, subject in _SUBJECTS if isinstance(error, kind)), "rotation")
-
-
 def _set_password(engine: str, username: str) -> str:
     """The statement that sets a password, for a person to complete."""
-    quoted = username.replace('"', '""')
-    return {
-        "postgres": f"ALTER ROLE \"{quoted}\" PASSWORD '…'",
-        "redshift": f"ALTER USER \"{quoted}\" PASSWORD '…'",
-        "mysql": f"ALTER USER '{username}'@'%' IDENTIFIED BY '…'",
-        "mariadb": f"ALTER USER '{username}'@'%' IDENTIFIED BY '…'",
-        "mongo": f'db.updateUser("{username}", {{pwd: passwordPrompt()}})',
-        "sqlserver": f"ALTER LOGIN [{username}] WITH PASSWORD = '…'",
-        "oracle": f'ALTER USER "{quoted}" IDENTIFIED BY "…"',
-        "db2": "CALL rdsadmin.change_password",
-    }.get(engine, "its own statement")
+    spec = SPECS.get(engine)
+    statement = "" if spec is None else spec.reset_statement
+    return statement.format(username) or "by the engine's own statement"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from rotators.errors import RotationError, cut, one_line
+from rotators.errors import ConfigurationError, RotationError, SecretError, SecretsManagerError, cut, one_line
 
 
 class Outcome(StrEnum):
@@ -79,6 +79,19 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.outcome.value}: {self.subject}: {self.cause}" + (f" -> {self.remedy}" if self.remedy else "")
+
+
+# Whose fault an error is that nothing else has told of.
+_SUBJECTS: tuple[tuple[type[RotationError], str], ...] = (
+    (ConfigurationError, "settings"),
+    (SecretsManagerError, "Secrets Manager"),
+    (SecretError, "secret AWSCURRENT"),
+)
+
+
+def subject_of(error: RotationError) -> str:
+    """What an error concerns that was raised before anything was asked of a server."""
+    return next((subject for kind, subject in _SUBJECTS if isinstance(error, kind)), "rotation")
 
 
 def ok(subject: str, cause: str, state: str = "") -> Finding:

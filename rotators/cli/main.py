@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import demo, new, package, run
+from rotators.cli import check, demo, new, package, plan, run
 from rotators.errors import RotationError
 
 app = typer.Typer(
     name="rotators",
     help="Rotate the secrets of AWS Secrets Manager without a refused login.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,6 +37,8 @@ def _root(
     del version
 
 
+app.command("check")(check.check)
+app.command("plan")(plan.plan)
 app.command("demo")(demo.demo)
 app.command("new")(new.new)
 app.command("package")(package.package)

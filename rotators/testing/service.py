@@ -30,6 +30,7 @@ from rotators.testing import labels
 from rotators.testing.clock import Clock
 from rotators.testing.context import FakeLambdaContext
 from rotators.testing.faults import Crash, Faults
+from rotators.testing.functions import functions
 from rotators.testing.gateway import Call, Gateway, door
 from rotators.testing.labels import CURRENT, PENDING, Refused
 
@@ -192,6 +193,7 @@ class RotationService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         door.gateway = None
+        functions.handlers = {}
         self._descriptions.stop()
         self._dates.stop()
         self._mock.stop()
@@ -241,6 +243,7 @@ class RotationService:
             handler = getattr(importlib.import_module(module), attribute)
         arn = f"arn:aws:lambda:{self.region}:{_ACCOUNT}:function:{name}"
         self._functions[arn] = handler  # type: ignore[assignment]
+        functions.handlers, functions.timeout = self._functions, self.timeout
         return arn
 
     def create_secret(self, name: str, value: Mapping[str, Any] | str | None, handler: Handler | str) -> str:

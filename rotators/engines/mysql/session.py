@@ -255,7 +255,9 @@ class MysqlSession(_Session):
         Raises:
             PasswordRefused: less strong than its policy asks.
         """
-        rules = self._connection.execute("SHOW GLOBAL VARIABLES LIKE 'validate\\_password%policy'")
+        rules = self._connection.execute(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('validate_password.policy', 'validate_password_policy')"
+        )
         if not rules:
             return
         policy = str(rules[0][1]).upper()

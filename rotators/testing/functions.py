@@ -1,0 +1,57 @@
+"""Invocations of the simulated service's functions by the Lambda API: what moto would need containers for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.handlers import BUILTIN_HANDLERS
+
+from rotators.testing.context import FakeLambdaContext
+
+_INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+Handler = Callable[[Any, Any], Any]
+
+
+class Functions:
+    """The functions that can be invoked, by their ARNs."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Handler] = {}
+        self.timeout = 30.0
+
+    def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        """Answer an invocation of one of them; leave every other call alone."""
+        match = _INVOKE.fullmatch(urlsplit(request.url).path)
+        name = unquote(match[1]) if match else None
+        arn = next((arn for arn in self.handlers if name in {arn, arn.rsplit(":", 1)[-1]}), None)
+        if arn is None:
+            return None
+        body = request.body or b"{}"
+        headers = {"Content-Type": "application/json"}
+        try:
+            answer = self.handlers[arn](json.loads(body), FakeLambdaContext(self.timeout, arn))
+        except Exception as error:  # noqa: BLE001  # as Lambda reports whatever a function raises
+            headers["X-Amz-Function-Error"] = "Unhandled"
+            answer = {"errorMessage": str(error), "errorType": type(error).__name__}
+        # botocore asks every handler, and moto's would look for a container.
+        request.url = "https://answered.invalid/"
+        return AWSResponse(request.url, 200, HTTPHeaders.from_dict(headers), _Raw(json.dumps(answer).encode()))
+
+
+class _Raw(BytesIO):
+    """A body as urllib3 would give it."""
+
+    def stream(self, **_: Any) -> Any:
+        """All of it at once."""
+        yield self.read()
+
+
+functions = Functions()
+BUILTIN_HANDLERS.insert(0, ("before-send.lambda", functions))
