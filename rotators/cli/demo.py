@@ -49,6 +49,8 @@ def demo(
 
     A PostgreSQL server starts in a temporary folder, as RDS would run it, and ends with the demo. Secrets Manager
     and its rotation service are simulated.
+
+    Example: rotators demo --rotations 5
     """
     try:
         from rotators.cli import _demo_parts as parts  # noqa: PLC0415  # what it needs is an extra

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import check, demo, new, package, plan, run
+from rotators.cli import check, demo, explain, local, new, package, plan, repair, run
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -39,6 +39,9 @@ def _root(
 
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
+app.command("explain")(explain.explain)
+app.command("repair")(repair.repair)
+app.command("local")(local.local)
 app.command("demo")(demo.demo)
 app.command("new")(new.new)
 app.command("package")(package.package)

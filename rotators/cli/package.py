@@ -62,6 +62,8 @@ def package(  # noqa: PLR0917  # typer hands options over by name
     The files are the same, byte for byte, wherever they are made. Without --ca-bundle the function trusts the CAs of
     its operating system, which are not those of RDS.
 
+    Examples:
+
     rotators package --engine postgres --ca-bundle global-bundle.pem -o dist
 
     rotators package --source src --handler billing.handler --requirements requirements.txt -o dist

@@ -231,6 +231,8 @@ def run(  # noqa: PLR0917  # how typer declares options
 
     Signals go to the program, and its exit code is the command's. The values are in the program's environment, which
     its user and root can read; they are in no argument and in no log.
+
+    Example: rotators run --secret prod/app --env DB_USER=username,DB_PASSWORD=password -- ./server
     """
     names = parse_names(env)
     logging.basicConfig(level=logging.WARNING, format="rotators: %(message)s")

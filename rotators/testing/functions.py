@@ -33,7 +33,7 @@ class Functions:
         arn = next((arn for arn in self.handlers if name in {arn, arn.rsplit(":", 1)[-1]}), None)
         if arn is None:
             return None
-        body = request.body or b"{}"
+        body = request.body if isinstance(request.body, str | bytes) else "{}"
         headers = {"Content-Type": "application/json"}
         try:
             answer = self.handlers[arn](json.loads(body), FakeLambdaContext(self.timeout, arn))

@@ -1,0 +1,7 @@
+"""What ``rotators local`` is made of: the test kit, whose packages are extras."""
+
+from __future__ import annotations
+
+from rotators.testing import Rotation, RotationService
+
+__all__ = ["Rotation", "RotationService"]
