@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rotators.credentials import Credentials
 from rotators.endpoints import ManagedEndpoints
 from rotators.environment import Environment
-from rotators.errors import ConfigurationError, UserPairMismatch
+from rotators.errors import ConfigurationError, LoginRefused, RotationError, UserPairMismatch
 from rotators.logs import logger, redactor
 from rotators.passwords import PasswordPolicy
 from rotators.rotator import Rotation, Rotator
@@ -97,6 +97,10 @@ class DatabaseRotator(Rotator[Credentials]):
             return self._engine.other_name(user).casefold() == named.casefold()
         except UserPairMismatch:
             return False
+
+    def may_repeat(self, error: RotationError) -> bool:
+        """Whether the rotation may be repeated: five times two refused logins block many a user."""
+        return not (isinstance(error, LoginRefused) and self._engine.blocks_users)
 
     def check(self, rotation: Rotation[Credentials]) -> Iterator[Finding]:
         """Look at the way to the server, the logins, the admin and the rights that the strategy needs."""

@@ -26,6 +26,7 @@
     │   ├── ConnectionLost            the connection broke in the middle; the outcome is unknown
     │   ├── TlsFailed                 TLS refused, certificate not trusted, or of another host
     │   ├── LoginRefused              wrong user or password
+    │   │   └── PasswordExpired           the right one, which is good for nothing but to set another
     │   ├── PermissionRefused         logged in, but a right is missing
     │   ├── PasswordRefused           the server's password policy says no
     │   ├── ReadOnlyServer            a replica or reader: passwords can't be changed there
@@ -216,6 +217,10 @@ class TlsFailed(ServiceError):
 
 class LoginRefused(ServiceError):
     """The server refused the user and password."""
+
+
+class PasswordExpired(LoginRefused):
+    """The password is the right one and has expired: whoever has it may set another, and nothing else."""
 
 
 class PermissionRefused(ServiceError):

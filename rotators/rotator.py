@@ -206,6 +206,11 @@ class Rotation(Generic[ValueT]):
         if current != self.event.version_id:
             self._versions.promote(self.secret_id, current, self.event.version_id)
 
+    @cached_property
+    def stored(self) -> bool:
+        """Whether the version under rotation has a value already, by an earlier attempt; as far as one read tells."""
+        return self._versions.has_value(self.secret_id, self.event.version_id)
+
     def admin(self, secret_id: str) -> ValueT:
         """The current value of another secret, the admin's.
 
@@ -325,6 +330,15 @@ class Rotator(ABC, Generic[ValueT]):
             PendingUnusable: it was, and nothing is lost if the pending version is discarded.
             EditedMeanwhile: it was, and the pending value is in use already.
         """
+
+    def may_repeat(self, error: RotationError) -> bool:
+        """Whether the service may repeat a rotation that has stored nothing yet; False where that could do harm.
+
+        Args:
+            error: what :meth:`propose` ended with.
+        """
+        del error
+        return True
 
     def parse(self, text: str, source: str) -> ValueT:
         """A value from a version's text; ``source`` names the version in errors.
@@ -447,12 +461,20 @@ class Rotator(ABC, Generic[ValueT]):
             _must_be_a_value(proposed, type(self))
             learn(proposed)
             text = _storable(proposed)
-        except RotationError:
+        except RotationError as error:
             # What stops a fresh rotation may be the very thing that a half-done one is about to mend.
             if self._versions.has_value(event.secret_id, event.version_id):
                 logger.warning("the new value could not be prepared anew; the stored one is kept")
                 return
-            raise
+            if self.may_repeat(error) or not self._versions.is_empty(event.secret_id, event.version_id):
+                raise
+            # Without a label its repetitions end before they do anything, and RotateSecret is not refused.
+            self._versions.discard_pending(event.secret_id, event.version_id)
+            raise error.reworded(
+                error.what,
+                f"{error.advice}; then call RotateSecret, or wait for the schedule: this rotation is not repeated, for "
+                "the server may block a user after wrong passwords",
+            ) from None
         if not self._versions.put_pending(event.secret_id, event.version_id, text, event.rotation_token):
             logger.info("an earlier attempt stored a value already; it is kept")
             self.dismiss(rotation, proposed)
@@ -530,7 +552,8 @@ class Rotator(ABC, Generic[ValueT]):
                 )
             raise VersionUnknown(
                 f"secret {event.secret_id} has no version {event.version_id} under rotation",
-                "start a rotation with RotateSecret: the service makes the version and invokes this function",
+                "start a rotation with RotateSecret: the service makes the version and invokes this function; where "
+                "an attempt before this one said that it is not repeated, mend first what it names",
             )
         _must_be_pending(event, described.stages[event.version_id])
         return described

@@ -262,6 +262,16 @@ class SecretVersions:
         except RotationError:
             return False
 
+    def is_empty(self, secret_id: str, version_id: str) -> bool:
+        """Whether a version surely holds no value: one just stored is awaited, and no answer is no proof."""
+        try:
+            self.rotating(secret_id, version_id)
+        except SecretNotFound:
+            return True
+        except RotationError:
+            return False
+        return False
+
     def admin(self, secret_id: str) -> SecretVersion:
         """The current value of the admin's secret.
 

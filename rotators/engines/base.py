@@ -121,6 +121,19 @@ class SelfServicePassword(Protocol):
 
 
 @runtime_checkable
+class ExpiredRenewal(Protocol):
+    """An engine whose server lets a user in whose password has expired, to set another one and for nothing else."""
+
+    def renew_expired(self, credentials: Credentials, options: ConnectOptions, new: str) -> None:
+        """Log in with a password that has expired, and set another.
+
+        Raises:
+            PasswordRefused: the server's policy says no.
+            ServiceError: as the engine's ``connect``.
+        """
+
+
+@runtime_checkable
 class SelfServiceCheck(Protocol):
     """A session that can tell beforehand whether its user may change its own password."""
 
@@ -130,6 +143,30 @@ class SelfServiceCheck(Protocol):
         Raises:
             PermissionRefused: it would not; the text says which grant is missing.
         """
+
+
+@runtime_checkable
+class SiblingAccounts(Protocol):
+    """A session on a server where a user may have several accounts, each with its own password: MySQL's hosts."""
+
+    def siblings(self, account: Account, password: str) -> list[str] | None:
+        """The other accounts of a user that log in with a password.
+
+        Args:
+            account: the user's, as a login proved it.
+            password: the one in question.
+
+        Returns:
+            those beside ``account`` itself, as statements spell them; None where whoever is logged in may not see them.
+        """
+
+
+@runtime_checkable
+class WrongPasswordLimit(Protocol):
+    """A session whose server blocks users after wrong passwords, and tells after how many."""
+
+    def wrong_passwords_allowed(self) -> int | None:
+        """How many wrong passwords in a row block the user who is logged in; None: no number does."""
 
 
 @runtime_checkable
@@ -276,6 +313,8 @@ class Engine(Protocol):
     default_port: ClassVar[int]
     second_password: ClassVar[bool]
     """Whether some version of it keeps two passwords for a user."""
+    blocks_users: ClassVar[bool]
+    """Whether it may block a user after wrong passwords: then a refused login is not repeated without need."""
     password_limits: ClassVar[PasswordLimits]
 
     def other_name(self, username: str) -> str:

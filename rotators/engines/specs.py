@@ -60,6 +60,11 @@ class EngineSpec:
     locks: str = ""
     reset_statement: str = ""
 
+    @property
+    def blocks_users(self) -> bool:
+        """Whether it may block a user after wrong passwords."""
+        return bool(self.locks)
+
 
 _ROWS = (
     EngineSpec(

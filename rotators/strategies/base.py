@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from rotators.engines.base import ConnectOptions, Engine, Session, TransactionalPassword
+from rotators.engines.base import ConnectOptions, Engine, ExpiredRenewal, Session, TransactionalPassword
 from rotators.engines.names import serving
 from rotators.errors import (
     EngineMismatch,
     LoginRefused,
+    PasswordExpired,
     PendingUnusable,
     SecretMalformed,
     TlsFailed,
@@ -142,13 +143,31 @@ class DatabaseRotation:
         Raises:
             ServiceError: as the engine's ``connect``.
         """
+        return self.engine.connect(credentials, self._options(credentials, admin=admin))
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether a user whose password has expired may set another one by itself."""
+        return isinstance(self.engine, ExpiredRenewal)
+
+    def renew(self) -> None:
+        """Set the pending password with the one in AWSCURRENT, which has expired.
+
+        Raises:
+            PasswordRefused: the server's policy says no.
+            ServiceError: as the engine's ``connect``.
+        """
+        if isinstance(self.engine, ExpiredRenewal):
+            self.engine.renew_expired(self.current, self._options(self.current), self.pending.password)
+
+    def _options(self, credentials: Credentials, *, admin: bool = False) -> ConnectOptions:
         plaintext = not credentials.wants_tls
         if plaintext and not self.settings.allow_plaintext:
             raise TlsFailed(
                 f"{credentials.source} asks for a connection without TLS (ssl: false)",
                 "remove 'ssl' from the secret, or allow it with ROTATION_ALLOW_PLAINTEXT=true",
             )
-        options = ConnectOptions(
+        return ConnectOptions(
             timeout=self.settings.connect_timeout,
             ca_file=self.ca_file,
             server_name=credentials.tls_server_name or self.settings.tls_server_name,
@@ -156,7 +175,6 @@ class DatabaseRotation:
             deadline=self.rotation.deadline,
             admin=admin,
         )
-        return self.engine.connect(credentials, options)
 
     def pending_logs_in(self) -> bool:
         """Whether the pending password is valid already, by an attempt that was interrupted.
@@ -173,10 +191,15 @@ class DatabaseRotation:
     def login(self, *, pending: bool) -> Login:
         """Log in as the user whose secret this is, with the first of its passwords that works.
 
-        AWSCURRENT first, so that a healthy rotation has no failed login; then, where something went wrong
-        before, AWSPENDING (if ``pending``) and AWSPREVIOUS.
+        AWSCURRENT first, so that a healthy rotation has no failed login; then, where something went wrong before,
+        AWSPENDING and AWSPREVIOUS. A repeated rotation has one refused login at a time, then, and not three in a row:
+        servers count them until one is right.
+
+        Args:
+            pending: the version under rotation has a value; else that is found out where AWSCURRENT is refused.
 
         Raises:
+            PasswordExpired: AWSCURRENT is the right password, and has expired.
             LoginRefused: none works; the text tells each.
             ServiceError: the server could not be asked.
         """
@@ -185,6 +208,9 @@ class DatabaseRotation:
             try:
                 return Login(stage, credentials, self.connect(credentials))
             except LoginRefused as error:
+                if stage == "AWSCURRENT" and isinstance(error, PasswordExpired):
+                    # The password is the right one.
+                    raise
                 refusals.append(f"{stage}: {error.what}; {error.advice}")
                 code = code or error.code
         raise LoginRefused(
@@ -197,18 +223,16 @@ class DatabaseRotation:
     def _candidates(self, *, pending: bool) -> Iterator[tuple[str, Credentials]]:
         tried = {self.current.password}
         yield "AWSCURRENT", self.current
-        if pending and self.pending.password not in tried:
+        if (pending or self.rotation.stored) and self._is_users(self.pending) and self.pending.password not in tried:
             tried.add(self.pending.password)
             yield "AWSPENDING", self.pending
         previous = self.previous
-        if (
-            previous is not None
-            and previous.password not in tried
-            # An older version may be another user's or server's: its password is none of ours to try.
-            and previous.username == self.current.username
-            and previous.same_server(self.current, self.engine.default_port)
-        ):
+        if previous is not None and previous.password not in tried and self._is_users(previous):
             yield "AWSPREVIOUS", previous
+
+    def _is_users(self, version: Credentials) -> bool:
+        """Whether a version is the user's of AWSCURRENT: else its password is none of ours to try."""
+        return version.username == self.current.username and version.same_server(self.current, self.engine.default_port)
 
     def checked(self, credentials: Credentials) -> Credentials:
         """The same credentials, once it is clear that this engine can use them.

@@ -56,6 +56,10 @@ class DualPassword(SingleUser):
             logger.info("the user is rotated with one password", hint=obstacle)
             super().change(context, login)
             return
+        if self._siblings(context, login):
+            logger.info("the user is rotated with one password", hint="its accounts on other hosts are the admin's")
+            super().change(context, login)
+            return
         try:
             session.add_own_password(context.pending.password, login.credentials.password)
         except PasswordRefused:
@@ -71,6 +75,15 @@ class DualPassword(SingleUser):
                     "user's password to the one in AWSCURRENT",
                 ) from None
         logger.info("the new password is valid beside the present one")
+
+    def _siblings(self, context: DatabaseRotation, login: Login) -> list[str]:
+        """See the base; the admin of a forced rotation changes them all by itself."""
+        return [] if self._forced and context.admin_arn is not None else super()._siblings(context, login)
+
+    def _check_wrong_passwords(self, context: DatabaseRotation, session: Session) -> None:
+        """See the base: with two passwords none is tried in vain."""
+        if _why_not(session) is not None and not (self._forced and context.admin_arn is not None):
+            super()._check_wrong_passwords(context, session)
 
     def _after_another(self, context: DatabaseRotation, login: Login, session: SecondPassword) -> bool:
         """Add it where another of the secret's passwords is the first: a label was moved back by hand, say.

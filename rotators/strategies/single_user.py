@@ -6,10 +6,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from rotators.engines.base import AccountAdmin, SelfServiceCheck, SelfServicePassword, Session, TransactionalPassword
+from rotators.engines.base import (
+    AccountAdmin,
+    SelfServiceCheck,
+    SelfServicePassword,
+    Session,
+    SiblingAccounts,
+    TransactionalPassword,
+    WrongPasswordLimit,
+)
 from rotators.errors import (
     EditedMeanwhile,
     LoginRefused,
+    PasswordExpired,
     PasswordRefused,
     PendingUnusable,
     PermissionRefused,
@@ -41,14 +50,15 @@ class SingleUser:
         """The same user with a new password, once it is clear that it can be changed."""
         try:
             login = context.login(pending=False)
-        except LoginRefused:
-            if not may_reset(context):
+        except LoginRefused as error:
+            if may_reset(context):
+                self._check_admin(context, None)
+            elif not _renews_itself(context, error):
                 raise
-            self._check_admin(context, None)
         else:
             with login.session as session:
                 session.check_rotatable()
-                if not self._changes_itself(context, session):
+                if not self._changes_itself(context, login):
                     self._check_admin(context, prove(context, login.credentials, own_host=True, session=session))
         return context.current.replace(password=context.new_password())
 
@@ -57,10 +67,14 @@ class SingleUser:
         self.require_unedited(context)
         try:
             login = context.login(pending=True)
-        except LoginRefused:
-            if not may_reset(context):
+        except LoginRefused as error:
+            if may_reset(context):
+                self._by_admin(context, None, label_first=False)
+            elif _renews_itself(context, error):
+                context.renew()
+                context.rotation.promote()
+            else:
                 raise
-            self._by_admin(context, None, label_first=False)
             return
         with login.session as session:
             if login.credentials.password == context.pending.password:
@@ -88,7 +102,7 @@ class SingleUser:
             what = f"{context.pending.source} is for another user or server than AWSCURRENT"
         else:
             what = f"AWSCURRENT of secret {context.rotation.secret_id} has another {', '.join(edited)} than AWSPENDING"
-        if context.current.password != context.pending.password and context.pending_logs_in():
+        if context.current.password != context.pending.password and self._in_force(context):
             raise EditedMeanwhile(
                 f"{what}: it was edited meanwhile, and the database has the pending password already",
                 "both versions are kept: undo the edit in AWSCURRENT, let Secrets Manager repeat the rotation, and "
@@ -105,7 +119,7 @@ class SingleUser:
         # The label may go first only from the password that is valid: moving it from another would take AWSPREVIOUS
         # off the one version that still logs in, should we be killed before the commit.
         label_first = login.stage == "AWSCURRENT"
-        if not isinstance(login.session, SelfServicePassword):
+        if not isinstance(login.session, SelfServicePassword) or self._siblings(context, login):
             proof = prove(context, old, own_host=False, session=login.session)
             self._by_admin(context, proof, label_first=label_first)
             return
@@ -125,12 +139,18 @@ class SingleUser:
             proof = prove(context, old, own_host=False, session=login.session)
             self._by_admin(context, proof, label_first=label_first)
 
-    def _changes_itself(self, context: DatabaseRotation, session: Session) -> bool:
+    def _changes_itself(self, context: DatabaseRotation, login: Login) -> bool:
         """Whether the user who is logged in will change its own password; else the admin will.
 
         Raises:
             PermissionRefused: it may not, and nobody may do it instead.
+            UserNotRotatable: it would change one of its accounts only, or could be blocked by the repetition of a
+                rotation that broke, and nobody may do it instead.
         """
+        session = login.session
+        if self._siblings(context, login):
+            return False
+        self._check_wrong_passwords(context, session)
         if isinstance(session, SelfServiceCheck):
             try:
                 session.check_can_set_own_password()
@@ -139,6 +159,73 @@ class SingleUser:
                     raise
                 return False
         return isinstance(session, SelfServicePassword)
+
+    def _siblings(self, context: DatabaseRotation, login: Login) -> list[str]:
+        """The user's accounts on other hosts that have the password which logged in: the admin changes them as well.
+
+        Raises:
+            UserNotRotatable: there are some, and no admin may set their passwords.
+        """
+        session = login.session
+        if not isinstance(session, SiblingAccounts):
+            return []
+        found = session.siblings(session.account, login.credentials.password)
+        if found is None and may_reset(context):
+            proof = prove(context, login.credentials, own_host=False, session=session)
+            found = self._siblings_of(context, proof, proof.password)
+        if found is None:
+            logger.info(
+                "the user changes its own account, and can't see whether it has others",
+                hint="where it logs in from several hosts by several accounts, name an admin secret, and set "
+                "ROTATION_STRATEGY=dual-password or alternating-users",
+            )
+        if found and not may_reset(context):
+            raise UserNotRotatable(
+                f"'{login.credentials.username}' has further accounts with the password of {login.credentials.source}: "
+                f"{', '.join(found)}; a user by itself changes the one that it is logged in to",
+                "name an admin secret, which changes them together, and set ROTATION_STRATEGY=dual-password or "
+                "alternating-users; or give them passwords and secrets of their own",
+            )
+        return found or []
+
+    @staticmethod
+    def _siblings_of(context: DatabaseRotation, proof: Proof, password: str) -> list[str] | None:
+        with acting(context, proof) as act:
+            session = act.session
+            return session.siblings(act.account, password) if isinstance(session, SiblingAccounts) else []
+
+    def _in_force(self, context: DatabaseRotation) -> bool:
+        """Whether the database has the pending password already, on any of the user's accounts."""
+        if context.pending_logs_in():
+            return True
+        if not may_reset(context):
+            return False
+        port = context.engine.default_port
+        for version in (context.current, context.previous):
+            if version is None or version.username != context.pending.username:
+                continue
+            if version.same_server(context.pending, port):
+                try:
+                    proof = prove(context, version, own_host=False)
+                except LoginRefused:
+                    continue
+                return bool(self._siblings_of(context, proof, context.pending.password))
+        return False
+
+    def _check_wrong_passwords(self, context: DatabaseRotation, session: Session) -> None:
+        """See that one wrong password blocks nobody: after a break, the repetition tries the former one first.
+
+        Raises:
+            UserNotRotatable: it does, and no admin may repair that.
+        """
+        if may_reset(context) or not isinstance(session, WrongPasswordLimit) or session.wrong_passwords_allowed() != 1:
+            return
+        raise UserNotRotatable(
+            f"one wrong password blocks '{context.current.username}' at {context.current.host}: were this rotation "
+            "broken, its repetition would do that",
+            "allow two or more in a row, or name an admin secret and set ROTATION_STRATEGY=dual-password or "
+            "alternating-users, where no password is tried in vain",
+        )
 
     def _check_admin(self, context: DatabaseRotation, proof: Proof | None) -> None:
         with acting(context, proof) as act:
@@ -152,6 +239,14 @@ class SingleUser:
                 context, _set_by_admin(context, act), lambda: context.connect(context.admin, admin=True)
             )
             swap.run(act.session, label_first=label_first)
+
+
+def _renews_itself(context: DatabaseRotation, error: LoginRefused) -> bool:
+    """Whether the refused user may set another password all the same: the one that has expired is good for that."""
+    renews = isinstance(error, PasswordExpired) and context.can_renew
+    if renews:
+        logger.warning("the user's password has expired; the user sets the new one with it", reason=error.what)
+    return renews
 
 
 def _set_by_admin(context: DatabaseRotation, act: Acting) -> Callable[[Session], None]:

@@ -69,6 +69,7 @@ class User:
     # (privilege, schema)
     schemas: dict[tuple[str, str], bool] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
+    wrong_passwords: int = 0
     number: int = field(default_factory=lambda: 100 + next(_seconds))
     created: datetime = field(default_factory=now)
     # Whom it may log in as; what it has elsewhere; whether it is in the password file.
@@ -88,6 +89,7 @@ class Profile:
     """A profile."""
 
     rollover: str = "DEFAULT"
+    wrong_passwords: str = "DEFAULT"
     verify: Callable[[str], bool] = lambda _: True
     reuse: bool = True
 
@@ -104,7 +106,7 @@ class Database:
         self.rds = False
         self.lock = threading.RLock()
         self.users: dict[str, User] = {"SYS": User("", maintained=True)}
-        self.profiles = {"DEFAULT": Profile("0")}
+        self.profiles = {"DEFAULT": Profile("0", "10")}
         self.objects: dict[tuple[str, str], str] = {}
         # (owner, name) → of whose schema, and which schema it sets
         self.triggers: dict[tuple[str, str], tuple[str, str]] = {}
@@ -159,6 +161,8 @@ class Database:
         user = self.users.get(name)
         if user is None or not password or password not in {user.password, user.old}:
             self.refused.append(name)
+            if user is not None:
+                self._count_wrong(user)
             raise failure(1017, "invalid credential or not authorized; logon denied")
         if "LOCKED" in user.status:
             raise failure(28000, "The account is locked.")
@@ -166,12 +170,24 @@ class Database:
             raise failure(28001, "The account has expired.")
         if not any("CREATE SESSION" in self.grantee(one).system for one in self.with_roles(name)):
             raise failure(1045, f"user {name} lacks CREATE SESSION privilege; logon denied")
+        user.wrong_passwords = 0
         return name, proxy
+
+    def limit(self, user: User, name: str) -> str:
+        """A limit of a user's profile, by the names of DBA_PROFILES."""
+        attribute = {"PASSWORD_ROLLOVER_TIME": "rollover", "FAILED_LOGIN_ATTEMPTS": "wrong_passwords"}[name]
+        own, default = (str(getattr(self.profiles[one], attribute)) for one in (user.profile, "DEFAULT"))
+        return default if own == "DEFAULT" else own
+
+    def _count_wrong(self, user: User) -> None:
+        user.wrong_passwords += 1
+        limit = self.limit(user, "FAILED_LOGIN_ATTEMPTS")
+        if user.status == "OPEN" and limit.isdigit() and user.wrong_passwords >= int(limit):
+            user.status = "LOCKED(TIMED)"
 
     def rolls_over(self, user: User) -> bool:
         """Whether a change keeps the old password alive."""
-        limit = self.profiles[user.profile].rollover
-        return float(self.profiles["DEFAULT"].rollover if limit == "DEFAULT" else limit) > 0
+        return float(self.limit(user, "PASSWORD_ROLLOVER_TIME")) > 0
 
     def change(self, name: str, password: str) -> None:
         """Change a password, by the profile's rules."""
@@ -328,10 +344,9 @@ class Session(Statements):
     def _own_status(self) -> Any:
         return [(self.me.shown_status,)]
 
-    @statement(r"SELECT l\.LIMIT FROM SYS\.USER_PASSWORD_LIMITS l WHERE l\.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'")
-    def _own_limit(self) -> Any:
-        limit = self.database.profiles[self.me.profile].rollover
-        return [(self.database.profiles["DEFAULT"].rollover if limit == "DEFAULT" else limit,)]
+    @statement(r"SELECT l\.LIMIT FROM SYS\.USER_PASSWORD_LIMITS l WHERE l\.RESOURCE_NAME = :1")
+    def _own_limit(self, name: str) -> Any:
+        return [(self.database.limit(self.me, name),)]
 
     @statement(r"SELECT COMMON, ORACLE_MAINTAINED FROM SYS\.ALL_USERS WHERE USERNAME = :1")
     def _local(self, name: str) -> Any:
@@ -364,9 +379,9 @@ class Session(Statements):
         return (name, user.number, user.created, user.shown_status, *attributes)
 
     @statement(r"SELECT p\.LIMIT, d\.LIMIT FROM SYS\.DBA_PROFILES p .* WHERE p\.PROFILE = :1 .*")
-    def _profile(self, name: str) -> Any:
+    def _profile(self, profile: str, name: str) -> Any:
         self._catalogue()
-        return [(self.database.profiles[name].rollover, self.database.profiles["DEFAULT"].rollover)]
+        return [tuple(self.database.limit(User(profile=one), name) for one in (profile, "DEFAULT"))]
 
     def _grantees(self, names: tuple[str, ...]) -> list[User]:
         self._catalogue()
@@ -467,7 +482,7 @@ class Session(Statements):
         self._require("ALTER USER")
         self.database.change(name, new) if self._existing(name) else None
         if unlock:
-            self._existing(name).status = "OPEN"
+            self._existing(name).status, self._existing(name).wrong_passwords = "OPEN", 0
 
     @statement(rf"ALTER USER {NAME} EXPIRE PASSWORD ROLLOVER PERIOD")
     def _end_rollover(self, name: str) -> None:

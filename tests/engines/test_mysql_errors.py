@@ -90,6 +90,23 @@ def test_a_wrong_password(subject: Rotated) -> None:
     fails(subject, errors.LoginRefused, "AWSCURRENT: the server at localhost", "Access denied for user", "AWSPREVIOUS")
 
 
+@pytest.mark.parametrize("requires", ["X509", "SUBJECT '/CN=app'", "ISSUER '/CN=ca'"])
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_an_account_that_needs_a_certificate_of_its_own_is_told(
+    mysql_family: MysqlTarget, rotation_service: RotationService, requires: str, strategy: str
+) -> None:
+    """Issue 12, D19: the server answers as to a wrong password, so the error has both."""
+    subject = rotated(mysql_family, rotation_service, strategy)
+    account = f"{mysql_family.text(subject.application.username)}@'%'"
+    mysql_family.server.query(f"ALTER USER {account} REQUIRE {requires}")
+    failed = rotation_service.rotate(subject.arn)
+    assert type(failed.error) is errors.LoginRefused
+    assert failed.failed_step == "createSecret"
+    assert "that it needs no certificate (REQUIRE X509)" in str(failed.error)
+    mysql_family.server.query(f"ALTER USER {account} REQUIRE NONE")
+    assert rotation_service.rotate(subject.arn).error is None
+
+
 def test_a_database_that_is_not_there(subject: Rotated) -> None:
     edit(subject, dbname="nowhere")
     failed = subject.service.rotate(subject.arn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from targets import ALTERNATING, DUAL, SINGLE, Application, MysqlTarget, Rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.mysql import MysqlEngine
-from rotators.errors import ServiceError, UserPairMismatch
+from rotators.errors import EditedMeanwhile, LoginRefused, ServiceError, UserPairMismatch
 from rotators.testing import RotationService
 
 HERE, EVERYWHERE, ELSEWHERE = "127.0.0.1", "%", "10.2.%"
@@ -253,6 +254,142 @@ def test_no_probe_uses_up_the_last_try(
         assert subject.service.retry(subject.arn).succeeded
 
 
+@contextlib.contextmanager
+def blocked_after(user: User, tries: int) -> Iterator[None]:
+    """As many wrong passwords in a row block the user: MySQL's account, or MariaDB's server."""
+    if user.target.kind == "mysql":
+        comment = "COMMENT ' FAILED_LOGIN_ATTEMPTS 9, Bob''s'"
+        limit = f"FAILED_LOGIN_ATTEMPTS {tries} PASSWORD_LOCK_TIME UNBOUNDED {comment}"
+        user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} {limit}")
+        yield
+        return
+    user.run(f"SET GLOBAL max_password_errors = {tries}")
+    try:
+        yield
+    finally:
+        user.run("SET GLOBAL max_password_errors = 4294967295")
+        user.run("FLUSH PRIVILEGES")
+
+
+def test_a_user_alone_whom_one_wrong_password_blocks_is_refused(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A4: the repetition of a rotation that broke tries the former password first."""
+    user = User(mysql_family)
+    with blocked_after(user, 1):
+        subject = user.rotated(rotation_service, SINGLE)
+        failed = rotation_service.rotate(subject.arn)
+        assert failed.failed_step == "createSecret"
+        assert f"one wrong password blocks '{user.name}'" in str(failed.error)
+        subject.target.work(subject.value)
+
+
+def test_a_broken_rotations_repetition_tries_one_password_in_vain_at_a_time(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A4: AWSCURRENT, then at once the one that is in force; three in a row would block the user."""
+    user = User(mysql_family)
+    with blocked_after(user, 2):
+        subject = user.rotated(rotation_service, SINGLE)
+        assert rotation_service.rotate(subject.arn).succeeded
+        rotation_service.faults.fail("UpdateSecretVersionStage", when="before", kind="crash")
+        rotation = rotation_service.rotate(subject.arn)
+        assert subject.logs_in("AWSPENDING")
+        assert not subject.logs_in("AWSCURRENT")
+        assert subject.logs_in("AWSPENDING")
+        rotation_service.faults.fail("GetSecretValue", when="after", kind="crash", step="setSecret", nth=3)
+        rotation_service.retry(subject.arn)
+        while not rotation.succeeded:
+            rotation_service.retry(subject.arn)
+        assert rotation.error is None
+        subject.target.work(subject.value)
+
+
+def test_a_wrong_password_is_not_tried_until_it_blocks_the_user(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A4: the service repeats a rotation five times, and applications log in with the right password."""
+    user = User(mysql_family)
+    with blocked_after(user, 3):
+        for strategy in (SINGLE, DUAL, ALTERNATING):
+            subject = user.rotated(rotation_service, strategy)
+            for password in ("a-wrong-one", "another-wrong-one"):
+                wrong = json.dumps({**subject.value, "password": password})
+                rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=wrong)
+            failed = rotation_service.rotate(subject.arn)
+            assert "this rotation is not repeated" in str(failed.error)
+            for _ in range(4):
+                rotation_service.retry(subject.arn)
+            assert logs_in(user, user.password)
+            right = json.dumps({**subject.value, "password": user.password})
+            rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=right)
+        assert rotation_service.rotate(subject.arn).error is None
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_user_alone_says_that_it_changes_one_of_its_accounts(
+    mysql_family: MysqlTarget, rotation_service: RotationService, log: Any, *, sees: bool
+) -> None:
+    """Issue 12, A2: whoever may read the accounts is refused; who may not, is told so in the log."""
+    user = User(mysql_family, ELSEWHERE)
+    if sees:
+        user.run(f"GRANT SELECT ON mysql.* TO {user.account(user.name, EVERYWHERE)}")
+    subject = user.rotated(rotation_service, SINGLE)
+    before = user.stored(user.name, ELSEWHERE)
+    rotation = rotation_service.rotate(subject.arn)
+    if sees:
+        assert rotation.failed_step == "createSecret"
+        assert user.account(user.name, ELSEWHERE) in str(rotation.error)
+        assert "name an admin secret, which changes them together" in str(rotation.error)
+        assert logs_in(user, user.password)
+    else:
+        assert rotation.error is None
+        assert "can't see whether it has others" in log.getvalue()
+    assert user.stored(user.name, ELSEWHERE) == before
+
+
+def test_the_admin_changes_a_single_users_accounts_together(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A2: the one that logs in here is the last, so that its new password stands for all."""
+    user = User(mysql_family, ELSEWHERE, "10.3.%")
+    subject = resetting(user, rotation_service)
+    for nth in (1, 2, 3):
+        steps(subject, lost=nth == 2)
+        with admin_of(mysql_family) as admin:
+            account = admin.find_account(user.name)
+            assert len(admin.recognize(one_of(account, EVERYWHERE), subject.value["password"]).scope) == 3
+
+
+def test_a_pending_password_that_one_of_two_accounts_has_is_not_let_go(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A2 and B6: killed between two hosts; the pending version is the only record of one's password."""
+    user = User(mysql_family, ELSEWHERE)
+    subject = resetting(user, rotation_service)
+    rotation = rotation_service.stage(subject.arn)
+    rotation_service.invoke(rotation, "createSecret")
+    pending = rotation_service.value(subject.arn, "AWSPENDING")["password"]
+    identified = mysql_family._identified(pending).replace("BY PASSWORD", "VIA mysql_native_password USING")
+    user.run(f"ALTER USER {user.account(user.name, ELSEWHERE)} {identified}")
+    before = subject.value
+    edited = json.dumps({**before, "note": "edited"})
+    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=edited)
+    assert isinstance(rotation_service.retry(subject.arn).error, EditedMeanwhile)
+    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(before))
+    assert rotation_service.retry(subject.arn).error is None
+    assert subject.value["password"] == pending
+    subject.target.work(subject.value)
+
+
+def resetting(user: User, service: RotationService) -> Rotated:
+    """A single user's secret whose function may have the admin set the password."""
+    admin = service.create_secret("the-admin", user.target.admin_secret(), user.target.rotator(service))
+    return rotated(
+        user.target, service, SINGLE, application=user.application, masterarn=admin, ALLOW_ADMIN_RESET="true"
+    )
+
+
 def test_the_admin_ends_the_pause_after_wrong_passwords(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
@@ -278,41 +415,67 @@ def test_the_admin_ends_the_pause_after_wrong_passwords(
         rotator._environment._variables.update(
             {"ALLOW_ADMIN_RESET": "true", "ROTATION_USERS": json.dumps({"blocked": user.name})}
         )
-        assert rotation_service.retry(arn).error is None
+        assert rotation_service.rotate(arn).error is None
         mysql_family.log_in(rotation_service.value(arn))
     finally:
         if mysql_family.kind == "mariadb":
             user.run("SET GLOBAL max_password_errors = 4294967295")
 
 
+@contextlib.contextmanager
+def expiring(user: User, *, disconnects: bool) -> Iterator[None]:
+    """A password that has expired, on a server that lets clients in with it or only those that say they can."""
+    if user.target.kind == "mysql" and not disconnects:
+        pytest.skip("MySQL reads this setting when it starts")
+    before = user.run("SELECT @@global.disconnect_on_expired_password")[0][0]
+    if user.target.kind == "mariadb":
+        user.run(f"SET GLOBAL disconnect_on_expired_password = {int(disconnects)}")
+    try:
+        user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} PASSWORD EXPIRE")
+        yield
+    finally:
+        if user.target.kind == "mariadb":
+            user.run(f"SET GLOBAL disconnect_on_expired_password = {before}")
+
+
 @pytest.mark.parametrize("disconnects", [True, False])
 def test_an_expired_password_is_a_login_state(
     mysql_family: MysqlTarget, rotation_service: RotationService, *, disconnects: bool
 ) -> None:
-    """Issue 12, D18: 1862, and 1820 where the server lets the user in to change it."""
+    """Issue 12, D18: 1862, and 1820 where the server lets the user in to change it; the admin sets another."""
     user = User(mysql_family)
-    if mysql_family.kind == "mysql" and not disconnects:
-        pytest.skip("MySQL asks clients whether they can; PyMySQL can't")
-    before = user.run("SELECT @@global.disconnect_on_expired_password")[0][0]
-    if mysql_family.kind == "mariadb":
-        user.run(f"SET GLOBAL disconnect_on_expired_password = {int(disconnects)}")
-    try:
-        user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} PASSWORD EXPIRE")
-        rotator = mysql_family.rotator(rotation_service, ROTATION_STRATEGY=SINGLE)
-        admin = rotation_service.create_secret("the-admin", mysql_family.admin_secret(), rotator)
-        secret = mysql_family.secret(user.application, masterarn=admin)
-        arn = rotation_service.create_secret("expired", secret, rotator)
-        failed = rotation_service.rotate(arn)
+    subject = user.rotated(rotation_service, ALTERNATING)
+    with expiring(user, disconnects=disconnects):
+        failed = rotation_service.rotate(subject.arn)
         assert failed.failed_step == "createSecret"
-        assert "expired" in str(failed.error) or "must SET PASSWORD" in str(failed.error)
-        rotator._environment._variables.update(
-            {"ALLOW_ADMIN_RESET": "true", "ROTATION_USERS": json.dumps({"expired": user.name})}
-        )
-        assert rotation_service.retry(arn).error is None
-        mysql_family.work(rotation_service.value(arn))
-    finally:
-        if mysql_family.kind == "mariadb":
-            user.run(f"SET GLOBAL disconnect_on_expired_password = {before}")
+        assert isinstance(failed.error, LoginRefused)
+        assert "the password has expired" in str(failed.error)
+        repaired = resetting(user, rotation_service)
+        assert rotation_service.rotate(repaired.arn).error is None
+        mysql_family.work(repaired.value)
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, "auto"])
+@pytest.mark.parametrize("disconnects", [True, False])
+@pytest.mark.parametrize("lost", [None, "before", "after"])
+def test_a_user_whose_password_has_expired_sets_the_new_one_with_it(
+    mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str, lost: Any, *, disconnects: bool
+) -> None:
+    """Issue 12, D18: the one statement that such a login may run is the one that mends it."""
+    user = User(mysql_family)
+    if mysql_family.kind == "mysql":
+        user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} PASSWORD REQUIRE CURRENT")
+    subject = rotated(mysql_family, rotation_service, SINGLE, application=user.application, ROTATION_STRATEGY=strategy)
+    with expiring(user, disconnects=disconnects):
+        if lost:
+            rotation_service.faults.fail("UpdateSecretVersionStage", when=lost, kind="crash")
+        rotation = rotation_service.rotate(subject.arn)
+        if lost:
+            assert subject.logs_in("AWSCURRENT" if lost == "after" else "AWSPENDING")
+            rotation_service.retry(subject.arn)
+        assert rotation.error is None
+        mysql_family.work(subject.value)
+        assert rotation_service.rotate(subject.arn).error is None
 
 
 def test_a_clone_on_a_host_of_somebody_elses_is_refused(

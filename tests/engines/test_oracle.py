@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from pathlib import Path
@@ -213,6 +214,40 @@ class TestErrors:
         monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60"))
         assert rotation_service.rotate(subject.arn).succeeded
         oracle.work(subject.value)
+
+    @pytest.mark.parametrize(("strategy", "says"), [(SINGLE, "locks"), (DUAL, "FAILED_LOGIN_ATTEMPTS 2, or more")])
+    def test_a_profile_that_locks_after_one_wrong_password_is_refused(
+        self,
+        oracle: OracleDouble,
+        rotation_service: RotationService,
+        monkeypatch: pytest.MonkeyPatch,
+        strategy: str,
+        says: str,
+    ) -> None:
+        """Issue 12, A4: no probe may use up the last try."""
+        subject = rotated(oracle, rotation_service, strategy)
+        monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60", "1"))
+        failed = rotation_service.rotate(subject.arn)
+        assert isinstance(failed.error, UserNotRotatable)
+        assert failed.failed_step == "createSecret"
+        assert says.replace("locks", "one wrong password blocks") in str(failed.error)
+        oracle.work(subject.value)
+
+    @pytest.mark.parametrize("strategy", [SINGLE, DUAL, ALTERNATING])
+    def test_a_wrong_password_is_not_tried_until_it_locks_the_user(
+        self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, strategy: str
+    ) -> None:
+        """Issue 12, A4: ten wrong ones in a row lock, by default, and the service repeats a rotation five times."""
+        subject = rotated(oracle, rotation_service, strategy)
+        monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60", "3"))
+        for password in ("a-wrong-one", "another-wrong-one"):
+            value = json.dumps({**subject.value, "password": password})
+            rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=value)
+        failed = rotation_service.rotate(subject.arn)
+        assert "this rotation is not repeated" in str(failed.error)
+        for _ in range(4):
+            rotation_service.retry(subject.arn)
+        oracle.work(oracle.secret(subject.application))
 
     def test_a_limit_of_reuse_does_not_stop_a_step_that_is_repeated(
         self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch

@@ -285,9 +285,9 @@ class TestSecrets:
             limits = import_module(f"rotators.handlers.{engine}").handler._engine.password_limits
             assert limits.longest >= 30
             assert not set(UNRESERVED_PUNCTUATION) & set(limits.never)
-        assert json.loads(next(one for one in functions(everything) if "ROTATION_VALUES" in one)["ROTATION_VALUES"]) == {
-            "made": {"engine": "mysql", "username": "app", "host": "db"}
-        }
+        assert json.loads(
+            next(one for one in functions(everything) if "ROTATION_VALUES" in one)["ROTATION_VALUES"]
+        ) == {"made": {"engine": "mysql", "username": "app", "host": "db"}}
 
     def test_ids_stay_what_they_are_when_the_file_is_put_in_another_order(self, tmp_path: Path) -> None:
         lines = ["{name: a, engine: mysql, every: 1 day}", "{name: b/c, engine: postgres, every: 1 day}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,9 @@ from rotators.testing.servers.mysql import MysqlServer, available
 from rotators.versions import SecretVersions
 from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, fresh_name
 from targets.shares import share_of
+
+# What MariaDB's SHOW GRANTS says of an account beside its rights.
+_IDENTIFIED = re.compile(r" IDENTIFIED BY PASSWORD '[^']*'| IDENTIFIED VIA .*?(?= WITH GRANT OPTION|$)")
 
 
 class MysqlTarget:
@@ -92,8 +96,48 @@ class MysqlTarget:
         with contextlib.closing(connection), connection.cursor() as cursor:
             yield cursor
 
-    def log_in(self, secret: Mapping[str, Any]) -> None:
-        self.server.connect(secret["username"], secret["password"]).close()
+    def log_in(self, secret: Mapping[str, Any], source: str | None = None) -> None:
+        """Log in and out, from one of the loopback's addresses where it matters."""
+        self.server.connect(secret["username"], secret["password"], source=source).close()
+
+    def add_host(self, application: Application, host: str) -> None:
+        """An account of the same user on another host, with the same password and rights."""
+        self._create_account(application.username, host, application.password)
+        for (grant,) in self.server.query(f"SHOW GRANTS FOR {self.text(application.username)}@'%'"):
+            self.server.query(_IDENTIFIED.sub("", str(grant)).replace("@`%`", f"@`{host}`"))
+
+    def keep_history(self, application: Application) -> None:
+        """Let a user take none of its last five passwords."""
+        self.as_admin(f"ALTER USER {self.text(application.username)}@'%' PASSWORD HISTORY 5")
+
+    def second_admin(self, application: Application) -> dict[str, Any]:
+        """The JSON of the secret of another admin, who may do the same."""
+        del application
+        name, password = fresh_name(), secrets.token_urlsafe(18)
+        admin = self.server.admin.username
+        self._create_account(name, "%", password)
+        for (grant,) in self.server.query(f"SHOW GRANTS FOR {self.text(admin)}@'%'"):
+            # MariaDB shows the roles that are our marks as well: they are of whoever has made them.
+            if " ON " in str(grant):
+                self.server.query(_IDENTIFIED.sub("", str(grant)).replace(f"TO `{admin}`@", f"TO `{name}`@"))
+        return self.server.secret(name, password)
+
+    def a_database(self, application: Application) -> list[str]:
+        """Databases that the user may use."""
+        return [self.database(application.username).strip("`")]
+
+    def rights_of(self, application: Application) -> list[str]:
+        """The grants of all accounts of the user."""
+        name = self.text(application.username)
+        hosts = [
+            host for (host,) in self.server.query(f"SELECT Host FROM mysql.user WHERE User = {name} ORDER BY Host")
+        ]
+        shown = [row for host in hosts for row in self.server.query(f"SHOW GRANTS FOR {name}@{self.text(host)}")]
+        return sorted(_IDENTIFIED.sub("", str(grant)) for (grant,) in shown)
+
+    def _create_account(self, username: str, host: str, password: str) -> None:
+        self.passwords.add(password)
+        self.as_admin(f"CREATE USER {self.text(username)}@{self.text(host)} {self._identified(password)}")
 
     def work(self, secret: Mapping[str, Any]) -> None:
         database = self.database(secret["username"])

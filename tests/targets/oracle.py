@@ -16,7 +16,7 @@ from typing import Any
 
 import oracledb
 import pytest
-from doubles.oracle import Database, User, failure
+from doubles.oracle import Database, Profile, User, failure
 
 from rotators.database import DatabaseRotator
 from rotators.engines import oracle as engine
@@ -68,12 +68,15 @@ class OracleTarget(Refusals):
             # An earlier run may have made them.
             with contextlib.suppress(oracledb.DatabaseError):
                 self.as_root(statement)
-        name = f'"{self.folded(admin)}"'
-        self.as_root(f'CREATE USER {name} IDENTIFIED BY "{self.admin_password}"')
         for privilege in (*_DBAS, '"SELECT_CATALOG_ROLE"'):
             self.as_root(f"GRANT {privilege} TO {_DBA}")
         for privilege in _PASSED_ON:
             self.as_root(f"GRANT {privilege} TO {_DBA} WITH ADMIN OPTION")
+        self._make_admin(admin, self.admin_password)
+
+    def _make_admin(self, admin: str, password: str) -> None:
+        name = f'"{self.folded(admin)}"'
+        self.as_root(f'CREATE USER {name} IDENTIFIED BY "{password}"')
         for privilege in (*_ADMINS, _DBA):
             self.as_root(f"GRANT {privilege} TO {name}")
 
@@ -98,6 +101,13 @@ class OracleTarget(Refusals):
         ):
             self.as_root(statement)
         return Application(name, password)
+
+    def second_admin(self, application: Application) -> dict[str, Any]:
+        """The JSON of the secret of another admin, who may do the same."""
+        del application
+        name, password = fresh_name(), self._password()
+        self._make_admin(name, password)
+        return self.address.secret(name, password)
 
     def make_bare(self, username: str) -> Application:
         password, user = self._password(), f'"{username.upper()}"'
@@ -215,6 +225,13 @@ class OracleDouble(OracleTarget):
         if username is not None and '"' in username:
             raise failure(3001, "unimplemented feature")
         return super().make_application(username)
+
+    def keep_history(self, application: Application) -> None:
+        """Let a user take none of its former passwords."""
+        self.database.profiles["HISTORY"] = Profile("60", reuse=False)
+        user = self.database.users[self.folded(application.username)]
+        user.profile = "HISTORY"
+        user.history.append(user.password)
 
     def set_password(self, username: str, password: str) -> None:
         if '"' in password:

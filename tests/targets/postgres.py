@@ -102,6 +102,39 @@ class PostgresTarget:
     def revoke_shared(self, application: Application) -> None:
         self._on_schema(application, "REVOKE SELECT ON {schema}.shared FROM {user}")
 
+    def second_admin(self, application: Application) -> dict[str, Any]:
+        """The JSON of the secret of another admin; from 16 on it administers only what it was granted."""
+        admin = self.make_application(options="CREATEROLE CREATEDB")
+        if self.server.installation.version >= 16:
+            for name in (application.username, f"{application.username}_clone"):
+                grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
+                self.as_superuser(grant.format(sql.Identifier(name), sql.Identifier(admin.username)))
+        return self.secret(admin)
+
+    def a_database(self, application: Application) -> list[str]:
+        """Databases that the user may use."""
+        del application
+        return ["template1", "postgres"]
+
+    def rights_of(self, application: Application) -> Any:
+        """The user's attributes, memberships and settings, and who may do what in its schema."""
+        name, schema = sql.Literal(application.username), sql.Literal(f"of_{application.username}"[:60])
+        catalogue = """
+        SELECT 'is', row(rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconnlimit,
+                         rolvaliduntil)::text
+        FROM pg_roles WHERE rolname = {name}
+        UNION ALL SELECT 'is in', m.roleid::regrole::text
+        FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {name}
+        UNION ALL SELECT 'sets', s.setdatabase::text || s.setconfig::text
+        FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole WHERE r.rolname = {name}
+        UNION ALL SELECT 'may', nspacl::text FROM pg_namespace WHERE nspname = {schema}
+        UNION ALL SELECT 'may read', c.relacl::text
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = {schema} AND c.relname = 'granted'
+        ORDER BY 1, 2
+        """
+        return self.as_superuser(sql.SQL(catalogue).format(name=name, schema=schema))
+
     def limit_connections(self, application: Application, limit: int) -> None:
         self._on_schema(application, f"ALTER ROLE {{user}} CONNECTION LIMIT {limit}")
 

@@ -32,6 +32,7 @@ class Db2Engine:
     name: ClassVar[str] = _SPEC.name
     default_port: ClassVar[int] = _SPEC.port
     second_password: ClassVar[bool] = _SPEC.second_password
+    blocks_users: ClassVar[bool] = _SPEC.blocks_users
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never=NEVER_IN_A_VALUE)
 
     def other_name(self, username: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.base import second_name
 from rotators.engines.mysql.connection import connect, start_tls
-from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session
+from rotators.engines.mysql.session import MariadbSession, MysqlSession, open_session, renew_expired
 from rotators.engines.mysql.verifiers import CACHING_SHA2, NATIVE, SHA256
 from rotators.engines.specs import SPECS, EngineSpec
 from rotators.passwords import PasswordLimits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
 
     from rotators.credentials import Credentials
-    from rotators.engines.base import ConnectOptions
+    from rotators.engines.base import ConnectOptions, ExpiredRenewal
 
 
 class MysqlEngine:
@@ -32,6 +32,7 @@ class MysqlEngine:
     name: ClassVar[str] = spec.name
     default_port: ClassVar[int] = spec.port
     second_password: ClassVar[bool] = spec.second_password
+    blocks_users: ClassVar[bool] = spec.blocks_users
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(spec.longest_password)
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE, CACHING_SHA2, SHA256})
     """The plugins by which a password is proven: the last two send it itself to a server that is verified."""
@@ -53,6 +54,11 @@ class MysqlEngine:
         """See :class:`rotators.engines.inspection.StartsTls`."""
         start_tls(plain)
 
+    def renew_expired(self, credentials: Credentials, options: ConnectOptions, new: str) -> None:
+        """Set another password with one that has expired; see :class:`rotators.engines.base.ExpiredRenewal`."""
+        connection = connect(credentials, self.default_port, options, self.spoken, expired=True)
+        renew_expired(connection, new, credentials.password)
+
 
 class MariadbEngine(MysqlEngine):
     """The engine for secrets that say ``mariadb``."""
@@ -61,3 +67,7 @@ class MariadbEngine(MysqlEngine):
     name: ClassVar[str] = spec.name
     # MariaDB has no plugin that is sent the password: whoever asks for it is another server.
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE})
+
+
+if TYPE_CHECKING:
+    _renewal: type[ExpiredRenewal] = MysqlEngine

@@ -70,13 +70,16 @@ class _Driver(_PymysqlConnection):
     Args:
         target: server and user, for messages.
         spoken: the plugins.
+        expired: the password has expired, and only one statement may be run.
         options: PyMySQL's own.
     """
 
     _secure: bool
     _auth_plugin_name: str
+    server_version: str
 
-    def __init__(self, target: str, spoken: frozenset[str], **options: Any) -> None:
+    def __init__(self, target: str, spoken: frozenset[str], *, expired: bool, **options: Any) -> None:
+        self._expired = expired
         self._target = target
         self._spoken = spoken
         self.plugin = ""
@@ -87,6 +90,11 @@ class _Driver(_PymysqlConnection):
     def is_secure(self) -> bool:
         """Whether the server has been verified."""
         return self._secure
+
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """Ask for it by a statement, unless there may be none: the login has asked for it already."""
+        if not self._expired:
+            super().set_character_set(charset, collation)
 
     def _get_server_information(self) -> None:
         super()._get_server_information()  # type: ignore[misc]
@@ -181,6 +189,11 @@ class Connection:
         """The plugin by which the login was made."""
         return self._driver.plugin
 
+    @property
+    def greeting(self) -> str:
+        """The server's version, as it greeted with it."""
+        return str(self._driver.server_version)
+
     def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
         """Run one statement, whose texts and names are quoted already.
 
@@ -228,7 +241,14 @@ class Connection:
         return of_statement(error, where, advice)
 
 
-def connect(credentials: Credentials, default_port: int, options: ConnectOptions, spoken: frozenset[str]) -> Connection:
+def connect(
+    credentials: Credentials,
+    default_port: int,
+    options: ConnectOptions,
+    spoken: frozenset[str],
+    *,
+    expired: bool = False,
+) -> Connection:
     """Log in, over verified TLS, in autocommit.
 
     Args:
@@ -236,6 +256,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         default_port: where the secret has none.
         options: how, and until when.
         spoken: the plugins by which a password may be proven, or sent to the server once it is verified.
+        expired: the password has expired, and the login is there to set another: nothing else may be run in it.
 
     Raises:
         ServiceError: it did not work; the kind says why.
@@ -249,7 +270,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     _require_encodable(credentials, target)
     _require_tls_name(name, target, options)
     login = _Login(target, (host, port), name, options, time.monotonic() + options.limit(target))
-    driver = _driver(credentials, name, target, spoken, options)
+    driver = _driver(credentials, name, target, spoken, options, expired=expired)
     limit = Limit()
     with driver_errors(
         lambda error: login.explain(error, expired=limit.expired, verified=options.plaintext or driver.is_secure)
@@ -264,28 +285,30 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
 
 def _driver(
-    credentials: Credentials, name: str, target: str, spoken: frozenset[str], options: ConnectOptions
+    credentials: Credentials, name: str, target: str, spoken: frozenset[str], options: ConnectOptions, *, expired: bool
 ) -> _Driver:
     seconds = max(1, round(options.timeout))
+    # Then the only character to be doubled in a text is the quote, and names stand in backticks. The database gives up
+    # before Lambda ends us, and we can say why.
+    first = f"SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
     return _Driver(
         target,
         spoken,
+        expired=expired,
         # Of the two, PyMySQL needs only the name to verify: the socket is ours.
         host=name,
         user=credentials.username,
         # As bytes: PyMySQL would encode a text as latin-1.
         password=credentials.password.encode(),
-        database=credentials.dbname,
+        database=None if expired else credentials.dbname,
+        client_flag=CLIENT.HANDLE_EXPIRED_PASSWORDS if expired else 0,
         ssl=_context(options),
         ssl_disabled=options.plaintext,
         charset="utf8mb4",
-        autocommit=True,
+        # With a password that has expired no statement is allowed but one.
+        autocommit=None if expired else True,
         auth_plugin_map=dict.fromkeys((CACHING_SHA2, SHA256), _FastPathOnly) if options.plaintext else None,
-        # Then the only character to be doubled in a text is the quote, and names stand in backticks. The database
-        # gives up before Lambda ends us, and we can say why.
-        init_command=(
-            f"SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
-        ),
+        init_command=None if expired else first,
         defer_connect=True,
     )
 

@@ -13,6 +13,7 @@ from rotators.errors import (
     ConnectionLost,
     CurrentPasswordMismatch,
     LoginRefused,
+    PasswordExpired,
     PasswordRefused,
     PermissionRefused,
     ReadOnlyServer,
@@ -27,8 +28,8 @@ _LOCKED = Meaning(
 )
 _BLOCKED = "the account is blocked after too many wrong passwords: "
 EXPIRED = (
-    "the password has expired, and whoever logs in with it may do nothing: have the admin set it "
-    "(ALLOW_ADMIN_RESET=true), or set it by hand"
+    "the password has expired, and whoever logs in with it may only set another: rotate it as a single user, have the "
+    "admin set it (ALLOW_ADMIN_RESET=true), or set it by hand"
 )
 
 _AT_LOGIN: dict[Code, Meaning] = {
@@ -46,8 +47,8 @@ _AT_LOGIN: dict[Code, Meaning] = {
     ER.CON_COUNT_ERROR: Meaning(ServiceFailed, "raise max_connections, or close connections"),
     ER.TOO_MANY_USER_CONNECTIONS: Meaning(ServiceFailed, "raise max_user_connections, or close connections"),
     ER.USER_LIMIT_REACHED: Meaning(ServiceFailed, "raise the account's resource limit"),
-    1820: Meaning(LoginRefused, EXPIRED),
-    1862: Meaning(LoginRefused, EXPIRED),
+    1820: Meaning(PasswordExpired, EXPIRED),
+    1862: Meaning(PasswordExpired, EXPIRED),
     3118: _LOCKED,
     4151: _LOCKED,
     3159: Meaning(TlsFailed, "the server takes no login without TLS: remove 'ssl' from the secret"),
@@ -75,7 +76,7 @@ STATEMENT = ErrorMap(
             ),
             Meaning(PermissionRefused, GRANT_ADVICE),
         ),
-        **dict.fromkeys((1820, 1862), Meaning(LoginRefused, EXPIRED)),
+        **dict.fromkeys((1820, 1862), Meaning(PasswordExpired, EXPIRED)),
         # validate_password and its like; the history of passwords.
         **dict.fromkeys((1819, 3638, 4164), Meaning(PasswordRefused, POLICY_ADVICE)),
         **dict.fromkeys((_OPTION_PREVENTS, _READ_ONLY_MODE), Meaning(ReadOnlyServer, _WRITER)),

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
         SecondPasswordAdmin,
         SelfServicePassword,
         Session,
+        SiblingAccounts,
+        WrongPasswordLimit,
     )
     from rotators.engines.identity import Pair
 
 # https://dev.mysql.com/doc/refman/8.0/en/password-management.html
 _REPLACE_SINCE = (8, 0, 13)
 _ROLES_SINCE = (8, 0)
+_LOGIN_LIMIT_SINCE = (8, 0, 19)
+_FAILED_LOGINS = re.compile(r" FAILED_LOGIN_ATTEMPTS (\d+)")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|`(?:[^`]|``)*`")
 # Any user may read these; together they tell one running server from another.
 _SERVER = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
@@ -124,7 +129,7 @@ class _Session(Closing):
     def set_password(self, account: Account, new: str) -> None:
         """Change it on every host of the account, and end every other one."""
         self._require_storable(new)
-        for row in clone.rows_of(self.dialect, account).values():
+        for row in self._own_last(account):
             self.dialect.set_password(row, new)
 
     def check_can_add_password(self, account: Account) -> None:
@@ -134,8 +139,16 @@ class _Session(Closing):
     def add_password(self, account: Account, new: str, old: str) -> None:
         """Accept both, on every host of the account."""
         self._require_storable(new)
-        for row in clone.rows_of(self.dialect, account).values():
+        for row in self._own_last(account):
             self.dialect.add_password(row, new, old)
+
+    def siblings(self, account: Account, password: str) -> list[str] | None:
+        """The accounts of that name on other hosts with this password: whoever may read mysql.user sees them."""
+        try:
+            rows = self._rows(account.name)
+        except PermissionRefused:
+            return None
+        return [str(row) for row in rows if (row.user, row.host) != account.key and row.takes(password)]
 
     def inspect_pair(self, current: Account, other_name: str) -> Pair:
         """Look at the two users of a secret; see :mod:`rotators.engines.mysql.clone`."""
@@ -165,6 +178,12 @@ class _Session(Closing):
 
     def _rows(self, name: str) -> list[Row]:
         return self.dialect.rows(name)
+
+    def _own_last(self, account: Account) -> list[Row]:
+        """The accounts, the one that logs in here at the end: where it has the new password, the others have it."""
+        return sorted(
+            clone.rows_of(self.dialect, account).values(), key=lambda row: (row.user, row.host) == account.key
+        )
 
     def _account(self, rows: list[Row], host: str) -> Account:
         hosts = tuple(row.host for row in rows)
@@ -227,6 +246,16 @@ class MysqlSession(_Session):
         if not own & {"APPLICATION_PASSWORD_ADMIN", "CREATE USER", "ALL PRIVILEGES"}:
             return f"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {self._own} would let it keep a second password"
         return None
+
+    def wrong_passwords_allowed(self) -> int | None:
+        """FAILED_LOGIN_ATTEMPTS of its own account, which a user can't read but in SHOW CREATE USER."""
+        if self.version < _LOGIN_LIMIT_SINCE:
+            return None
+        self._connection.execute("SET SESSION print_identified_with_as_hex = ON")
+        [(shown,)] = self._connection.execute("SHOW CREATE USER CURRENT_USER()")
+        # Names and comments may say anything.
+        limit = _FAILED_LOGINS.search(_QUOTED.sub("", str(shown)))
+        return int(limit[1]) or None if limit else None
 
     def add_own_password(self, new: str, old: str) -> None:
         """Change it and keep the old one.
@@ -314,6 +343,11 @@ class MariadbSession(_Session):
             )
         self._connection.execute(f"SET PASSWORD = {quote_text(native_hash(new))}")
 
+    def wrong_passwords_allowed(self) -> int | None:
+        """max_password_errors of the server, which has another default than 0 for no limit."""
+        found = self._connection.execute("SHOW GLOBAL VARIABLES LIKE 'max_password_errors'")
+        return int(found[0][1]) or None if found else None
+
     def why_no_second_password(self) -> str | None:
         """What stands against keeping the present password beside a new one: only an admin may give a second one."""
         return "on MariaDB an admin secret and ROTATION_STRATEGY=dual-password would let it keep a second password"
@@ -392,6 +426,36 @@ class MariadbSession(_Session):
                 return
 
 
+def renew_expired(connection: Connection, new: str, old: str) -> None:
+    """Set the password of a user who was let in with one that has expired: the one statement that is allowed.
+
+    https://dev.mysql.com/doc/refman/8.4/en/expired-password-handling.html,
+    https://mariadb.com/kb/en/user-password-expiry/
+
+    Args:
+        connection: the login, which ends here.
+        new: the password from now on.
+        old: the one that has expired.
+
+    Raises:
+        PasswordRefused: the server's policy says no, or it holds what can't stand in a statement.
+    """
+    try:
+        if "mariadb" in connection.greeting.lower():
+            connection.execute(f"SET PASSWORD = {quote_text(native_hash(new))}")
+            return
+        if "\\" in new + old:
+            # How the server reads one, hangs on a setting that can't be asked for here.
+            raise PasswordRefused(
+                f"a password for {connection.host} that has expired is not renewed with a backslash in it",
+                "have the admin set it, or add it to EXCLUDE_CHARACTERS",
+            )
+        replace = f" REPLACE {quote_text(old)}" if version_of(connection.greeting) >= _REPLACE_SINCE else ""
+        connection.execute(f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{replace}")
+    finally:
+        connection.close()
+
+
 def version_of(text: str) -> tuple[int, ...]:
     """``8.0.36-log`` as numbers."""
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
@@ -421,3 +485,5 @@ if TYPE_CHECKING:
     _second: list[type[SecondPassword]] = [MysqlSession, MariadbSession]
     _second_admin: list[type[SecondPasswordAdmin]] = [MysqlSession, MariadbSession]
     _clone_admin: list[type[CloneAdmin]] = [MysqlSession, MariadbSession]
+    _siblings: list[type[SiblingAccounts]] = [MysqlSession, MariadbSession]
+    _limit: list[type[WrongPasswordLimit]] = [MysqlSession, MariadbSession]

@@ -31,6 +31,7 @@ class OracleEngine:
     name: ClassVar[str] = _SPEC.name
     default_port: ClassVar[int] = _SPEC.port
     second_password: ClassVar[bool] = _SPEC.second_password
+    blocks_users: ClassVar[bool] = _SPEC.blocks_users
     # A password can't hold the quotes that it stands in.
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never='"')
 

@@ -33,12 +33,12 @@ WHERE {condition} = :1
 """
 _LOCAL = "SELECT COMMON, ORACLE_MAINTAINED FROM SYS.ALL_USERS WHERE USERNAME = :1"
 _OWN_STATUS = "SELECT ACCOUNT_STATUS FROM SYS.USER_USERS"
-_OWN_ROLLOVER = "SELECT l.LIMIT FROM SYS.USER_PASSWORD_LIMITS l WHERE l.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'"
-_ROLLOVER = """
+_OWN_LIMIT = "SELECT l.LIMIT FROM SYS.USER_PASSWORD_LIMITS l WHERE l.RESOURCE_NAME = :1"
+_LIMIT = """
 SELECT p.LIMIT, d.LIMIT
 FROM SYS.DBA_PROFILES p
 INNER JOIN SYS.DBA_PROFILES d ON d.RESOURCE_NAME = p.RESOURCE_NAME
-WHERE p.PROFILE = :1 AND d.PROFILE = 'DEFAULT' AND p.RESOURCE_NAME = 'PASSWORD_ROLLOVER_TIME'
+WHERE p.PROFILE = :1 AND d.PROFILE = 'DEFAULT' AND p.RESOURCE_NAME = :2
 """
 # A user alone, and with all roles that lead on from it.
 _ALONE = "= :1"
@@ -201,16 +201,16 @@ def own_status(connection: Connection) -> str:
     return str(status)
 
 
-def own_rollover(connection: Connection) -> str | None:
-    """PASSWORD_ROLLOVER_TIME of whoever is logged in; None where the version has none."""
-    for (limit,) in connection.execute(_OWN_ROLLOVER):
+def own_limit(connection: Connection, name: str) -> str | None:
+    """A limit of the profile of whoever is logged in; None where the version has none of that name."""
+    for (limit,) in connection.execute(_OWN_LIMIT, [name]):
         return str(limit)
     return None
 
 
-def rollover_of(connection: Connection, profile: str) -> str | None:
-    """A profile's PASSWORD_ROLLOVER_TIME; None where the version has none."""
-    for limit, default in connection.execute(_ROLLOVER, [profile]):
+def limit_of(connection: Connection, profile: str, name: str) -> str | None:
+    """A profile's limit; None where the version has none of that name."""
+    for limit, default in connection.execute(_LIMIT, [profile, name]):
         return str(default if limit == "DEFAULT" else limit)
     return None
 

@@ -26,6 +26,8 @@ ADMIN_PRIVILEGES = frozenset(
     }
 )  # fmt: skip
 LogsIn = Callable[[str, str], bool]
+_ROLLOVER = "PASSWORD_ROLLOVER_TIME"
+_WRONG_PASSWORDS = "FAILED_LOGIN_ATTEMPTS"
 
 
 def set_own(connection: Connection, new: str, old: str) -> None:
@@ -57,12 +59,20 @@ def add_by_admin(connection: Connection, account: Account, new: str, logs_in: Lo
 
 def why_no_second(connection: Connection) -> str | None:
     """Why whoever is logged in can't keep the present password beside a new one."""
-    limit = catalog.own_rollover(connection)
+    limit = catalog.own_limit(connection, _ROLLOVER)
     if limit is None:
         return "Oracle 19.12 and newer keep a second password"
+    if wrong_passwords_allowed(connection) == 1:
+        # While two are alive, only a login tells whether an attempt that broke off has added the new one.
+        return "ALTER PROFILE … LIMIT FAILED_LOGIN_ATTEMPTS 2, or more, would let it keep a second password"
     if _rolls_over(limit):
         return None
     return "ALTER PROFILE … LIMIT PASSWORD_ROLLOVER_TIME, for the user's profile, would let it keep a second password"
+
+
+def wrong_passwords_allowed(connection: Connection) -> int | None:
+    """After how many wrong passwords in a row whoever is logged in is locked; None: never."""
+    return _count(catalog.own_limit(connection, _WRONG_PASSWORDS))
 
 
 def require_settable(connection: Connection, account: Account) -> OracleUser:
@@ -114,7 +124,13 @@ def require_rolling(connection: Connection, found: OracleUser) -> OracleUser:
     Raises:
         UserNotRotatable: it does not.
     """
-    if _rolls_over(catalog.rollover_of(connection, found.profile)):
+    if _count(catalog.limit_of(connection, found.profile, _WRONG_PASSWORDS)) == 1:
+        raise UserNotRotatable(
+            f"one wrong password locks {found.account} at {connection.host}, and whether a second one was added, only "
+            "a login tells",
+            f"run: ALTER PROFILE {quoted(found.profile)} LIMIT FAILED_LOGIN_ATTEMPTS 2, or more",
+        )
+    if _rolls_over(catalog.limit_of(connection, found.profile, _ROLLOVER)):
         return found
     raise UserNotRotatable(
         f"the profile '{found.profile}' of {found.account} at {connection.host} keeps one password per user",
@@ -164,6 +180,11 @@ def _end_rollover(connection: Connection, user: str, status: str) -> None:
 
 def _in_rollover(status: str) -> bool:
     return "IN ROLLOVER" in status
+
+
+def _count(limit: str | None) -> int | None:
+    """A profile's limit of something that is counted."""
+    return int(limit) if limit is not None and limit.isdigit() else None
 
 
 def _rolls_over(limit: str | None) -> bool:

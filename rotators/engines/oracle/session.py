@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SecondPassword,
         SecondPasswordAdmin,
         SelfServicePassword,
+        WrongPasswordLimit,
     )
     from rotators.engines.oracle.connection import Connection
 
@@ -90,6 +91,10 @@ class OracleSession(Closing):
         """See :class:`rotators.engines.base.SecondPassword`."""
         return passwords.why_no_second(self._connection)
 
+    def wrong_passwords_allowed(self) -> int | None:
+        """See :class:`rotators.engines.base.WrongPasswordLimit`."""
+        return passwords.wrong_passwords_allowed(self._connection)
+
     def add_own_password(self, new: str, old: str) -> None:
         """Change it; the profile keeps the old one alive."""
         passwords.add_own(self._connection, new, old, self._logs_in)
@@ -135,3 +140,4 @@ if TYPE_CHECKING:
     _second: type[SecondPassword] = OracleSession
     _second_by_admin: type[SecondPasswordAdmin] = OracleSession
     _clone: type[CloneAdmin] = OracleSession
+    _limit: type[WrongPasswordLimit] = OracleSession

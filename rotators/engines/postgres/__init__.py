@@ -37,6 +37,7 @@ class PostgresEngine:
     name: ClassVar[str] = _SPEC.name
     default_port: ClassVar[int] = _SPEC.port
     second_password: ClassVar[bool] = _SPEC.second_password
+    blocks_users: ClassVar[bool] = _SPEC.blocks_users
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password)
 
     def other_name(self, username: str) -> str:

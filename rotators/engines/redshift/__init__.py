@@ -33,6 +33,7 @@ class RedshiftEngine:
     name: ClassVar[str] = _SPEC.name
     default_port: ClassVar[int] = _SPEC.port
     second_password: ClassVar[bool] = _SPEC.second_password
+    blocks_users: ClassVar[bool] = _SPEC.blocks_users
     # https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never="'\"\\/@ ")
 

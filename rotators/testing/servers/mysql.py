@@ -158,8 +158,14 @@ class MysqlServer(Stopping):
             unix_socket=str(self._folder / "socket"), user="root", autocommit=True, charset="utf8mb4"
         )
 
-    def connect(self, username: str, password: str, database: str | None = None) -> Any:
+    def connect(self, username: str, password: str, database: str | None = None, *, source: str | None = None) -> Any:
         """Log in as an application does: TCP, TLS with the server verified. The caller closes the connection.
+
+        Args:
+            username: the user.
+            password: its password.
+            database: which to use.
+            source: the address to come from, such as ``127.0.0.2``, where users have accounts on several hosts.
 
         Raises:
             pymysql.err.OperationalError: refused.
@@ -174,6 +180,7 @@ class MysqlServer(Stopping):
             ssl_verify_identity=True,
             autocommit=True,
             charset="utf8mb4",
+            **({} if source is None else {"bind_address": source}),
         )
 
     def secret(self, username: str, password: str, **extra: Any) -> dict[str, Any]:
