@@ -184,7 +184,12 @@ def _is_none(item: Any) -> bool:
         return ALTERNATING in values or "pair" in item.fixturenames
     if "ignoring" in item.fixturenames:
         return True
-    return any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values)
+    if any(value in ALL_STRATEGIES and value not in kind.strategies for kind in kinds for value in values):
+        return True
+    situation = callspec.params.get("situation") if callspec is not None else None
+    return situation is not None and not all(
+        situation().suits(kind.name, callspec.params["strategy"]) for kind in kinds
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 from recovery import goes_on, recovers, survives
+from situations import FOUND, SITUATIONS, Situation, rights_of
 from targets import ALTERNATING, DUAL, SINGLE, rotated
 
 from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
-
-# The labels that an application or the next attempt begins with.
-FOUND = ("AWSCURRENT", "AWSPENDING")
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
@@ -53,3 +51,61 @@ def test_every_call(
         recovers(subject, rotation, where)
     goes_on(subject)
     record_property("faults", (f"{strategy}: calls to Secrets Manager", steps))
+
+
+def break_calls(
+    target: Any, service: RotationService, situation: Situation, strategy: str, fault: tuple[Any, Any], part: slice
+) -> int:
+    """Break a rotation at some of its calls, in a situation."""
+    when, kind = fault
+    subject = situation.begin(target, service, strategy)
+    situation.before(subject)
+    before = len(service.calls)
+    assert service.rotate(subject.arn).succeeded
+    rights = rights_of(subject)
+    steps = len([call for call in service.calls[before:] if call.step])
+    numbers = range(1, steps + 1)[part]
+    for nth in numbers:
+        situation.before(subject)
+        # What a situation changes by itself counts not: the fault is planned after it, and RotateSecret is the first.
+        planned = service.faults.fail(nth=nth + 1, when=when, kind=kind)
+        rotation = service.rotate(subject.arn)
+        where = f"{when} call {nth} of {steps} ({kind}, {strategy}, {situation.name})"
+        assert planned.fired, where
+        killed = isinstance(rotation.error, Crash)
+        stages = (*FOUND, "AWSPREVIOUS") if killed and strategy == SINGLE else FOUND
+        situation.survives(subject, where, stages=stages)
+        situation.recovers(subject, rotation, where)
+    goes_on(subject)
+    assert rights_of(subject) == rights
+    return len(numbers)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
+def test_some_calls_in_each_situation(
+    target: Any, rotation_service: RotationService, record_property: Any, *, strategy: str, situation: type[Situation]
+) -> None:
+    """Issue 12: the rest of them is broken by test_every_call_in_each_situation."""
+    broken = break_calls(target, rotation_service, situation(), strategy, ("after", "crash"), slice(4, None, 3))
+    record_property("faults", (f"{strategy}: calls to Secrets Manager", broken))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("kind", ["network", "crash"])
+def test_every_call_in_each_situation(
+    target: Any,
+    rotation_service: RotationService,
+    record_property: Any,
+    *,
+    strategy: str,
+    situation: type[Situation],
+    when: str,
+    kind: str,
+) -> None:
+    """Issue 12, "Must be shown"."""
+    broken = break_calls(target, rotation_service, situation(), strategy, (when, kind), slice(None))
+    record_property("faults", (f"{strategy}: calls to Secrets Manager", broken))

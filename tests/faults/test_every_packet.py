@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from recovery import goes_on, recovers, survives
+from situations import SITUATIONS, Situation, rights_of
 from targets import ALTERNATING, DUAL, SINGLE, Rotated, rotated
 
 from rotators.testing import RotationService
@@ -92,3 +93,69 @@ def test_the_first_rotation_which_makes_the_twin(
         goes_on(fresh)
         proxy.settle()
     record_property("faults", ("alternating-users: packets of the first rotation", len(admins)))
+
+
+def break_packets(proxy: PacketProxy, subject: Rotated, situation: Situation, fault: str, part: slice) -> int:
+    """Break a rotation at some of its packets, in a situation."""
+    go_through(proxy, subject)
+    situation.before(subject)
+    assert subject.service.rotate(subject.arn).succeeded
+    rights = rights_of(subject)
+    situation.before(subject)
+    proxy.settle()
+    proxy.reset()
+    assert subject.service.rotate(subject.arn).succeeded
+    points = proxy.points()[part]
+    for point in points:
+        situation.before(subject)
+        where = f"{fault} {point} ({subject.strategy}, {situation.name})"
+        proxy.reset()
+        getattr(proxy, fault)(*point)
+        rotation = subject.service.rotate(subject.arn)
+        proxy.settle()
+        proxy.reset()
+        situation.survives(subject, where)
+        situation.recovers(subject, rotation, where)
+        proxy.settle()
+    goes_on(subject)
+    assert rights_of(subject) == rights
+    return len(points)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
+def test_some_packets_in_each_situation(
+    target: Any,
+    proxy: PacketProxy,
+    rotation_service: RotationService,
+    record_property: Any,
+    *,
+    strategy: str,
+    situation: type[Situation],
+) -> None:
+    """Issue 12: the rest of them is broken by test_every_packet_in_each_situation."""
+    here = situation()
+    subject = here.begin(target, rotation_service, strategy)
+    broken = break_packets(proxy, subject, here, "lose_answer", slice(-12, None, 6))
+    record_property("faults", (f"{strategy}: packets to the database", broken))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
+@pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
+def test_every_packet_in_each_situation(
+    target: Any,
+    proxy: PacketProxy,
+    rotation_service: RotationService,
+    record_property: Any,
+    *,
+    strategy: str,
+    situation: type[Situation],
+    fault: str,
+) -> None:
+    """Issue 12, "Must be shown"."""
+    here = situation()
+    subject = here.begin(target, rotation_service, strategy)
+    broken = break_packets(proxy, subject, here, fault, target.part)
+    record_property("faults", (f"{strategy}: packets to the database", broken))
