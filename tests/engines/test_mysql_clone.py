@@ -120,6 +120,19 @@ def test_later_grants_are_there_and_revoked_ones_are_gone_after_the_next_rotatio
     pair.equal()
 
 
+def test_a_right_on_a_column_stays_where_the_same_one_on_the_table_goes(pair: Pair) -> None:
+    """Both servers take it from the columns, too, and then the clone would never be the equal of its user."""
+    app, db = pair.account(pair.first), pair.database
+    pair.root(f"CREATE TABLE {db}.t (a int, b int)")
+    pair.root(f"GRANT SELECT, UPDATE ON {db}.t TO {app}")
+    pair.rotate()
+    pair.root(f"REVOKE SELECT, UPDATE ON {db}.t FROM {app}")
+    pair.root(f"GRANT SELECT (a, b), UPDATE (b) ON {db}.t TO {app}")
+    for _ in range(2):
+        pair.rotate()
+        pair.equal()
+
+
 def test_roles_with_and_without_their_option_and_the_default_one(pair: Pair) -> None:
     app, db = pair.account(pair.first), pair.database
     names = [f"r{number}_{pair.first}"[:32] for number in range(3)]

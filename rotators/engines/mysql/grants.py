@@ -92,8 +92,8 @@ def parse(grants: Iterable[str]) -> set[GrantedRight]:
 def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: str) -> Iterator[str]:
     """What to run so that an account with some rights has exactly those that are wanted.
 
-    Nothing that is wanted is taken away on the way, but where an option can't be taken alone: what is missing comes
-    first. Privileges on one object are given, and taken, together.
+    Nothing that is wanted is taken away on the way, but where an option can't be taken alone, or a table's privilege
+    not without its columns': what is missing comes first. Privileges on one object are given, and taken, together.
 
     Args:
         wanted: what it should have.
@@ -111,6 +111,10 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
     for kind in _GIVE:
         yield from _each(kind, missing - whole, _GIVE, account)
     yield from _each("privilege", extra, _TAKE, account)
+    # Of a table, a privilege goes together with the same one on its columns.
+    taken = {(right.name, right.on) for right in extra if right.kind == "privilege"}
+    again = {right for right in wanted if " (" in right.name and (right.name.partition(" (")[0], right.on) in taken}
+    yield from _each("privilege", again, _GIVE, account)
     for right in sorted(extra):
         yield from _take(right, account, wanted)
 
