@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rotators.engines.mysql.quoting import quote_account
+
 # A name in backticks, a text in quotes, a word, or a single character: quotes inside are doubled.
 _TOKEN = re.compile(r"`(?:[^`]|``)*`|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s`'\"(),]+|[(),]")
-# Whoever may be anybody's proxy, and pass that on: ''@'' or ``@`%`.
-_ANYBODY = re.compile(r"(?:''|``)@")
+# Whoever may be anybody's proxy, and pass that on: ''@'' or ''@'%'.
+_ANYBODY = re.compile(r"''@")
+_ACCOUNT = re.compile(r"(`(?:[^`]|``)*`|'(?:[^']|'')*')@(`(?:[^`]|``)*`|'(?:[^']|'')*')")
 _OPEN, _CLOSE, _COMMA = "(", ")", ","
 _ALL = {"ALL", "ALL PRIVILEGES"}
 _OBJECT_TYPES = {"TABLE", "FUNCTION", "PROCEDURE", "PACKAGE", "BODY", "LIBRARY"}
@@ -276,15 +279,26 @@ def _rights(tokens: list[str]) -> Iterator[GrantedRight]:
     on = words.index("ON")
     [target] = _names(tokens[on + 1 : end])
     if words[1] == "PROXY":
-        yield GrantedRight("proxy", target)
+        # MySQL writes it in backticks, and its tables have it bare.
+        account = _account(target)
+        yield GrantedRight("proxy", account)
         if "GRANT" in tail:
-            yield GrantedRight("proxy option", target)
+            yield GrantedRight("proxy option", account)
         return
     names = list(_privileges(tokens[1:on]))
     for privilege in names:
         yield GrantedRight("revoked" if verb == "REVOKE" else "privilege", privilege, target)
     if "GRANT" in tail and "OPTION" in tail:
         yield from _options(names, target)
+
+
+def _account(target: str) -> str:
+    """An account, however it is quoted, as we quote it."""
+    match = _ACCOUNT.fullmatch(target)
+    if match is None:
+        raise ValueError(target)
+    user, host = (part[1:-1].replace(part[0] * 2, part[0]) for part in match.groups())
+    return quote_account(user, host)
 
 
 def _options(names: list[str], target: str) -> Iterator[GrantedRight]:
