@@ -23,8 +23,9 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test
 	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" $(PYTEST_ARGS)
 
-test-long: $(VENV)/.dev databases layers ## Run the tests that `make test` leaves out, for they take minutes each
+test-long: $(VENV)/.dev databases layers ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
+	@ROTATORS_TEST_SHARES=1 $(bin)/python -m pytest -n auto --dist worksteal -m "not long" tests/faults $(PYTEST_ARGS)
 
 versions: ## Fetch further versions of the databases, and print the variables that name them to the tests
 	@sh tools/versions all

@@ -10,9 +10,12 @@ import pytest
 from recovery import goes_on, recovers, survives
 from situations import SITUATIONS, Situation, rights_of
 from targets import ALTERNATING, DUAL, SINGLE, Rotated, rotated
+from targets.shares import staggered
 
 from rotators.testing import RotationService
 from rotators.testing.proxy import PacketProxy
+
+FAULTS = ("cut_before", "lose_answer")
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def go_through(proxy: PacketProxy, subject: Rotated) -> None:
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
-@pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_every_packet(
     target: Any,
     proxy: PacketProxy,
@@ -51,7 +54,7 @@ def test_every_packet(
     assert rotation_service.rotate(subject.arn).succeeded
     points = proxy.points()
     assert len(points) > 20
-    points = points[target.part]
+    points = points[staggered(target.part, FAULTS.index(fault))]
     for point in points:
         where = f"{fault} {point} ({strategy})"
         proxy.reset()
@@ -66,7 +69,7 @@ def test_every_packet(
     record_property("faults", (f"{strategy}: packets to the database", len(points)))
 
 
-@pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_first_rotation_which_makes_the_twin(
     target: Any,
     proxy: PacketProxy,
@@ -78,7 +81,8 @@ def test_the_first_rotation_which_makes_the_twin(
     go_through(proxy, subject)
     assert rotation_service.rotate(subject.arn).succeeded
     # Only setSecret's connections make anything: the last but one is the admin's that makes the twin.
-    admins = [point for point in proxy.points() if point.connection == 4][target.part]
+    admins = [point for point in proxy.points() if point.connection == 4]
+    admins = admins[staggered(target.part, FAULTS.index(fault))]
     for point in admins:
         fresh = rotated(target, rotation_service, ALTERNATING)
         go_through(proxy, fresh)
@@ -143,7 +147,7 @@ def test_some_packets_in_each_situation(
 @pytest.mark.long
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
-@pytest.mark.parametrize("fault", ["cut_before", "lose_answer"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_every_packet_in_each_situation(
     target: Any,
     proxy: PacketProxy,
@@ -157,5 +161,5 @@ def test_every_packet_in_each_situation(
     """Issue 12, "Must be shown"."""
     here = situation()
     subject = here.begin(target, rotation_service, strategy)
-    broken = break_packets(proxy, subject, here, fault, target.part)
+    broken = break_packets(proxy, subject, here, fault, staggered(target.part, FAULTS.index(fault)))
     record_property("faults", (f"{strategy}: packets to the database", broken))

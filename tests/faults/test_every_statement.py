@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from recovery import goes_on, recovers, survives
 from targets import ALTERNATING, SINGLE, PostgresTarget, rotated
+from targets.shares import staggered
 
 from rotators.engines.libpq.connection import LibpqConnection
 from rotators.testing import Crash, RotationService
+
+WHEN = ("before", "after")
 
 
 class Killer:
@@ -41,7 +44,7 @@ class Killer:
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", WHEN)
 def test_every_statement(
     postgres: PostgresTarget,
     rotation_service: RotationService,
@@ -63,7 +66,7 @@ def test_every_statement(
     assert rotation_service.rotate(subject.arn).succeeded
     statements = killer.count
     killer.when = when
-    numbers = range(1, statements + 1)[postgres.part]
+    numbers = range(1, statements + 1)[staggered(postgres.part, WHEN.index(when))]
     for nth in numbers:
         killer.count, killer.nth = 0, nth
         rotation = rotation_service.rotate(subject.arn)

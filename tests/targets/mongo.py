@@ -23,6 +23,7 @@ from rotators.testing.servers.secantus import SecantusServer, available
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
 from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+from targets.shares import share_of_one
 
 _UNAUTHORIZED = 13
 _OWN_PASSWORD = "changesItsPassword"
@@ -95,7 +96,7 @@ class MongoTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (OperationFailure,)
-    part = slice(None)
+    part = share_of_one(2)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 

@@ -20,6 +20,7 @@ from rotators.testing.servers.postgres import PostgresServer, newest
 from rotators.versions import SecretVersions
 from targets.base import Application, Kind, StandIn, fresh_name
 from targets.postgres import PostgresTarget
+from targets.shares import share_of_one
 
 
 class RedshiftTarget(PostgresTarget):
@@ -31,8 +32,8 @@ class RedshiftTarget(PostgresTarget):
     def __init__(self, server: PostgresServer, statements: set[str]) -> None:
         super().__init__(server)
         self.statements = statements
-        # Its packets are PostgreSQL's, of which every one is broken there.
-        self.part = slice(None, None, 3)
+        # Its packets are PostgreSQL's, of which more are broken there.
+        self.part = share_of_one(6)
 
     def make_application(self, username: str | None = None, options: str = "") -> Application:
         application = super().make_application(username or fresh_name(), options)

@@ -25,6 +25,7 @@ from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
 from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
+from targets.shares import share_of_one
 
 _DENIED = 229
 # What RDS gives its admin, who is no sysadmin: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
@@ -53,7 +54,7 @@ class SqlserverTarget(Refusals):
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (pytds.LoginError, pytds.OperationalError)
     # Most of them are the driver's, which is the same at each.
-    part = slice(None, None, 3)
+    part = share_of_one(6)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 

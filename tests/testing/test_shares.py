@@ -32,7 +32,15 @@ def test_the_machines_own_servers_break_every_point_among_them(servers: dict[str
     own = [one for one in servers["postgres"] if not one.named]
     points = [point for one in own for point in range(100)[shares.share_of(one)]]
     assert sorted(points) == list(range(100))
-    assert [shares.share_of(one) for one in servers["mysql"] if not one.named] == [slice(0, None, 1)] * 2
+    assert [shares.share_of(one) for one in servers["mysql"] if not one.named] == [slice(0, None, 2)] * 2
+
+
+def test_what_one_fault_leaves_out_another_breaks(servers: dict[str, list[Any]]) -> None:
+    alone = shares.share_of(servers["mysql"][2])
+    points = [point for number in (0, 1) for point in range(99)[shares.staggered(alone, number)]]
+    assert sorted(points) == list(range(99))
+    assert shares.staggered(slice(1, None, 2), 1) == slice(0, None, 2)
+    assert shares.staggered(slice(0, None, 1), 1) == slice(0, None, 1)
 
 
 def test_those_that_are_named_break_a_share_each_beside_that(servers: dict[str, list[Any]]) -> None:
@@ -45,6 +53,7 @@ def test_the_share_is_to_choose(servers: dict[str, list[Any]], monkeypatch: pyte
     everyone = servers["postgres"] + servers["mysql"]
     monkeypatch.setenv(shares.SHARES, "1")
     assert {(one.start, one.step) for one in map(shares.share_of, everyone)} == {(0, 1)}
+    assert shares.share_of_one(6) == slice(0, None, 1)
     assert not any(shares.is_left_out(one, number) for one in everyone for number in range(20))
     monkeypatch.setenv(shares.SHARES, "10")
     assert shares.share_of(servers["postgres"][4]) == slice(4, None, 10)
