@@ -69,6 +69,8 @@ def package(  # noqa: PLR0917  # typer hands options over by name
     rotators package --source src --handler billing.handler --requirements requirements.txt -o dist
     """
     own = _own_rotator(engine, source, handler, requirements)
+    if source is not None and output.resolve().is_relative_to(source.resolve()):
+        raise typer.BadParameter("--output is inside of --source: the zip files would become a part of the function")
     certificates = None if ca_bundle is None else trust.read(ca_bundle)
     if own is not None:
         bundles = Bundles(Platform(arch or ARM64, python))

@@ -12,7 +12,7 @@ from pathlib import Path
 from rotators.errors import PackagingFailed
 
 # What is no part of a function.
-_FOLDERS_LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv", "dist-info"})
+_FOLDERS_LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv"})
 _FILES_LEFT_OUT = frozenset({".pyc", ".pyo"})
 TAKEN = frozenset({"rotators", "aws_lambda_powertools", "boto3", "botocore", "jmespath"})
 """What our layer and Lambda's runtime bring, and a module of the same name in the source would hide."""

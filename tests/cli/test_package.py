@@ -76,6 +76,19 @@ def test_what_is_neither_an_engine_nor_a_rotator_of_ones_own_exits_with_2(
     assert says in " ".join(ran.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("output", [".", "dist"])
+def test_zip_files_that_would_become_a_part_of_the_function_exit_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    (tmp_path / "billing.py").write_text("handler = print\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["package", "-s", ".", "--handler", "billing.handler", "-o", output]
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    assert ran.exit_code == 2
+    assert "--output is inside of --source" in ran.output
+    assert list(tmp_path.glob("**/*.zip")) == []
+
+
 def test_db2_takes_the_one_architecture_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rotators.packaging.platforms.engines", lambda: ["db2"])
     ran = CliRunner().invoke(app, ["package", "-e", "db2", "-o", str(tmp_path)])
