@@ -24,7 +24,7 @@ from rotators.testing import RotationService
 from rotators.testing.servers.fixtures import require_postgres
 
 ROOT = Path(__file__).parents[2]
-DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def code_of(page: str) -> list[str]:
