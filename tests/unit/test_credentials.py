@@ -10,10 +10,12 @@ from rotators.errors import SecretMalformed
 
 BASE = {"engine": "postgres", "host": "db.example", "username": "app", "password": "correct horse"}
 
+# Small ones: what can go wrong in a long list goes wrong in one of two, and drawing takes most of these tests' time.
+short = st.text(max_size=5)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | short,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(short, inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -41,15 +43,12 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
         Credentials.from_json(text, "secret 'x'")
 
 
-@given(st.dictionaries(st.text(), json_values))
+@given(st.dictionaries(short, json_values, max_size=5))
 def test_every_key_survives_a_change_of_the_password(extra: dict[str, object]) -> None:
     before = {**extra, **BASE}
     after = json.loads(Credentials.from_json(json.dumps(before), "x").replace(password="new").to_json())
     assert after == {**before, "password": "new"}
     assert list(after) == list(before)
-
-
-short = st.text(max_size=5)
 
 
 def spelled(value: object, spell: st.DataObject) -> str:
