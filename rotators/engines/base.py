@@ -250,14 +250,13 @@ class SecondPassword(Protocol):
 class SecondPasswordAdmin(Protocol):
     """An admin's session that can do the same for another account."""
 
-    adding_repeats: ClassVar[bool]
-    """Whether ``add_password`` may be asked for twice; else the second time would push the present one out."""
-
     def check_can_add_password(self, account: Account) -> None:
         """Find out whether :meth:`add_password` would succeed, changing nothing."""
 
     def add_password(self, account: Account, new: str, old: str) -> None:
         """Add a password to an account; ``old``, the present one, lives on, and no third one.
+
+        May be repeated after any failure: where ``new`` was added already, ``old`` lives on all the same.
 
         Raises:
             PasswordRefused: the server's policy says no.

@@ -110,9 +110,6 @@ class DualPassword(SingleUser):
     def _by_the_admin(self, context: DatabaseRotation, login: Login) -> None:
         with acting(context, prove(context, login.credentials, own_host=False, session=login.session)) as act:
             adding = _adding(act.session)
-            # The one login of a healthy rotation that is refused: an interrupted attempt may have added it.
-            if not adding.adding_repeats and context.pending_logs_in():
-                return
             adding.add_password(act.account, context.pending.password, login.credentials.password)
         logger.info("the admin added the new password beside the present one")
 

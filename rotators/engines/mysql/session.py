@@ -231,7 +231,6 @@ class MysqlSession(_Session):
 
     dialect: MysqlDialect
     dialect_type = MysqlDialect
-    adding_repeats: ClassVar[bool] = True
 
     def set_own_password(self, new: str, old: str) -> None:
         """Change it with ALTER USER, which keeps the account's plugin."""
@@ -325,7 +324,6 @@ class MariadbSession(_Session):
 
     dialect: MariadbDialect
     dialect_type = MariadbDialect
-    adding_repeats: ClassVar[bool] = True
 
     def check_rotatable(self) -> None:
         """See the base; an account may have further ways to log in."""

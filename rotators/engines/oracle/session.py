@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rotators.engines.identity import Account, Pair
 from rotators.engines.oracle import catalog, clone, passwords, quoting
@@ -30,8 +30,6 @@ class OracleSession(Closing):
         connection: logged in.
         logs_in: tells whether a user's password is accepted.
     """
-
-    adding_repeats: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, logs_in: passwords.LogsIn) -> None:
         self._connection = connection
