@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rotators.engines.mapping import ErrorMap
+
+# The pages that somebody has read, and found to say what their rows say; of the others the address alone is known.
+READ = frozenset(Path(__file__).with_name("read.txt").read_text().split())
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class Beliefs:
             "columns": sum(len(view.columns) for view in self.views),
             "rights": len(self.rights),
             "codes": len(self.codes),
+            "pages": len(self.pages()),
+            "read": len(self.pages() & READ),
         }
 
     def pages(self) -> set[str]:

@@ -92,7 +92,7 @@ STATEMENTS = (
     _grant("[A-Z_]+ ON DATABASE", "database-authorities"),
     _grant(rf"[A-Z]+(?: \({_N}\))? ON TABLE {_N}\.{_N}", "table-view-nickname-privileges"),
     _grant(rf"CONTROL ON INDEX {_N}\.{_N}", "index-privileges"),
-    _grant(rf"[A-Z]+ ON SCHEMA {_N}", "schema-privileges-schema-authorities"),
+    _grant(rf"[A-Z]+ ON SCHEMA {_N}", "schema-privileges-authorities"),
     _grant(rf"[A-Z]+ ON PACKAGE {_N}\.{_N}", "package-privileges"),
     _grant(rf"[A-Z]+ ON SEQUENCE {_N}\.{_N}", "sequence-privileges"),
     _grant(rf"USE OF TABLESPACE {_N}", "table-space-privileges"),

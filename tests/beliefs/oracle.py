@@ -149,21 +149,24 @@ def _lists(name: str, needed_for: str = "", since: str = "12.1") -> Right:
 
 
 def _of_dba(name: str, needed_for: str = "", since: str = "12.1") -> Right:
-    """DBA's, which RDS's master has but for six that AWS lists."""
+    """DBA's, which RDS's master has but for those that AWS lists."""
     return Right(name, needed_for, _GRANT, since, master=True, aws=_LIMITS)
 
 
 def _withheld(name: str, needed_for: str = "") -> Right:
-    return Right(name, needed_for, _GRANT, "12.1", master=False, aws=_LIMITS)
+    return Right(name, needed_for, _GRANT, "12.1", master=False, aws=_MASTER)
 
 
 RIGHTS = (
     *map(_lists, (
-        "ALTER DATABASE LINK", "ALTER PUBLIC DATABASE LINK", "EXEMPT ACCESS POLICY", "EXEMPT IDENTITY POLICY",
-        "EXEMPT REDACTION POLICY", "RESTRICTED SESSION",
+        "ADMINISTER DATABASE TRIGGER", "ALTER DATABASE LINK", "ALTER PUBLIC DATABASE LINK", "AUDIT SYSTEM",
+        "CHANGE NOTIFICATION", "DROP ANY DIRECTORY", "EXEMPT ACCESS POLICY", "EXEMPT IDENTITY POLICY",
+        "EXEMPT REDACTION POLICY", "FLASHBACK ANY TABLE", "RESTRICTED SESSION", "SELECT ANY TABLE",
+        "UNLIMITED TABLESPACE",
     )),
     _lists("GRANT ANY OBJECT PRIVILEGE", "object and column grants"),
-    _lists("SELECT_CATALOG_ROLE", "the catalogue"),
+    # DBA has it: https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/
+    _of_dba("SELECT_CATALOG_ROLE", "the catalogue"),
     _of_dba("ALTER USER", "passwords, profiles, quotas, default roles"),
     _of_dba("CREATE USER", "a clone"),
     _of_dba("CREATE ANY TRIGGER", "a clone's logon trigger, which is the mark of a pair"),
@@ -174,24 +177,44 @@ RIGHTS = (
     )),
     _withheld("GRANT ANY PRIVILEGE", "any system privilege; else each with ADMIN OPTION"),
     _withheld("GRANT ANY ROLE", "any role; else each with ADMIN OPTION"),
-    *map(_withheld, ("ALTER DATABASE", "ALTER SYSTEM", "CREATE ANY DIRECTORY", "DROP ANY DIRECTORY")),
+    *map(_withheld, (
+        "ALTER DATABASE", "ALTER SYSTEM", "CREATE ANY DIRECTORY", "CREATE EXTERNAL JOB", "CREATE PLUGGABLE DATABASE",
+        "READ ANY FILE GROUP",
+    )),
 )  # fmt: skip
 
 
 # A verify function of somebody's own may raise any of a thousand numbers: one stands for all.
 _OWN = re.compile(r"ORA-20(?!000)\d{3}")
 MAPPED = {code: kind for code, kind in mapped(errors.STATEMENT, errors.LOGIN).items() if not _OWN.fullmatch(code)}
+# The driver's own: it names this page in its messages.
+_DRIVER = "https://python-oracledb.readthedocs.io/en/latest/user_guide/troubleshooting.html"
+
+
+def _help(code: str) -> str:
+    return f"{_DRIVER}#{code.lower()}" if code.startswith("DPY") else f"{_HELP}/{code.lower()}/"
+
+
 CODES = (
-    *(Code(code, kind, f"{_HELP}/{code.lower()}/") for code, kind in sorted(MAPPED.items())),
+    *(Code(code, kind, _help(code)) for code, kind in sorted(MAPPED.items())),
     # What the double answers where we ask for no more than "it failed".
     *(
         Code(f"ORA-{number}", "", f"{_HELP}/ora-{number}/")
         for number in ("00904", "00933", "01917", "01920", "01927", "01955", "04080", "04081", "28150")
     ),
 )
+SQLGLOT = "oracle"
+BEYOND_SQLGLOT = {
+    "(?:CREATE|ALTER) USER .*": "no statements about users",
+    '(?:GRANT|REVOKE) (?:"[^"]+"|[A-Z ]+) (?:TO|FROM) .*': "no system privileges and roles in GRANT",
+    "(?:GRANT|REVOKE) [A-Z ]+ ON (?:SCHEMA|DIRECTORY) .*": "no schemas and directories in GRANT",
+    "CREATE TRIGGER .*": "no such statement",
+    "BEGIN .* END;": "no blocks of PL/SQL",
+}
 BELIEFS = Beliefs(
     "oracle",
-    "Oracle's 19c and 23 books, AWS's pages on master users and DBA's limits, sqlfluff's Oracle; on no Oracle",
+    "Oracle's 19c and 23 books, AWS's pages on master users and DBA's limits, "
+    "sqlfluff's and sqlglot's Oracle; on no Oracle",
     STATEMENTS,
     VIEWS,
     RIGHTS,

@@ -9,23 +9,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import beliefs
-from beliefs.base import Beliefs
+from beliefs.base import READ, Beliefs
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "beliefs.md"
 _HEAD = """# Beliefs
 
-Made from the tables in `tests/beliefs` by `make beliefs`, and not by hand. These engines have no server of their
-own in the tests, so each thing that they take for true has a page of the vendor's, or of AWS's, that says so.
-`tests/beliefs/test_beliefs.py` keeps table, engine and double in step: a statement without a row fails, and so does a
-row that nothing sends.
+Made from the tables in `tests/beliefs` by `make beliefs`, and not by hand: each thing that an engine takes for true has
+a page of the vendor's, or of AWS's, that says so. Five engines have no server of their own in the tests, and none has
+RDS's admin. `tests/beliefs/test_beliefs.py` keeps table, engine, double and the tests' admins in step: a statement
+without a row fails, and so does a row that nothing sends.
 
-| engine | statements | views | columns | rights | codes | held against |
-|---|---|---|---|---|---|---|
+| engine | statements | views | columns | rights | codes | pages | of these read | held against |
+|---|---|---|---|---|---|---|---|---|
 """
 _FORMS = """
 In the forms, `NAME` is a quoted name, `TEXT` a text, `WORD` a privilege or the like, and `N` a number; `…` is anything,
 `{a|b}` one of these, `[a]` may be missing, and `{a}…` may come again. MongoDB's are commands with the fields that are
-sent. *since* is the version from which on the row holds.
+sent. *since* is the version from which on the row holds. A page that is marked *not read* has an address of the form
+that the vendor's pages have, and nobody has looked at it for this table.
 """
 # The parts of forms that stand for a name and the like, longest first.
 _PARTS = {
@@ -34,7 +35,11 @@ _PARTS = {
     '"[^"]+"': "NAME",
     "N'(?:[^']|'')*'": "TEXT",
     "E?'(?:[^']|'')*'": "TEXT",
+    "'(?:[^']|'')*'": "TEXT",
+    "`(?:[^`]|``)*`": "NAME",
+    r"\*": "*",
     "0x[0-9A-F]*": "0xN",
+    "0x[0-9a-f]*": "0xN",
     "[A-Z ]+": "WORD",
     "[A-Z_]+": "WORD",
     "[A-Z]+": "WORD",
@@ -128,7 +133,7 @@ def _code(text: str) -> str:
 
 
 def _link(address: str, text: str = "page") -> str:
-    return f"[{text}]({address})"
+    return f"[{text}]({address})" + ("" if address in READ else ", not read")
 
 
 if __name__ == "__main__":

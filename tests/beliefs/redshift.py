@@ -18,12 +18,18 @@ from rotators.engines.libpq import errors
 from rotators.testing import RotationService
 
 _DG = "https://docs.aws.amazon.com/redshift/latest/dg"
+_PG8 = "https://www.postgresql.org/docs/8.0"
 _CODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html"
 _SUPERUSERS = f"{_DG}/r_superusers.html"
 _N = '"(?:[^"]|"")+"'
 _T = "E?'(?:[^']|'')*'"
 _ANY = "any"
 _GRANT = f"{_DG}/r_GRANT.html"
+
+
+def _page_of(view: str) -> str:
+    """The guide names pages after their views, with one slip of the pen."""
+    return f"r_{view.upper()}".replace("SVV_LANGUAGE", "SVV_LANUGAGE")
 
 
 def _select(form: str, page: str, since: str = _ANY) -> Statement:
@@ -49,11 +55,16 @@ STATEMENTS = (
     _select("1", "r_SELECT_synopsis"),
     _select("CURRENT_NAMESPACE", "r_CURRENT_NAMESPACE", "2020"),
     _select(r"CURRENT_DATABASE\(\)", "r_CURRENT_DATABASE"),
-    _select("usesysid, usename FROM pg_user WHERE usename = SESSION_USER", "r_SESSION_USER"),
-    _select("usesysid, usename, usesuper, .* FROM pg_user WHERE .*", "r_PG_USER"),
+    # These two are PostgreSQL's, of which Redshift's guide says that users may read them.
+    Statement(
+        "SELECT usesysid, usename FROM pg_user WHERE usename = SESSION_USER", f"{_PG8}/functions-info.html", _ANY
+    ),
+    Statement("SELECT usesysid, usename, usesuper, .* FROM pg_user WHERE .*", f"{_PG8}/view-pg-user.html", _ANY),
     _select("connection_limit, .* FROM svv_user_info WHERE .*", "r_SVV_USER_INFO"),
-    _select("g.groname FROM pg_group AS g INNER JOIN pg_user AS u ON .*", "r_PG_GROUP"),
-    _select(r"COUNT\(\*\) FROM pg_group WHERE groname = .*", "r_PG_GROUP"),
+    Statement(
+        "SELECT g.groname FROM pg_group AS g INNER JOIN pg_user AS u ON .*", f"{_PG8}/catalog-pg-group.html", _ANY
+    ),
+    Statement(r"SELECT COUNT\(\*\) FROM pg_group WHERE groname = .*", f"{_PG8}/catalog-pg-group.html", _ANY),
     _select("database_name FROM svv_redshift_databases WHERE .*", "r_SVV_REDSHIFT_DATABASES"),
     _select("role_name(?:, admin_option)? FROM svv_user_grants WHERE .*", "r_SVV_USER_GRANTS", "2022"),
     _select("granted_role_name FROM svv_role_grants WHERE .*", "r_SVV_ROLE_GRANTS", "2022"),
@@ -63,14 +74,14 @@ STATEMENTS = (
     _select("polname, .* FROM svv_rls_attached_policy WHERE .*", "r_SVV_RLS_ATTACHED_POLICY", "2022"),
     _select("owner_name, .* FROM svv_default_privileges WHERE .*", "r_SVV_DEFAULT_PRIVILEGES", "2022"),
     *(
-        _select(rf".* FROM svv_{name}_privileges WHERE .*", f"r_SVV_{name.upper()}_PRIVILEGES", "2022")
+        _select(rf".* FROM svv_{name}_privileges WHERE .*", _page_of(f"svv_{name}_privileges"), "2022")
         for name in (
             "relation", "column", "schema", "database", "function", "language", "ml_model", "datashare",
         )
     ),
     _select("n.nspname, c.relname FROM pg_class AS c .*", "c_intro_catalog_views"),
     _select("n.nspname FROM pg_namespace AS n .*", "c_intro_catalog_views"),
-    _select("n.nspname, p.proname, .* FROM pg_proc AS p .*", "c_intro_catalog_views"),
+    _select("n.nspname, p.proname, .* FROM pg_proc_info AS p .*", "r_PG_PROC_INFO", "2019"),
     Statement(rf"CREATE USER {_N} PASSWORD {_T}", f"{_DG}/r_CREATE_USER.html", _ANY),
     Statement(
         rf"ALTER USER {_N} (?:PASSWORD {_T}|(?:NO)?CREATEDB|VALID UNTIL {_T}|CONNECTION LIMIT (?:\d+|UNLIMITED)"
@@ -83,11 +94,13 @@ STATEMENTS = (
     Statement(rf"ALTER TABLE {_N}\.{_N} OWNER TO {_N}", f"{_DG}/r_ALTER_TABLE.html", _ANY),
     Statement(rf"ALTER SCHEMA {_N} OWNER TO {_N}", f"{_DG}/r_ALTER_SCHEMA.html", _ANY),
     Statement(rf"ALTER FUNCTION {_N}\.{_N}\(.*\) OWNER TO {_N}", f"{_DG}/r_ALTER_FUNCTION.html", _ANY),
+    Statement(rf"ALTER PROCEDURE {_N}\.{_N}\(.*\) OWNER TO {_N}", f"{_DG}/r_ALTER_PROCEDURE.html", "2019"),
     *_both(rf"ROLE {_N}", since="2022"),
     *_both(rf"[A-Z]+(?: \({_N}\))? ON TABLE {_N}\.{_N}"),
     *_both(rf"[A-Z]+ ON SCHEMA {_N}"),
     *_both(rf"[A-Z]+ ON DATABASE {_N}"),
     *_both(rf"EXECUTE ON FUNCTION {_N}\.{_N}\(.*\)"),
+    *_both(rf"EXECUTE ON PROCEDURE {_N}\.{_N}\(.*\)", since="2019"),
     *_both(rf"USAGE ON LANGUAGE {_N}"),
     *_both(rf"EXECUTE ON MODEL {_N}\.{_N}", since="2021"),
     *_both(rf"(?:SHARE|ALTER) ON DATASHARE {_N}", since="2021"),
@@ -101,17 +114,18 @@ STATEMENTS = (
 
 
 def _view(name: str, columns: str, page: str = "", since: str = "2022") -> View:
-    return View(name, frozenset(columns.split()), f"{_DG}/{page or f'r_{name.upper()}'}.html", since)
+    address = page if page.startswith("https:") else f"{_DG}/{page or _page_of(name)}.html"
+    return View(name, frozenset(columns.split()), address, since)
 
 
 _OF = "privilege_type identity_name identity_type"
-_CATALOG = "c_intro_catalog_views"
 VIEWS = (
-    _view("pg_user", "usesysid usename usesuper usecreatedb valuntil useconfig", since=_ANY),
-    _view("pg_group", "groname grolist", since=_ANY),
-    _view("pg_class", "relname relnamespace relowner relkind", _CATALOG, _ANY),
-    _view("pg_namespace", "oid nspname nspowner", _CATALOG, _ANY),
-    _view("pg_proc", "proname proargtypes pronamespace proowner", _CATALOG, _ANY),
+    # Of PostgreSQL's catalogs: https://docs.aws.amazon.com/redshift/latest/dg/c_intro_catalog_views.html
+    _view("pg_user", "usesysid usename usesuper usecreatedb valuntil useconfig", f"{_PG8}/view-pg-user.html", _ANY),
+    _view("pg_group", "groname grolist", f"{_PG8}/catalog-pg-group.html", _ANY),
+    _view("pg_class", "relname relnamespace relowner relkind", f"{_PG8}/catalog-pg-class.html", _ANY),
+    _view("pg_namespace", "oid nspname nspowner", f"{_PG8}/catalog-pg-namespace.html", _ANY),
+    _view("pg_proc_info", "proname proargtypes pronamespace proowner prokind", "r_PG_PROC_INFO", "2019"),
     _view("svv_user_info", "connection_limit syslog_access session_timeout user_name", since="2021"),
     _view("svv_redshift_databases", "database_name database_type", since="2020"),
     _view("svv_user_grants", "role_name admin_option user_name"),
@@ -143,9 +157,20 @@ RIGHTS = (
 
 MAPPED = mapped(errors.STATEMENT)
 CODES = tuple(Code(code, kind, _CODES) for code, kind in sorted(MAPPED.items()))
+SQLGLOT = "redshift"
+BEYOND_SQLGLOT = {
+    "RESET .*": "no such statement",
+    "(?:CREATE|ALTER) (?:USER|GROUP) .*": "no statements about users",
+    "ALTER (?:TABLE|SCHEMA|FUNCTION|PROCEDURE) .* OWNER TO .*": "no OWNER TO",
+    "ALTER DEFAULT PRIVILEGES .*": "no such statement",
+    "(?:GRANT|REVOKE) ROLE .*": "no roles in GRANT",
+    "(?:GRANT|REVOKE) [A-Z]+ ON (?:LANGUAGE|MODEL|DATASHARE) .*": "no such objects in GRANT",
+    "(?:GRANT|REVOKE) [A-Z]+ FOR [A-Z]+ IN .*": "no scoped permissions",
+}
 BELIEFS = Beliefs(
     "redshift",
-    "Redshift's guide, sqlfluff's Redshift, and PostgreSQL 15 and 17 with its views laid over; on no Redshift",
+    "Redshift's guide, sqlfluff's and sqlglot's Redshift, "
+    "and PostgreSQL 15 and 17 with its views laid over; on no Redshift",
     STATEMENTS,
     VIEWS,
     RIGHTS,
@@ -187,7 +212,8 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 _EVERY_KIND = (
     "UPDATE ON TABLE {schema}.granted", "SELECT (answer) ON TABLE {schema}.granted", "USAGE ON SCHEMA shim",
-    "TEMP ON DATABASE postgres", "EXECUTE ON FUNCTION {schema}.f(integer)", "USAGE ON LANGUAGE plpgsql",
+    "TEMP ON DATABASE postgres", "EXECUTE ON FUNCTION {schema}.f(integer)", "EXECUTE ON PROCEDURE {schema}.p(integer)",
+    "USAGE ON LANGUAGE plpgsql",
 )  # fmt: skip
 _SHIMMED = (
     'ROLE "odd"', 'EXECUTE ON MODEL "ml"."m"', 'SHARE ON DATASHARE "d"', 'SELECT FOR TABLES IN SCHEMA "s"',
@@ -211,6 +237,7 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         target.as_superuser(sql.SQL(statement).format(**names))
 
     run("CREATE FUNCTION {schema}.f(integer) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE ROLE {group}")
+    run("CREATE PROCEDURE {schema}.p(integer) LANGUAGE sql AS 'SELECT 1'")
     for given in (True, False):
         for right in _EVERY_KIND:
             run(f"GRANT {right} TO {{user}}" if given else f"REVOKE {right} FROM {{user}} CASCADE")
@@ -227,6 +254,8 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         if given:
             run("CREATE SCHEMA {clone} AUTHORIZATION {clone}; CREATE TABLE {clone}.t (n int)")
             run("CREATE FUNCTION {clone}.g(integer) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+            run("CREATE PROCEDURE {clone}.h(integer) LANGUAGE sql AS 'SELECT 1'")
+            run("ALTER PROCEDURE {clone}.h(integer) OWNER TO {clone}")
             run("ALTER FUNCTION {clone}.g(integer) OWNER TO {clone}; ALTER TABLE {clone}.t OWNER TO {clone}")
         for _ in range(2):
             assert service.rotate(pair.arn).error is None

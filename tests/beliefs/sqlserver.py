@@ -24,6 +24,8 @@ _F = f"{_LEARN}/t-sql/functions"
 _V = f"{_LEARN}/relational-databases/system-catalog-views"
 _E = f"{_LEARN}/relational-databases/errors-events/database-engine-events-and-errors"
 _MASTER = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html"
+_IN_MSDB = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.SQLServer.CommonDBATasks.CreateUser.html"
+_WITHHELD = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/SQLServer.Concepts.General.FeatureSupport.UnsupportedRoles.html"
 _NAME = r"\[(?:[^\]]|\]\])+\]"
 _TEXT = r"N'(?:[^']|'')*'"
 _HEX = r"0x[0-9A-F]*"
@@ -192,7 +194,8 @@ VIEWS = (
     _view("sys.endpoints", "name endpoint_id principal_id"),
     _view("sys.availability_groups", "name group_id", since=_SQL2012),
     _view("sys.availability_replicas", "replica_metadata_id group_id", since=_SQL2012),
-    _view("sys.server_principal_credentials", "principal_id credential_id"),
+    # Microsoft has no page of it: its own management objects read it, for what CREATE LOGIN … CREDENTIAL sets.
+    _view("sys.server_principal_credentials", "principal_id credential_id", f"{_T}/create-login-transact-sql"),
     _view("sys.credentials", "name credential_id"),
     _view("sys.linked_logins", "local_principal_id server_id"),
     _view("sys.servers", "name server_id"),
@@ -220,6 +223,7 @@ VIEWS = (
     _view("sys.triggers", "parent_class is_disabled is_ms_shipped"),
 )
 _SERVER = f"{_T}/grant-server-permissions-transact-sql"
+_AGENT_ROLES = f"{_LEARN}/ssms/agent/sql-server-agent-fixed-database-roles"
 _ROLES = f"{_LEARN}/relational-databases/security/authentication-access"
 
 
@@ -230,6 +234,10 @@ def _has(name: str, needed_for: str = "", page: str = _SERVER) -> Right:
 RIGHTS = (
     _has("ADMINISTER BULK OPERATIONS"),
     _has("ALTER ANY CONNECTION"),
+    _has("ALTER ANY CREDENTIAL"),
+    _has("ALTER ANY EVENT SESSION"),
+    _has("ALTER ANY SERVER AUDIT"),
+    _has("CONNECT SQL", "to be passed on"),
     _has("ALTER ANY LINKED SERVER"),
     _has("ALTER ANY LOGIN", "CREATE LOGIN, ALTER LOGIN, and the mark of a pair (DENY … ON LOGIN)"),
     _has("ALTER ANY SERVER ROLE", "members of server roles that are not fixed"),
@@ -241,33 +249,66 @@ RIGHTS = (
     _has("VIEW SERVER STATE"),
     Right(
         "CONTROL SERVER", "any right of the server's; else each with GRANT OPTION", _SERVER, _SQL2016,
-        master=False, aws=_MASTER,
+        master=False, aws=_WITHHELD,
     ),
     _has("CONTROL", "a database's users, by db_owner", f"{_T}/grant-database-permissions-transact-sql"),
-    _has("ALTER ANY USER", "a user in msdb", f"{_T}/grant-database-permissions-transact-sql"),
+    Right(
+        "ALTER ANY USER", "a user in msdb", f"{_T}/grant-database-permissions-transact-sql", _SQL2016,
+        master=True, aws=_IN_MSDB,
+    ),
     _has("ALTER", "members of one role", f"{_T}/grant-server-principal-permissions-transact-sql"),
     _has("processadmin", "members of processadmin", f"{_ROLES}/server-level-roles"),
     _has("setupadmin", "members of setupadmin", f"{_ROLES}/server-level-roles"),
     _has("db_owner", "each database where a user is", f"{_ROLES}/database-level-roles"),
+    *(
+        Right(role, "", _AGENT_ROLES, _SQL2016, master=True, aws=_MASTER)
+        for role in targets._ADMINS_ROLES_IN_MSDB
+    ),
+    *(
+        Right(name, "a login that has it is refused", _SERVER, _SQL2016, master=False, aws=_WITHHELD)
+        for name in ("ALTER ANY DATABASE", "ALTER RESOURCES", "ALTER SETTINGS", "AUTHENTICATE SERVER", "SHUTDOWN")
+    ),
 )  # fmt: skip
 _AT_LOGIN_PAGE = f"{_LEARN}/relational-databases/errors-events/mssqlserver-18456-database-engine-error"
 MAPPED = mapped(errors.STATEMENT, errors.LOGIN)
+_RANGES = (
+    (0, 999), (1000, 1999), (3000, 3999), (4000, 4999), (15000, 15999), (16000, 17999), (18000, 18999), (31000, 41399),
+)  # fmt: skip
+
+
+def _numbers_page(code: str) -> str:
+    """Microsoft's page of the numbers around one; those from 50000 on are anybody's own."""
+    for low, high in _RANGES:
+        if low <= int(code) <= high:
+            return f"{_E}-{low}-to-{high}"
+    return f"{_LEARN}/t-sql/language-elements/throw-transact-sql"
+
+
 CODES = (
     *(
-        Code(code, kind, _AT_LOGIN_PAGE if code.startswith("184") else _E)
+        Code(code, kind, _AT_LOGIN_PAGE if code == "18456" else _numbers_page(code))
         for code, kind in sorted(MAPPED.items(), key=lambda item: int(item[0]))
     ),
     # What the double answers where we ask for no more than "it failed".
     *(
-        Code(code, "", _E)
+        Code(code, "", _numbers_page(code))
         for code in (
             "207", "208", "4621", "15023", "15025", "15433", "15517", "15591", "33016", "50000",
         )
     ),
 )  # fmt: skip
+SQLGLOT = "tsql"
+BEYOND_SQLGLOT = {
+    "DECLARE @cookie .*": "no impersonation",
+    "(?:CREATE|ALTER) (?:LOGIN|USER) .*": "no statements about logins and users",
+    "ALTER (?:SERVER )?ROLE .*": "no statements about roles",
+    "(?:GRANT|REVOKE) .*": "no securables with their class, and no CASCADE",
+    "DENY .*": "no such statement",
+}
 BELIEFS = Beliefs(
     "sqlserver",
-    "Microsoft's documentation (sql-docs), AWS's page on master users, sqlfluff's T-SQL; on no SQL Server",
+    "Microsoft's documentation (sql-docs), AWS's page on master users, "
+    "sqlfluff's and sqlglot's T-SQL; on no SQL Server",
     STATEMENTS,
     VIEWS,
     RIGHTS,
@@ -279,7 +320,7 @@ BELIEFS = Beliefs(
     ),
 )  # fmt: skip
 DOUBLE, RAISED = double, r"SqlError\(\s*(\d+)"
-ADMINS = {*targets._ADMINS, *targets._ADMINS_ROLES, "db_owner", "ALTER ANY USER"}
+ADMINS = {*targets._ADMINS, *targets._ADMINS_ROLES, *targets._ADMINS_ROLES_IN_MSDB, "db_owner", "ALTER ANY USER"}
 # db_owner and ALTER ANY SERVER ROLE give these.
 BY_OTHERS = {"CONTROL", "ALTER"}
 

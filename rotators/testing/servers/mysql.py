@@ -44,13 +44,28 @@ _INSTALL_DB = "mariadb-install-db"
 _ADMIN = "admin"
 # What RDS's master user has on both:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
-_ADMIN_PRIVILEGES = (
-    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, "
-    "CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, "
-    "CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER"
-)
-# And of rds_superuser_role, on MySQL 8 and newer.
-_ADMIN_DYNAMIC_PRIVILEGES = "APPLICATION_PASSWORD_ADMIN, ROLE_ADMIN, CONNECTION_ADMIN, XA_RECOVER_ADMIN"
+ADMIN_PRIVILEGES = (
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "RELOAD", "PROCESS", "REFERENCES", "INDEX", "ALTER",
+    "SHOW DATABASES", "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "REPLICATION SLAVE", "REPLICATION CLIENT",
+    "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "CREATE USER", "EVENT", "TRIGGER",
+)  # fmt: skip
+# And on one of them, each with the version since which, and the first one that no longer knows it.
+MORE_ADMIN_PRIVILEGES: dict[Kind, dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]] = {
+    "mysql": {
+        "CREATE ROLE": ((8, 0, 36), None),
+        "DROP ROLE": ((8, 0, 36), None),
+        "APPLICATION_PASSWORD_ADMIN": ((8, 0, 36), None),
+        "ROLE_ADMIN": ((8, 0, 36), None),
+        # https://dev.mysql.com/doc/refman/8.4/en/mysql-nutshell.html#mysql-nutshell-removals
+        "SET_USER_ID": ((8, 0, 36), (8, 4)),
+        "XA_RECOVER_ADMIN": ((8, 0, 36), None),
+    },
+    "mariadb": {"SHOW CREATE ROUTINE": ((11, 4), None)},
+}
+# It has the same, the master has it, and it is in effect at every login of the master's:
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.MySQL.CommonDBATasks.privilege-model.html
+_SUPERUSER_ROLE = "rds_superuser_role"
+_SUPERUSER_ROLE_SINCE = (8, 0, 36)
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,18 @@ def available() -> tuple[MysqlInstallation, ...]:
     for one in (_mariadb(), _mysql(), *_named("mariadb"), *_named("mysql")):
         if one is not None:
             found.setdefault((one.kind, one.version), one)
-    return tuple(sorted(found.values(), key=lambda one: (one.kind, [int(part) for part in one.version.split(".")])))
+    return tuple(sorted(found.values(), key=lambda one: (one.kind, _numbers(one.version))))
+
+
+def admin_privileges(installation: MysqlInstallation) -> tuple[str, ...]:
+    """The privileges that RDS's master user has on every object of such a server, each with the grant option."""
+    version = _numbers(installation.version)
+    more = MORE_ADMIN_PRIVILEGES[installation.kind]
+    return ADMIN_PRIVILEGES + tuple(
+        privilege
+        for privilege, (since, until) in more.items()
+        if version >= since and (until is None or version < until)
+    )
 
 
 class MysqlServer(Stopping):
@@ -283,8 +309,14 @@ class MysqlServer(Stopping):
                 cursor.execute(f"CREATE USER '{_ADMIN}'@'%' IDENTIFIED BY PASSWORD '{native_hash(password)}'")
             else:
                 cursor.execute(f"CREATE USER '{_ADMIN}'@'%' IDENTIFIED BY '{password}'")
-                cursor.execute(f"GRANT {_ADMIN_DYNAMIC_PRIVILEGES} ON *.* TO '{_ADMIN}'@'%' WITH GRANT OPTION")
-            cursor.execute(f"GRANT {_ADMIN_PRIVILEGES} ON *.* TO '{_ADMIN}'@'%' WITH GRANT OPTION")
+            for privilege in admin_privileges(self.installation):
+                cursor.execute(f"GRANT {privilege} ON *.* TO '{_ADMIN}'@'%' WITH GRANT OPTION")
+            if self.installation.kind == "mysql" and _numbers(self.installation.version) >= _SUPERUSER_ROLE_SINCE:
+                cursor.execute(f"CREATE ROLE {_SUPERUSER_ROLE}")
+                for privilege in admin_privileges(self.installation):
+                    cursor.execute(f"GRANT {privilege} ON *.* TO {_SUPERUSER_ROLE} WITH GRANT OPTION")
+                cursor.execute(f"GRANT {_SUPERUSER_ROLE} TO '{_ADMIN}'@'%'")
+                cursor.execute(f"SET DEFAULT ROLE {_SUPERUSER_ROLE} TO '{_ADMIN}'@'%'")
         with contextlib.closing(self.connect(_ADMIN, password)) as connection, connection.cursor() as cursor:
             cursor.execute("SHOW STATUS LIKE 'Ssl_version'")
             if not cursor.fetchone()[1].startswith("TLS"):
@@ -336,6 +368,10 @@ def _unpacked(kind: Kind, folder: Path, origin: str) -> MysqlInstallation | None
 def _look(kind: Kind, server: Path, origin: str, options: tuple[str, ...] = ()) -> MysqlInstallation | None:
     match = re.search(r"Ver (\d+\.\d+\.\d+)", _version_of(server))
     return None if match is None else MysqlInstallation(kind, match[1], origin, server, options)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _version_of(server: Path) -> str:

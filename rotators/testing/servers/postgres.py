@@ -63,16 +63,20 @@ _SETTINGS = {
 _CLOSED_DATABASE = "rdsadmin"
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 _RDS_ROLES = ("rds_superuser", "rds_iam", "rds_password", "rds_replication")
-# What a member of rds_superuser may do and give to others, each with PostgreSQL's version that brought it.
-_RDS_SUPERUSER_IS = (
+# What a member of rds_superuser may do and give to others, each with PostgreSQL's version that brought it: the roles of
+# that page, CHECKPOINT, ending others' sessions, and looking at them.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
+RDS_SUPERUSER_IS = (
     ("rds_password", 0),
     ("rds_replication", 0),
     ("pg_monitor", 10),
     ("pg_signal_backend", 9),
     ("pg_checkpoint", 15),
-    ("pg_use_reserved_connections", 16),
-    ("pg_create_subscription", 16),
 )
+# As that page has it.
+ADMIN_ATTRIBUTES = (
+    "NOSUPERUSER", "INHERIT", "CREATEDB", "CREATEROLE", "NOREPLICATION", "NOBYPASSRLS", "VALID UNTIL 'infinity'",
+)  # fmt: skip
 
 
 class PostgresServer(PostgresInstance):
@@ -201,10 +205,10 @@ class PostgresServer(PostgresInstance):
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
             for role in _RDS_ROLES:
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-            for role, since in _RDS_SUPERUSER_IS:
+            for role, since in RDS_SUPERUSER_IS:
                 if self.installation.version >= since:
                     cursor.execute(sql.SQL("GRANT {} TO rds_superuser WITH ADMIN OPTION").format(sql.Identifier(role)))
-            self._create_login(cursor, self.admin, "CREATEDB CREATEROLE NOSUPERUSER VALID UNTIL 'infinity'")
+            self._create_login(cursor, self.admin, " ".join(ADMIN_ATTRIBUTES))
             admin = sql.Identifier(self.admin.username)
             cursor.execute(sql.SQL("GRANT rds_superuser TO {} WITH ADMIN OPTION").format(admin))
             for database in ("postgres", "template1"):
