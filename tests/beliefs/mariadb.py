@@ -26,6 +26,7 @@ STATEMENTS = (
     Statement(r"SELECT CURRENT_USER\(\), @@proxy_user", f"{_KB}/current_user/", _10),
     Statement(r"SELECT VERSION\(\)", f"{_KB}/version/", _10),
     Statement(r"SHOW GLOBAL VARIABLES WHERE Variable_name IN \(.*\)", f"{_KB}/show-variables/", _10),
+    Statement("SHOW GLOBAL VARIABLES LIKE 'max_password_errors'", f"{_KB}/server-system-variables/", _10),
     Statement(r"SELECT @@global\.read_only, @@global\.innodb_read_only", f"{_KB}/server-system-variables/", _10),
     Statement("SELECT 1", f"{_KB}/select/", _10),
     Statement("START TRANSACTION READ ONLY", f"{_KB}/start-transaction/", _10),

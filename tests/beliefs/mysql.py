@@ -35,6 +35,8 @@ STATEMENTS = (
     Statement("START TRANSACTION READ ONLY", f"{_MAN}/commit.html", "5.7"),
     Statement("ROLLBACK", f"{_MAN}/commit.html", "5.7"),
     Statement("SET ROLE ALL", f"{_MAN}/set-role.html", _8),
+    Statement("SET SESSION print_identified_with_as_hex = ON", f"{_MAN}/server-system-variables.html", "8.0.17"),
+    Statement(r"SHOW CREATE USER CURRENT_USER\(\)", f"{_MAN}/show-create-user.html", "5.7"),
     Statement("SHOW GRANTS", f"{_MAN}/show-grants.html", "5.7"),
     Statement(rf"SELECT \* FROM mysql\.user WHERE User = {_T} ORDER BY Host", f"{_MAN}/grant-tables.html", "5.7"),
     Statement(
