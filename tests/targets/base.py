@@ -131,6 +131,7 @@ class Kind:
         missing: what to install where there is none.
         one_connection: each session is one connection, so that its packets can be counted and lost.
         impossible: characters that no password of it can hold.
+        hides_which: of two passwords nobody can see which is which, so that the pending one is tried first.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Kind:
     missing: str
     one_connection: bool = True
     impossible: str = ""
+    hides_which: bool = False
 
 
 @dataclass(frozen=True)

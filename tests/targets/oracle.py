@@ -265,4 +265,5 @@ KIND = Kind(
     "nothing is missing",
     one_connection=False,
     impossible='"',
+    hides_which=True,
 )
