@@ -252,7 +252,7 @@ def _attributes(source: Role, clone: Role, version: int) -> Iterator[sql.Composa
 
 def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> tuple[Settings, Settings]:
     of_source, of_clone = settings(connection, source, clone)
-    wanted = {(None, "role"): source.name}
+    wanted: dict[tuple[str | None, str], str] = {(None, "role"): source.name}
     for key, value in of_source.items():
         # The source may itself play a third role: then so does the clone.
         played = _played(connection, source, value) if key[1] == "role" else value

@@ -206,7 +206,7 @@ class MysqlServer(Stopping):
             ssl_verify_identity=True,
             autocommit=True,
             charset="utf8mb4",
-            **({} if source is None else {"bind_address": source}),
+            bind_address=source,
         )
 
     def secret(self, username: str, password: str, **extra: Any) -> dict[str, Any]:
