@@ -390,6 +390,27 @@ class TestRestrictedPasswords:
         fails(subject, errors.PermissionRefused, "rds_password", step="setSecret")
 
 
+@pytest.mark.parametrize(
+    ("state", "says"), [("VALID UNTIL '2001-02-03'", "has expired (VALID UNTIL 2001-02-03"), ("NOLOGIN", "log in")]
+)
+def test_the_admin_sets_no_password_that_could_not_log_in(
+    postgres: PostgresTarget, rotation_service: RotationService, state: str, says: str
+) -> None:
+    """Issue 12, B10: what the server can tell beforehand is asked before the staging label moves."""
+    admin = rotation_service.create_secret("the-admin", postgres.admin_secret(), postgres.rotator(rotation_service))
+    subject = rotated(postgres, rotation_service, SINGLE, masterarn=admin, ALLOW_ADMIN_RESET="true")
+    before = subject.value
+    role = sql.Identifier(subject.application.username)
+    postgres.as_superuser(sql.SQL("ALTER ROLE {} " + state).format(role))
+    failed = rotation_service.rotate(subject.arn)
+    assert failed.failed_step == "createSecret"
+    assert says in str(failed.error)
+    assert subject.value == before
+    postgres.as_superuser(sql.SQL("ALTER ROLE {} LOGIN VALID UNTIL 'infinity'").format(role))
+    assert rotation_service.retry(subject.arn).error is None
+    postgres.work(subject.value)
+
+
 @pytest.mark.parametrize("setting", ["statement_timeout", "transaction_timeout"])
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_time_outs_of_the_users_own_are_not_ours(
