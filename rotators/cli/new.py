@@ -44,7 +44,7 @@ def new(
 
     The test passes as it is. Nothing that is there is overwritten.
 
-    rotators new billing-api
+    Example: rotators new billing-api
     """
     folder = output / name
     written = {place: _filled(template, name) for place, template in _FILES.items()}

@@ -62,11 +62,9 @@ def package(  # noqa: PLR0917  # typer hands options over by name
     The files are the same, byte for byte, wherever they are made. Without --ca-bundle the function trusts the CAs of
     its operating system, which are not those of RDS.
 
-    Examples:
+    Example: rotators package --engine postgres --ca-bundle global-bundle.pem -o dist
 
-    rotators package --engine postgres --ca-bundle global-bundle.pem -o dist
-
-    rotators package --source src --handler billing.handler --requirements requirements.txt -o dist
+    Example: rotators package --source src --handler billing.handler --requirements requirements.txt -o dist
     """
     own = _own_rotator(engine, source, handler, requirements)
     if source is not None and output.resolve().is_relative_to(source.resolve()):
