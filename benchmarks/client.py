@@ -81,6 +81,8 @@ class Server:
             self.server = mysql_servers.MysqlServer(found[-1])
             self.engine = MariadbEngine() if kind == "mariadb" else MysqlEngine()
             self.driver = mysql.connector.connect
+            # The driver loads the system's certificates twice for each connection; let there be few, for all alike.
+            os.environ["SSL_CERT_FILE"] = str(self.server.ca_file)
             self.options = {
                 "ssl_ca": str(self.server.ca_file), "ssl_verify_cert": True, "ssl_verify_identity": True,
                 "use_pure": True,
@@ -162,6 +164,13 @@ CONTENDERS = {
 }
 
 
+def wait_for(count: Count, more: int) -> None:
+    """Until so many further requests have ended, or half a minute is over: a rotation wants somebody to see it."""
+    goal, deadline = len(count.seconds) + count.failed + more, time.monotonic() + 30
+    while len(count.seconds) + count.failed < goal and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def application(log_in: Login, threads: int) -> Iterator[Count]:
     """Log in all the while."""
@@ -193,6 +202,8 @@ def application(log_in: Login, threads: int) -> Iterator[Count]:
 
 def quantiles(seconds: list[float]) -> tuple[float, float]:
     """Median and 99th percentile, in milliseconds."""
+    if len(seconds) < 2:  # noqa: PLR2004  # nothing to tell
+        return float("nan"), float("nan")
     return statistics.median(seconds) * 1000, statistics.quantiles(seconds, n=100)[98] * 1000
 
 
@@ -235,10 +246,11 @@ def main(
             with application(log_in, threads) as count:
                 for _ in track(range(rotations), name, console=console, transient=True):
                     time.sleep(pause)
+                    wait_for(count, 2 * threads)
                     rotation = service.rotate(arn, attempts=2)
                     if not rotation.succeeded:
                         raise SystemExit(f"{name}: {rotation.error}")
-                time.sleep(pause)
+                wait_for(count, 2 * threads)
             reads = sum(
                 call.operation in {"GetSecretValue", "DescribeSecret"} and call.step is None
                 for call in service.calls[calls:]

@@ -146,6 +146,10 @@ class Logins:
         with self._lock:
             if moved:
                 self._moved_at = self._secret.clock()
+                # The label went back to a version that was refused long before: it is meant to work again.
+                refused = self._refused.get(current.version_id)
+                if refused is not None and (self._doubt_since is None or refused.at < self._doubt_since):
+                    del self._refused[current.version_id]
             if self._preferred is not None and self._preferred[1] != current.version_id:
                 self._preferred = None
 
@@ -189,7 +193,7 @@ class Logins:
         now = self._secret.clock()
         with self._lock:
             if self._doubt_since is None:
-                return 0.0
+                self._doubt_since = now
             unknown = PENDING in self.unreadable and CURRENT not in self.unreadable
             moving = self._rotating or unknown or now - self._moved_at < patience
             if now - self._doubt_since >= (patience if moving else min(patience, _LAG)):

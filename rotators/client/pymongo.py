@@ -28,6 +28,8 @@ from rotators.client.refusals import is_refusal
 from rotators.client.secret import Secret
 
 T = TypeVar("T")
+# A client logs in again for each connection: the next rotation may come between its first one and its second.
+_REPEATS = 3
 
 
 @dataclass(eq=False)
@@ -77,19 +79,20 @@ class MongoSecret:
         return found.client
 
     def run(self, work: Callable[[pymongo.MongoClient[Any]], T]) -> T:
-        """Do something with the client; once more where a login that it needed was refused.
+        """Do something with the client; again where a login that it needed was refused.
 
         Args:
             work: is given the client. What it does in several commands may be repeated from its start.
         """
         found = self._good()
-        try:
-            with self._in_use(found):
-                return work(found.client)
-        except pymongo.errors.OperationFailure as error:
-            if not is_refusal(error):
-                raise
-        found = self._replace(found)
+        for _ in range(_REPEATS):
+            try:
+                with self._in_use(found):
+                    return work(found.client)
+            except pymongo.errors.OperationFailure as error:
+                if not is_refusal(error):
+                    raise
+            found = self._replace(found)
         with self._in_use(found):
             return work(found.client)
 

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rotators.client.errors import SecretUnavailable
 from rotators.client.logins import Logins
 from rotators.client.steps import Run, Steps, Wait, drive, drive_async
-from rotators.client.turns import turns_of
+from rotators.client.turns import Turns, turns_of
 from rotators.client.value import CURRENT, SecretValue
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class Secret:
         self._failures = 0
         self._next_rotation: datetime | None = None
         self._refusals, self._at_once = refusals, logins_at_once
+        self._turns: Turns | None = None
         self.logins = Logins(self)
         _alive.add(self)
 
@@ -209,9 +210,12 @@ class Secret:
             except Exception:
                 logger.exception("on_event of secret %s failed", self.secret_id)
 
-    def turns_for(self, value: SecretValue) -> Any:
+    def turns_for(self, value: SecretValue) -> Turns:
         """The budget of logins, shared by all objects of this process for the secret."""
-        return turns_of(value.arn, self._refusals, self._at_once, self.clock)
+        if self._turns is None:
+            # Held here: what was refused must not be forgotten between two logins.
+            self._turns = turns_of(value.arn, self._refusals, self._at_once, self.clock)
+        return self._turns
 
     def current(self) -> Steps[SecretValue]:
         """The steps of :meth:`get`."""
@@ -372,6 +376,8 @@ class Secret:
         self._lock = threading.Lock()
         self._flights.clear()
         self.logins.after_fork()
+        if self._turns is not None:
+            self._turns.after_fork()
         if self._client is not None:
             # The child's copies of the sockets are closed; the client opens new ones.
             with contextlib.suppress(Exception):

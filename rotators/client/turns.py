@@ -88,18 +88,25 @@ class Turns:
                 if self.spent:
                     self.leave(turn)
                     return None
-                yield Wait(turn.granted, _SLICE)
+                # The first in the row looks whether a login has become slow; the others, who may be thousands, sleep
+                # until they are woken.
+                first = self._queue and self._queue[0] is turn
+                yield Wait(turn.granted, _SLICE if first else max(patience, _SLICE))
                 self._require_progress(turn, asked, patience)
         except BaseException:
             self.leave(turn)
             raise
-        return turn
+        return turn if turn.since is not None else None
 
     def refused(self, user: str) -> None:
         """A login under way was refused. What follows in the same turn asks :meth:`may_go_on`."""
         with self._lock:
             self._refused.append((self._clock(), user))
             self._ended = self._clock()
+            if self._used() >= self.refusals:
+                while self._queue:
+                    # Without a turn: nobody has one now.
+                    self._queue.popleft().granted.set_result(None)
 
     def worked(self, user: str) -> None:
         """A login under way worked."""

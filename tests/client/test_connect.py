@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,7 @@ import pytest
 from fakes import FakeDatabase, FakeManager, InvalidPassword, Ticking
 
 from rotators.client import CredentialsRefused, Event, LoginsUnderWay, Secret, connect_with, connect_with_async
+from rotators.client.turns import Turn
 
 
 @pytest.fixture
@@ -206,6 +210,49 @@ def test_many_wrong_repairs_stay_within_the_budget(manager: FakeManager, databas
     assert "all 3 refused logins of this minute are used" in str(raised.value)
 
 
+def test_the_budget_is_kept_between_two_logins(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    database.accepted = set()
+    for number in range(6):
+        manager.promote(manager.put(f"wrong {number}"))
+        with contextlib.suppress(CredentialsRefused):
+            connect_with(secret, database.connect, patience=0)
+        gc.collect()
+        time.sleep(0.06)
+    assert database.refused == 3
+
+
+def test_a_label_that_is_moved_back_leads_to_a_version_that_was_refused_before(
+    manager: FakeManager, database: FakeDatabase
+) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    database.accepted = {"second"}
+    manager.promote(manager.put("second"))
+    assert connect_with(secret, database.connect) == "second"
+    database.accepted = {"first"}
+    manager.promote("v1")
+    started = time.monotonic()
+    assert connect_with(secret, database.connect) == "first"
+    assert time.monotonic() - started < 3
+    assert database.refused == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_the_parents_logins(manager: FakeManager, database: FakeDatabase) -> None:
+    secret = Secret("app", manager)
+    connect_with(secret, database.connect)
+    turns = secret._turns
+    assert turns is not None
+    parents = [Turn(), Turn(), Turn()]
+    turns._under_way += parents
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if connect_with(secret, database.connect) == "first" else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_logins_under_way_are_counted_against_the_budget(manager: FakeManager, database: FakeDatabase) -> None:
     database.accepted = set()
     database.seconds = 0.7
@@ -291,14 +338,17 @@ def test_secrets_manager_down_and_the_password_refused_is_one_error_that_says_bo
 
 def test_a_database_that_hangs_does_not_hold_back_every_login_for_long(manager: FakeManager) -> None:
     secret = Secret("app", manager)
-    hang = threading.Event()
+    hang, entered = threading.Event(), threading.Semaphore(0)
 
     def connect(_: Any) -> None:
+        entered.release()
         hang.wait(60)
 
     with ThreadPoolExecutor(4) as pool:
         hung = [pool.submit(connect_with, secret, connect, patience=30) for _ in range(2)]
         try:
+            assert entered.acquire(timeout=30)
+            assert entered.acquire(timeout=30)
             started = time.monotonic()
             # One of the budget's three is kept.
             with pytest.raises(LoginsUnderWay, match="2 logins of this process have not ended"):

@@ -72,7 +72,7 @@ def test_one_read_serves_all_tasks_and_the_loop_goes_on(manager: FakeManager) ->
 
     async def main() -> int:
         ticks = 0
-        reads = asyncio.gather(*(secret.get_async() for _ in range(500)))
+        reads = asyncio.gather(*(secret.get_async() for _ in range(100)))
         while not reads.done():
             await asyncio.sleep(0.005)
             ticks += 1
