@@ -441,8 +441,8 @@ class _LabelElsewhere(SecretsManagerError):
     """A label is not on the version that the request named."""
 
 
-class _TooLate(Exception):
-    """Nobody waits for this request's answer any more."""
+class _TooLate(TimeoutError):
+    """Nobody waits for this request's answer any more; who was about to stop waiting sees a call without an answer."""
 
 
 def _refuse_late(**_: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -91,6 +93,23 @@ def test_a_parameter_that_is_none_is_named_and_its_value_is_not(
     assert cure in str(caught.value)
     assert "17" not in str(caught.value)
     assert "role and region" not in str(caught.value)
+
+
+def test_a_request_that_is_given_up_at_the_last_moment_is_one_without_an_answer(
+    rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both the request and who waits for it may be the first to see that the time is over."""
+    real = time.monotonic
+
+    def late(_: float, ask: Callable[[], Any]) -> Any:
+        monkeypatch.setattr("rotators.versions.time.monotonic", lambda: real() + 3600)
+        return ask()
+
+    monkeypatch.setattr("rotators.versions.within", late)
+    versions = SecretVersions()
+    with pytest.raises(SecretsManagerUnreachable, match="gave no answer within"):
+        versions.describe("app")
+    assert not rotation_service.calls
 
 
 def test_botocore_does_not_log_requests_even_at_debug() -> None:
