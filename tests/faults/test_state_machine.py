@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 from psycopg2 import sql
 from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, Rotated, rotated
+from targets.shares import share_of_one
 
 from rotators.testing import ATTEMPTS, INTERNAL, Rotation, RotationService
 
@@ -175,7 +176,7 @@ def test_every_life_ends_well(target: Any, rotation_service: RotationService, st
     run_state_machine_as_test(
         life,
         settings=settings(
-            max_examples=8,
+            max_examples=max(2, 8 // share_of_one(2).step),
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

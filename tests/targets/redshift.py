@@ -33,7 +33,7 @@ class RedshiftTarget(PostgresTarget):
         super().__init__(server)
         self.statements = statements
         # Its packets are PostgreSQL's, of which more are broken there.
-        self.part = share_of_one(6)
+        self.part = share_of_one(8)
 
     def make_application(self, username: str | None = None, options: str = "") -> Application:
         application = super().make_application(username or fresh_name(), options)

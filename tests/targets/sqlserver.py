@@ -56,7 +56,7 @@ class SqlserverTarget(Refusals):
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (pytds.LoginError, pytds.OperationalError)
     # Most of them are the driver's, which is the same at each.
-    part = share_of_one(6)
+    part = share_of_one(8)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 
