@@ -33,7 +33,8 @@ versions: ## Fetch further versions of the databases, and print the variables th
 # Every version breaks every fault: about as long as `make test` once more for each.
 test-versions: $(VENV)/.dev databases ## Run what concerns databases on every version that can be had
 	@$(with_versions) ROTATORS_TEST_SHARES=$${ROTATORS_TEST_SHARES:-1} $(bin)/python -m pytest -n auto \
-		--dist worksteal tests/engines tests/faults tests/security tests/testing -m server $(PYTEST_ARGS)
+		--dist worksteal tests/engines tests/equality tests/faults tests/security tests/testing \
+		-m "server and not long" $(PYTEST_ARGS)
 
 conformance: $(VENV)/.dev databases ## Run what all engines must pass, and write the table of it to docs
 	@CONFORMANCE_TABLE=docs/reference/conformance.md $(bin)/python -m pytest -q -n auto --dist worksteal \

@@ -41,6 +41,7 @@ hypothesis.settings.load_profile("settled")
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
 
 FAULTS = "faults"
+EQUALITY = "equality"
 CONFORMANCE = "conformance"
 SUITES = ("conformance", "faults")
 # Suites whose tests run on every server and break a share of the points there.
@@ -101,6 +102,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if name == FAULTS:
                 suite, points = value
                 counts[suite] += points
+    _equality(terminalreporter)
     rows = _conformance(terminalreporter)
     if rows:
         terminalreporter.section("conformance")
@@ -112,6 +114,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("faults")
         for suite, points in sorted(counts.items()):
             terminalreporter.line(f"{suite}: {points} points broken, every one recovered by itself")
+
+
+def _equality(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each engine: how many sets of rights were rotated, or refused and why, and what was compared."""
+    rotated: Counter[str] = Counter()
+    probes: Counter[str] = Counter()
+    refused: dict[str, Counter[str]] = defaultdict(Counter)
+    for report in terminalreporter.getreports("passed"):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == EQUALITY:
+                engine, sets, reasons, compared = value
+                rotated[engine] += sets
+                probes[engine] += compared
+                refused[engine].update(reasons)
+    if rotated:
+        terminalreporter.section("equality")
+    for engine in sorted(rotated):
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(refused[engine].items())) or "none"
+        line = (
+            f"{engine}: {rotated[engine]} sets rotated, {probes[engine]} outcomes compared; refused before: {reasons}"
+        )
+        terminalreporter.line(line)
 
 
 def _note_conformance(item: Any) -> None:

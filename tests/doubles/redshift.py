@@ -185,7 +185,7 @@ def connecting(real: Callable[..., Any], statements: set[str]) -> Callable[..., 
             text = query if isinstance(query, str) else query.as_string(self)
             statements.add(text)
             if text == "SELECT CURRENT_NAMESPACE":
-                return super().execute("SELECT md5(pg_postmaster_start_time()::text)")
+                return super().execute("SELECT md5(date_part('epoch', pg_postmaster_start_time())::text)")
             if "CONNECTION LIMIT UNLIMITED" in text:
                 return super().execute(text.replace("UNLIMITED", "-1"), vars)
             for form, statement in _REWRITTEN:
