@@ -1,11 +1,12 @@
 """What the CDK command runs: ``rotations.yaml`` in, a template and its files out (cdk.out).
 
 python -m infra.app                             # or make synth
-npx aws-cdk@2 deploy -c config=rotations.yaml
+npx aws-cdk@2 deploy --all -c config=rotations.yaml
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,12 +16,14 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.config import load
 from infra.config.model import Rotations
-from infra.stack import RotationStack
+from infra.stack import make_stacks
 from rotators.errors import ConfigurationError, RotationError
 from rotators.packaging import trust
 from rotators.packaging.archive import LIMIT, human
 from rotators.packaging.bundles import Bundles, say
 from rotators.packaging.platforms import Platform
+
+MOST_RESOURCES, MOST_OUTPUTS, MOST_BYTES = 500, 200, 1_000_000
 
 
 def main() -> None:
@@ -37,7 +40,7 @@ def main() -> None:
     try:
         rotations = load(file)
         certificates = ca_certificates(rotations, file.parent, without=without == "true")
-        RotationStack(app, rotations, certificates=certificates, bundles=bundles)
+        make_stacks(app, rotations, certificates=certificates, bundles=bundles)
     except RotationError as error:
         say(str(error))
         sys.exit(1)
@@ -52,6 +55,38 @@ def main() -> None:
         for name, archive in one.archives.items():
             say(f"  {name}: {archive}")
     say(f"  of {human(LIMIT)} that a function and its layers may have")
+    too_large = beyond_limits(Path(app.outdir))
+    if too_large:
+        say(too_large)
+        sys.exit(1)
+    # Read by whoever ran this by hand; the CDK command has its own last line.
+    if "CDK_OUTDIR" not in os.environ:
+        say(last_words(certificates is not None, Path(app.outdir)))
+
+
+def last_words(has_certificates: bool, outdir: Path) -> str:  # noqa: FBT001  # one question, one answer
+    """What to do with what was written."""
+    if not has_certificates:
+        return f"{outdir.name} is a trial: before it is deployed, pin ca_bundle in the file and run this again"
+    return f"{outdir.name} is ready. In this folder: npx aws-cdk@2 deploy --all --app {outdir.name}"
+
+
+def beyond_limits(outdir: Path) -> str | None:
+    """Which limit of CloudFormation a template is beyond; None: none of them.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    """
+    for file in sorted(outdir.glob("*.template.json")):
+        text = file.read_text()
+        template = json.loads(text)
+        for what, count, most in (
+            ("resources", len(template["Resources"]), MOST_RESOURCES),
+            ("outputs", len(template.get("Outputs", {})), MOST_OUTPUTS),
+            ("bytes", len(json.dumps(template).encode()), MOST_BYTES),
+        ):
+            if count > most:
+                return f"{file.name} has {count:,} {what}, and CloudFormation takes {most:,}: raise stacks in the file"
+    return None
 
 
 def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str | None:
@@ -74,9 +109,10 @@ def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str
     if without:
         say("WARNING: no ca_bundle: the functions will trust the CAs of their operating system, and no database of RDS")
         return None
+    source = trust.TRUST_STORES.get(rotations.partition, "the bundle of your partition")
     raise ConfigurationError(
         "ca_bundle is missing, and without RDS's CA certificates a function trusts no database of RDS",
-        f"look at {trust.TRUST_STORES[rotations.partition]}, and pin it: ca_bundle: {{sha256: …}}; or name a file of "
+        f"look at {source}, and pin it: ca_bundle: {{sha256: …}}; or name a file of "
         "your own: ca_bundle: {file: ca.pem}; for a trial without, -c without-ca-bundle=true",
     )
 

@@ -2,44 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.config.engines import PORTS, PUBLIC_CA
+from infra.config.engines import PORTS
 from infra.config.environment import environment
 from infra.config.functions import Group, groups
 from infra.config.model import Rotations, Secret
+from infra.config.parts import parts
 from infra.config.schedule import rules
-from infra.constructs.alarms import FunctionAlarms
-from infra.constructs.base_layer import BaseLayer
-from infra.constructs.created_secret import CreatedSecret
-from infra.constructs.driver_layer import DriverLayer
-from infra.constructs.encryption_key import EncryptionKey
-from infra.constructs.failure_events import FailureEvents
-from infra.constructs.function_network import FunctionNetwork
-from infra.constructs.managed_admin import ManagedAdmin
-from infra.constructs.naming import construct_id
-from infra.constructs.notifications import Notifications
-from infra.constructs.other_account import OtherAccount
-from infra.constructs.overdue_watch import OverdueWatch, WatchedSecret
-from infra.constructs.rotation_dashboard import RotationDashboard
-from infra.constructs.rotation_function import FunctionOptions, RotationFunction
-from infra.constructs.secret_reference import SecretReference
-from infra.constructs.secret_rotation import SecretRotation, permit
-from infra.constructs.trust_layer import TrustLayer
-from infra.flags import set_flags
+from rotators.cdk.alarms import FunctionAlarms
+from rotators.cdk.base_layer import BaseLayer
+from rotators.cdk.bundled_function import BundledFunction, FunctionOptions
+from rotators.cdk.created_secret import CreatedSecret
+from rotators.cdk.driver_layer import DriverLayer
+from rotators.cdk.encryption_key import EncryptionKey
+from rotators.cdk.endpoint import SecretsManagerEndpoint
+from rotators.cdk.failure_events import FailureEvents
+from rotators.cdk.flags import set_flags
+from rotators.cdk.function_network import FunctionNetwork, known_vpc
+from rotators.cdk.managed_admin import ManagedAdmin
+from rotators.cdk.naming import construct_id
+from rotators.cdk.notifications import Notifications
+from rotators.cdk.other_account import OtherAccount
+from rotators.cdk.overdue_watch import OverdueWatch, WatchedSecret
+from rotators.cdk.rotation_dashboard import RotationDashboard
+from rotators.cdk.secret_reference import SecretReference
+from rotators.cdk.secret_rotation import SecretRotation, permit
+from rotators.cdk.trust_layer import PUBLIC_CA, TrustLayer
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import DRIVERS, Platform
 
 # A function's resource policy may have 20 KB: up to so many secrets are named one by one.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _NAMED = 20
+
+
+def make_stacks(
+    scope: Construct,
+    rotations: Rotations,
+    *,
+    certificates: str | None,
+    bundles: Callable[[Platform], Bundles] = Bundles,
+) -> list[RotationStack]:
+    """The stacks of a file: the first has what all share, and each rotates its part of the secrets.
+
+    Args:
+        scope: the app, or a stage of it.
+        rotations: what ``rotations.yaml`` says.
+        certificates: the CA certificates to trust, as PEM; None: those of the functions' operating system.
+        bundles: makes the layers and functions for a platform.
+
+    Raises:
+        ConfigurationError: AWS would refuse what the file asks for.
+    """
+    made: list[RotationStack] = []
+    for number, part in enumerate(parts(rotations.secrets, rotations.stacks), start=1):
+        made.append(
+            RotationStack(
+                scope,
+                rotations,
+                certificates=certificates,
+                bundles=bundles,
+                number=number,
+                part=part,
+                first=made[0] if made else None,
+            )
+        )
+        if number > 1:
+            # What a secret leaves is deployed before what it comes to: see infra.config.parts.
+            made[-1].add_dependency(made[-2])
+    return made
 
 
 class RotationStack(Stack):
@@ -49,6 +89,9 @@ class RotationStack(Stack):
         rotations: what ``rotations.yaml`` says.
         certificates: the CA certificates to trust, as PEM; None: those of the functions' operating system.
         bundles: makes the layers and functions for a platform.
+        number: which of the file's stacks it is.
+        part: the secrets that it rotates, with their numbers in the file; None: all of them.
+        first: the file's first stack, where this is another one.
     """
 
     def __init__(
@@ -58,49 +101,126 @@ class RotationStack(Stack):
         *,
         certificates: str | None,
         bundles: Callable[[Platform], Bundles] = Bundles,
+        number: int = 1,
+        part: Sequence[tuple[int, Secret]] | None = None,
+        first: RotationStack | None = None,
     ) -> None:
-        super().__init__(scope, rotations.stack, description="Rotation of secrets by rotators")
+        super().__init__(
+            scope,
+            rotations.stack if number == 1 else f"{rotations.stack}-{number}",
+            description="Rotation of secrets by rotators",
+            env=Environment(account=rotations.account, region=rotations.region),
+        )
         set_flags(self)
+        for key, value in rotations.tags.items():
+            Tags.of(self).add(key, value)
+        if rotations.permissions_boundary is not None:
+            boundary = iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", rotations.permissions_boundary)
+            iam.PermissionsBoundary.of(self).apply(boundary)
         self._rotations = rotations
         self._certificates = certificates
         self._make_bundles = bundles
+        self._number = number
+        self._first = first or self
         self._bundles: dict[Platform, Bundles] = {}
         self._drivers: dict[tuple[str, Platform], DriverLayer] = {}
         self._networks: dict[str, FunctionNetwork] = {}
-        self._reached: dict[FunctionNetwork, tuple[list[SecretReference], list[SecretReference]]] = {}
-        self._keys = {
-            name: EncryptionKey(self, f"Key-{name}", description=str(key.create)).key if key.arn is None else None
-            for name, key in rotations.keys.items()
-        }
-        notifications = Notifications(self, "Notifications", topic_arn=rotations.alarms.topic)
-        self._topic = notifications.topic
-        FailureEvents(self, "Failures", topic=self._topic, publisher=notifications.publisher)
+        if first is None:
+            self._make_shared()
         watched: list[WatchedSecret] = []
+        foreign: list[tuple[WatchedSecret, BundledFunction]] = []
         functions = {}
-        for group in groups(rotations):
-            functions[group.name] = self._function(group, watched)
-        for network, (rotated, admins) in self._reached.items():
-            network.let_through(rotated, admins)
-        watch = self._watch(watched) if watched else None
+        for group in groups(rotations, part):
+            functions[group.name] = self._function(group, watched, foreign)
+        everything = [*watched, *(one for one, _ in foreign)]
+        watch = self._watch(everything) if everything else None
+        for one, function in foreign:
+            OtherAccount(
+                self,
+                f"For-{_id(one.secret)}",
+                secret=one.secret,
+                function=function,
+                expression=one.expression,
+                duration=one.duration,
+                watcher=None if watch is None else watch.function.role.role_arn,
+            )
         RotationDashboard(self, "Dashboard", functions=functions, watch=watch)
 
-    def _function(self, group: Group, watched: list[WatchedSecret]) -> RotationFunction:
+    def _make_shared(self) -> None:
+        """What all stacks of the file use: keys, topic, endpoints, and the secrets that are made, which never move."""
+        rotations = self._rotations
+        self.keys = {
+            name: EncryptionKey(
+                self,
+                f"Key-{name}",
+                description=str(key.create),
+                alias=key.alias,
+                pending_window=None if key.pending_window_days is None else Duration.days(key.pending_window_days),
+            ).key
+            if key.arn is None
+            else None
+            for name, key in rotations.keys.items()
+        }
+        notifications = Notifications(
+            self,
+            "Notifications",
+            topic_arn=rotations.alarms.topic,
+            emails=rotations.alarms.email,
+            role_name=self._name("failures"),
+        )
+        self.topic = notifications.topic
+        FailureEvents(self, "Failures", topic=self.topic, publisher=notifications.publisher)
+        self.created = {secret.label: self._make(secret) for secret in rotations.secrets if secret.create is not None}
+        self.endpoints: dict[str, SecretsManagerEndpoint] = {}
+        for vpc in dict.fromkeys(one.vpc for one in rotations.networks.values()):
+            self._make_endpoint(vpc)
+
+    def _make_endpoint(self, vpc_id: str) -> None:
+        """One for a VPC, however many networks are in it, and for all secrets that are rotated there."""
+        networks = {
+            name: one
+            for name, one in sorted(self._rotations.networks.items())
+            if one.vpc == vpc_id and one.secrets_manager == "create-endpoint"
+        }
+        secrets = [one for one in self._rotations.secrets if one.network in networks]
+        if not secrets:
+            return
+        subnets = next(
+            (one.endpoint_subnets for one in networks.values() if one.endpoint_subnets is not None),
+            next(iter(networks.values())).subnets,
+        )
+        scope = Construct(self, f"Endpoint-{vpc_id}")
+        vpc, known = known_vpc(scope, vpc_id, list(dict.fromkeys(subnets)))
+        clients = dict.fromkeys(cidr for one in networks.values() for cidr in one.private_dns_for or ())
+        endpoint = SecretsManagerEndpoint(
+            scope, "SecretsManager", vpc=vpc, subnets=known, private_dns_for=list(clients)
+        )
+        admins = [self._known(one.admin, one.admin_kms_key) for one in secrets if one.admin is not None]
+        endpoint.let_through([self._secret(one) for one in secrets], admins)
+        self.endpoints[vpc_id] = endpoint
+
+    def _function(
+        self, group: Group, watched: list[WatchedSecret], foreign: list[tuple[WatchedSecret, BundledFunction]]
+    ) -> BundledFunction:
         scope = Construct(self, construct_id(group.name))
         options = self._options(group)
         bundles = self._bundles_for(options.target)
         network = self._network(group)
-        function = RotationFunction(
+        description = f"Rotates {group.engine} secrets: {group.name}"
+        inside = Construct(scope, "Network") if network is not None else scope
+        function = BundledFunction(
             scope,
             "Rotation",
             archive=bundles.function(group.engine),
             layers=[self._base, self._driver(group.engine, options.target), *self._trusted_by(group.engine)],
             options=options,
             environment=environment(group),
-            description=f"Rotates {group.engine} secrets: {group.name}",
-            network=network,
-            databases=_databases(group),
+            description=description,
+            place=None
+            if network is None
+            else lambda _: network.place(inside, _databases(group), f"Rotation: {description}"[:255]),
         )
-        FunctionAlarms(scope, "Alarms", function=function, topic=self._topic)
+        FunctionAlarms(scope, "Alarms", function=function, topic=self._first.topic)
         references = [(secret, self._secret(secret)) for _, secret in group.secrets]
         admins: dict[str, SecretReference] = {}
         managed: dict[str, ManagedAdmin] = {}
@@ -110,45 +230,49 @@ class RotationStack(Stack):
                 if secret.admin_database is not None:
                     managed[secret.admin] = ManagedAdmin(admins[secret.admin], secret.admin_database)
         rotated = [reference for _, reference in references]
-        policy = function.may_rotate(rotated, list(admins.values()), list(managed.values()))
-        if network is not None:
-            reached = self._reached.setdefault(network, ([], []))
-            reached[0].extend(rotated)
-            reached[1].extend(admins.values())
-        shared = None if len(references) <= _NAMED else permit(scope, "Invocation", function)
+        grants = function.may_rotate(rotated, list(admins.values()), list(managed.values()))
+        needs = [grants] if network is None or network.endpoint is None else [grants, network.endpoint]
+        permissions = self._permissions(scope, function, rotated)
         for secret, reference in references:
             schedule = rules(secret)
+            one = WatchedSecret(reference, function.rotation_arn, schedule.expression, schedule.duration)
+            if reference.account is not None:
+                foreign.append((one, function))
+                continue
             # By the secret's name alone: which function rotates it is changed in place, and not by a new schedule, for
             # CloudFormation deletes the old one afterwards, and that switches the rotation off.
-            id_ = construct_id("/".join(part for part in (reference.account, reference.label) if part))
-            permission = shared
-            if permission is None or reference.account is not None:
-                permission = permit(self, f"Invocation-{id_}", function, reference)
-            if reference.account is not None:
-                OtherAccount(
-                    self,
-                    f"For-{id_}",
-                    secret=reference,
-                    function=function,
-                    expression=schedule.expression,
-                    duration=schedule.duration,
-                )
-                continue
             SecretRotation(
                 self,
-                f"Of-{id_}",
+                f"Of-{_id(reference)}",
                 secret=reference,
                 function=function,
-                permission=permission,
-                policy=policy,
+                permission=permissions[reference.arn],
+                needs=[*needs, *([self._first.created[secret.label]] if secret.create is not None else [])],
                 expression=schedule.expression,
                 duration=schedule.duration,
                 rotate_immediately=secret.rotate_immediately,
             )
-            watched.append(WatchedSecret(reference, function.rotation_arn, schedule.expression, schedule.duration))
+            watched.append(one)
         CfnOutput(scope, "FunctionArn", value=function.rotation_arn, description=f"The function {group.name}")
         CfnOutput(scope, "RoleArn", value=function.role.role_arn, description=f"The role of {group.name}")
         return function
+
+    def _permissions(
+        self, scope: Construct, function: BundledFunction, secrets: Sequence[SecretReference]
+    ) -> dict[str, lambda_.CfnPermission]:
+        """Who may call the function for each secret: for many of one account, all of that account together."""
+        found: dict[str, lambda_.CfnPermission] = {}
+        by_account: dict[str | None, list[SecretReference]] = {}
+        for secret in secrets:
+            by_account.setdefault(secret.account, []).append(secret)
+        for account, ones in by_account.items():
+            if len(ones) > _NAMED:
+                id_ = "Invocation" if account is None else f"Invocation-{account}"
+                shared = permit(scope, id_, function, account=account)
+                found |= {one.arn: shared for one in ones}
+            else:
+                found |= {one.arn: permit(self, f"Invocation-{_id(one)}", function, one) for one in ones}
+        return found
 
     def _watch(self, secrets: list[WatchedSecret]) -> OverdueWatch:
         bundles = self._bundles_for(Platform())
@@ -158,28 +282,45 @@ class RotationStack(Stack):
             archive=bundles.overdue(),
             layers=[self._base],
             options=FunctionOptions(
-                Platform(), log_retention=self._retention, log_key_arn=self._rotations.logs.kms_key
+                Platform(),
+                log_retention=self._retention,
+                log_key_arn=self._rotations.logs.kms_key,
+                name=self._name("overdue"),
             ),
             secrets=secrets,
-            topic=self._topic,
+            topic=self._first.topic,
+        )
+
+    def _name(self, what: str) -> str | None:
+        prefix = self._rotations.prefix
+        number = "" if self._number == 1 else f"-{self._number}"
+        return None if prefix is None else f"{prefix}{what}{number}"
+
+    def _make(self, secret: Secret) -> CreatedSecret:
+        create = secret.create
+        if create is None:
+            raise ValueError(secret.label)
+        return CreatedSecret(
+            self,
+            f"Secret-{construct_id(secret.label)}",
+            name=create.name,
+            description=create.description,
+            key_arn=self._key(secret.kms_key),
+            replicas=create.copies,
+            protect=create.protect,
         )
 
     def _secret(self, secret: Secret) -> SecretReference:
         key = self._key(secret.kms_key)
-        if secret.create is not None:
-            return CreatedSecret(
-                self,
-                f"Secret-{construct_id(secret.label)}",
-                name=secret.create.name,
-                description=secret.create.description,
-                key_arn=key,
-                replicas=secret.create.replicas,
-                protect=secret.create.protect,
-            ).reference
+        if secret.create is not None and self._first is self:
+            return self.created[secret.label].reference
         if secret.arn is None:
             return SecretReference.by_name(secret.label, key)
-        here = self._rotations.account in {None, secret.account}
-        return SecretReference(secret.label, secret.arn, secret.arn, key, None if here else secret.account)
+        if self._rotations.account in {None, secret.account}:
+            # By its name all the same: where a schedule names its secret otherwise, CloudFormation makes another one,
+            # and the former one's end switches the rotation off.
+            return SecretReference(secret.label, secret.label, secret.arn, key)
+        return SecretReference(secret.label, secret.arn, secret.arn, key, secret.account)
 
     def _known(self, name_or_arn: str, key: str | None) -> SecretReference:
         if name_or_arn.startswith("arn:"):
@@ -189,7 +330,7 @@ class RotationStack(Stack):
     def _key(self, name_or_arn: str | None) -> str | None:
         if name_or_arn is None or name_or_arn.startswith("arn:"):
             return name_or_arn
-        made: kms.Key | None = self._keys[name_or_arn]
+        made: kms.Key | None = self._first.keys[name_or_arn]
         return self._rotations.keys[name_or_arn].arn if made is None else made.key_arn
 
     def _options(self, group: Group) -> FunctionOptions:
@@ -205,6 +346,7 @@ class RotationStack(Stack):
             code_signing_config_arn=settings.code_signing_config,
             log_retention=self._retention,
             log_key_arn=self._rotations.logs.kms_key,
+            name=self._name(group.name),
         )
 
     @property
@@ -243,13 +385,14 @@ class RotationStack(Stack):
         if network is None or name is None:
             return None
         if name not in self._networks:
-            ways = {"nat": None, "create-endpoint": "create"}
+            ways = {"nat": None, "create-endpoint": self._first.endpoints.get(network.vpc)}
             self._networks[name] = FunctionNetwork(
                 self,
                 f"Network-{name}",
                 vpc_id=network.vpc,
                 subnet_ids=network.subnets,
                 endpoint=ways.get(network.secrets_manager, network.secrets_manager),
+                security_group_id=network.security_group,
             )
         return self._networks[name]
 
@@ -276,13 +419,25 @@ _RETENTION = {
 }
 
 
+def _id(secret: SecretReference) -> str:
+    return construct_id("/".join(part for part in (secret.account, secret.label) if part))
+
+
 def _databases(group: Group) -> list[tuple[str, int]]:
-    """The security group and port of each database."""
-    if group.network is None:
+    """The security group, or the addresses, and the port of each database."""
+    network = group.network
+    if network is None:
         return []
     return [
-        (secret.database_security_group or group.network.database_security_group, port)
+        (where, port)
         for _, secret in group.secrets
+        for where in [
+            secret.database_security_group
+            or secret.database_cidr
+            or network.database_security_group
+            or network.database_cidr
+        ]
+        if where is not None
         for port in _ports(secret)
     ]
 

@@ -91,7 +91,7 @@ def _left_schedule(secret: str, described: SecretDescription) -> str | None:
     if not described.rotation_enabled or described.next_rotation is None:
         return None
     return (
-        "it is to rotate on demand, and it still has its former schedule, which a template without one leaves as it is. "
+        "it is to rotate on demand, and it has its former schedule still, which a template without one does not end. "
         f"To switch that off: aws secretsmanager cancel-rotate-secret --secret-id {secret}"
     )
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from infra.config.engines import BY_THE_ADMIN, TWO_PASSWORDS
-from infra.config.environment import LIMIT, environment, size
-from infra.config.functions import Group, groups
+from infra.config.environment import LIMIT, OURS, environment, size
+from infra.config.functions import Group, groups, settings_of
 from infra.config.mistakes import Mistake, Place
-from infra.config.model import Rotations, Secret
+from infra.config.model import KEY_ARN, NAME, SECRET_ARN, Replica, Rotations, Secret
+from infra.config.parts import FOREIGN_A_STACK, FUNCTIONS_A_STACK, MADE_A_STACK, RESOURCES, SECRETS_A_STACK, parts
 from infra.config.schedule import ScheduleMistake, rules
 from rotators.errors import PackagingFailed
 from rotators.packaging import platforms, trust
 
+# https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+_LONGEST_NAME = 64
 # What a function is told by its environment, and therefore is the same for all its secrets.
 _OF_THE_FUNCTION = ("engine", "network", "strategy", "password", "test_query", "allow_admin_reset", "twin")
 
@@ -35,9 +40,13 @@ def check(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
         yield from _references(rotations, secret, place)
         yield from _region(rotations, secret, place)
     yield from _twice(rotations)
-    for group in groups(rotations):
-        yield from _function(group)
+    for part in parts(rotations.secrets, rotations.stacks):
+        for group in groups(rotations, part):
+            yield from _function(group)
     yield from _unused_functions(rotations)
+    yield from _names(rotations)
+    yield from _variables(rotations)
+    yield from _stacks(rotations)
     yield from _networks(rotations)
     yield from _accounts(rotations)
     yield from _ca_bundle(rotations, folder)
@@ -140,9 +149,41 @@ def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
         yield Mistake((*place, "network"), f"is '{secret.network}', which is none of networks ({known})")
     for key in ("kms_key", "admin_kms_key"):
         value = getattr(secret, key)
-        if value is not None and not value.startswith("arn:") and value not in rotations.keys:
+        if value is not None and value.startswith("arn:"):
+            yield from _key_arn(rotations, value, (*place, key))
+        elif value is not None and value not in rotations.keys:
             known = ", ".join(rotations.keys) or "none"
             yield Mistake((*place, key), f"is '{value}', which is neither an ARN nor one of keys ({known})")
+    for number, one in enumerate([] if secret.create is None else secret.create.replicas):
+        if isinstance(one, Replica) and one.kms_key is not None:
+            copy: Place = (*place, "create", "replicas", number, "kms_key")
+            yield from _key_arn(rotations, one.kms_key, copy, region=one.region)
+    network = rotations.networks.get(secret.network or "")
+    if network is not None and not (
+        network.security_group
+        or secret.database_security_group
+        or secret.database_cidr
+        or network.database_security_group
+        or network.database_cidr
+    ):
+        yield Mistake((*place, "database_security_group"), "is missing: nothing says where the database is")
+
+
+def _key_arn(rotations: Rotations, value: str, place: Place, region: str | None = None) -> Iterator[Mistake]:
+    """An ARN that permissions can name: a key's, of the Region where it is used."""
+    service = value.split(":")[2:3]
+    if service != ["kms"]:
+        yield Mistake(place, f"is an ARN of the service '{''.join(service)}': give the ARN of a KMS key")
+    elif ":alias/" in value:
+        yield Mistake(
+            place,
+            "is the ARN of an alias, and permissions name keys: give the key's own "
+            "(aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn)",
+        )
+    elif not re.fullmatch(KEY_ARN, value):
+        yield Mistake(place, f"is '{value}', which is no ARN of a KMS key")
+    elif (region or rotations.region) not in {None, value.split(":")[3]}:
+        yield Mistake(place, f"is the ARN of a key of another Region than {region or rotations.region}")
 
 
 def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
@@ -151,6 +192,36 @@ def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mist
             (*place, "arn"),
             f"is of another Region than {rotations.region}: it rotates where its primary is, by a stack of its own",
         )
+    if secret.arn is not None and not _whole(secret.arn):
+        yield Mistake(
+            (*place, "arn"),
+            "is not the whole ARN, which ends in a hyphen and six characters: give that, or name: "
+            f"{secret.arn.split(':', 6)[6]}",
+        )
+    admin = secret.admin
+    if admin is None or not admin.startswith("arn:"):
+        if admin is not None and not re.fullmatch(NAME, admin):
+            yield Mistake((*place, "admin"), f"is '{admin}', which is neither the name nor the ARN of a secret")
+        return
+    if not re.fullmatch(SECRET_ARN, admin):
+        yield Mistake((*place, "admin"), f"is '{admin}', which is no ARN of a secret")
+    elif not _whole(admin):
+        yield Mistake(
+            (*place, "admin"),
+            "is not the whole ARN, which ends in a hyphen and six characters: give that, or the name "
+            f"{admin.split(':', 6)[6]}",
+        )
+    else:
+        here = rotations.region or (secret.arn.split(":")[3] if secret.arn is not None else None)
+        if here not in {None, admin.split(":")[3]}:
+            yield Mistake(
+                (*place, "admin"),
+                f"is of another Region than {here}: the function reads it where it runs; copy it there",
+            )
+
+
+def _whole(arn: str) -> bool:
+    return re.search(r"-[A-Za-z0-9]{6}$", arn) is not None
 
 
 def _twice(rotations: Rotations) -> Iterator[Mistake]:
@@ -218,7 +289,8 @@ def _told_users(group: Group) -> Iterator[Mistake]:
     if takes > LIMIT:
         yield Mistake(
             ("secrets", group.secrets[-1][0]),
-            f"is one too many for the function '{group.name}': its variables, in which the secrets' users and the values of those to make are named, "
+            f"is one too many for the function '{group.name}': its variables, in which the "
+            f"secrets' users and the values of those to make are named, "
             f"would have {takes:,} bytes, and Lambda takes {LIMIT:,}: give some of its secrets a function of their own "
             "(function: a-name)",
         )
@@ -231,9 +303,68 @@ def _unused_functions(rotations: Rotations) -> Iterator[Mistake]:
             yield Mistake(("functions", name), f"is the function of no secret: those are {', '.join(sorted(used))}")
 
 
+def _names(rotations: Rotations) -> Iterator[Mistake]:
+    for number, secret in enumerate(rotations.secrets if rotations.prefix else ()):
+        longest = _LONGEST_NAME - len(f"{rotations.prefix}-{rotations.stacks}")
+        if len(secret.function_label) > longest:
+            yield Mistake(
+                ("secrets", number, "function"),
+                f"is '{secret.function_label}', and with the prefix a function's name would be longer than "
+                f"{_LONGEST_NAME} characters: give it a shorter one (function: a-name)",
+            )
+
+
+def _variables(rotations: Rotations) -> Iterator[Mistake]:
+    for place, settings in (
+        (("function",), rotations.function),
+        *((("functions", name), settings_of(rotations, name)) for name in rotations.functions),
+    ):
+        for name in settings.environment:
+            if name in OURS or name.startswith("AWS_"):
+                whose = "Lambda's own" if name.startswith("AWS_") else "made from other keys of this file"
+                yield Mistake((*place, "environment", name), f"is {whose}: leave it out")
+
+
+def _stacks(rotations: Rotations) -> Iterator[Mistake]:
+    """Whether each stack has room: 500 resources and 200 outputs, and policies that name every secret.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    """
+    needed = next((number for number in range(rotations.stacks, 51) if _fits(rotations, number)), None)
+    made = sum(secret.create is not None for secret in rotations.secrets)
+    if made > MADE_A_STACK:
+        yield Mistake(
+            ("secrets",),
+            f"are {made:,} to make, and {MADE_A_STACK} fit into a stack: put the others into a file of their own",
+        )
+    elif needed != rotations.stacks:
+        more = f"write stacks: {needed}" if needed else "use several files"
+        yield Mistake(
+            ("stacks",), f"is {rotations.stacks}, which has no room for {len(rotations.secrets):,} secrets: {more}"
+        )
+
+
+def _fits(rotations: Rotations, stacks: int) -> bool:
+    for part in parts(rotations.secrets, stacks):
+        foreign = sum(secret.account not in {None, rotations.account} for _, secret in part)
+        functions = Counter(secret.function_label for _, secret in part)
+        if len(part) > SECRETS_A_STACK or foreign > FOREIGN_A_STACK or len(functions) > FUNCTIONS_A_STACK:
+            return False
+        # A schedule each, permissions, what functions and their alarms are made of, and the overdue check of a dozen.
+        weight = len(part) + sum(min(count, 20) + 17 for count in functions.values()) + len(part) // 4
+        if weight + 2 * sum(secret.create is not None for secret in rotations.secrets) > RESOURCES:
+            return False
+    return True
+
+
 def _networks(rotations: Rotations) -> Iterator[Mistake]:
     for name, network in rotations.networks.items():
         place: Place = ("networks", name, "secrets_manager")
+        for key in ("endpoint_subnets", "private_dns_for"):
+            if getattr(network, key) is not None and network.secrets_manager != "create-endpoint":
+                yield Mistake(
+                    ("networks", name, key), "is of an endpoint to make: write secrets_manager: create-endpoint"
+                )
         if network.secrets_manager == "nat" and network.kind == "public":
             yield Mistake(
                 place,

@@ -7,8 +7,6 @@ from rotators.engines.specs import SPECS
 PORTS = {name: spec.port for name, spec in SPECS.items()}
 TWO_PASSWORDS = frozenset(name for name, spec in SPECS.items() if spec.second_password)
 """Engines of which some version keeps two passwords for a user."""
-PUBLIC_CA = frozenset(name for name, spec in SPECS.items() if spec.public_ca)
-"""Engines whose certificates are signed by a public CA, which a function's operating system trusts."""
 BY_THE_ADMIN = frozenset(name for name, spec in SPECS.items() if not spec.self_service)
 """Engines of which no user changes its own password."""
 LONGEST_PASSWORD = {name: spec.longest_password for name, spec in SPECS.items()}

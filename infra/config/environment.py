@@ -7,17 +7,48 @@ import json
 from infra.config.engines import LONGEST_PASSWORD
 from infra.config.functions import Group
 from infra.config.model import Secret
-from infra.constructs.password_generator import Generator
+from rotators.cdk.password_generator import Generator
 
 # All names and values together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LIMIT = 4096
+# What other keys of the file say, and the functions that they are for.
+OURS = frozenset(
+    {
+        "ALLOW_ADMIN_RESET",
+        "EXCLUDE_CHARACTERS",
+        "EXCLUDE_LOWERCASE",
+        "EXCLUDE_NUMBERS",
+        "EXCLUDE_PUNCTUATION",
+        "EXCLUDE_UPPERCASE",
+        "PASSWORD_LENGTH",
+        "POWERTOOLS_LOG_LEVEL",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "POWERTOOLS_SERVICE_NAME",
+        "REQUIRE_EACH_INCLUDED_TYPE",
+        "ROTATION_ADMIN_HOST",
+        "ROTATION_ADMIN_SECRET",
+        "ROTATION_CA_BUNDLE",
+        "ROTATION_STRATEGY",
+        "ROTATION_TEST_QUERY",
+        "ROTATION_TWIN",
+        "ROTATION_USERS",
+        "ROTATION_VALUES",
+        "SECRETS_MANAGER_ENDPOINT",
+    }
+)
 _USUAL_LENGTH = 32
 
 
 def environment(group: Group) -> dict[str, str]:
     """A function's variables."""
     first = group.first
-    variables = {"ROTATION_STRATEGY": first.strategy, "POWERTOOLS_SERVICE_NAME": group.name}
+    variables = {
+        **group.settings.environment,
+        "ROTATION_STRATEGY": first.strategy,
+        "POWERTOOLS_SERVICE_NAME": group.name,
+    }
+    if group.settings.log_level != "INFO":
+        variables["POWERTOOLS_LOG_LEVEL"] = group.settings.log_level
     if first.password is not None:
         variables |= generator(first).environment()
     if group.admin is not None:

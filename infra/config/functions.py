@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +69,15 @@ class Group:
         return next(iter(told)) if told else None
 
 
-def groups(rotations: Rotations) -> list[Group]:
-    """The functions of a file, in the order of their first secrets."""
+def groups(rotations: Rotations, part: Iterable[tuple[int, Secret]] | None = None) -> list[Group]:
+    """The functions of a file, in the order of their first secrets.
+
+    Args:
+        rotations: the file.
+        part: the secrets of one of its stacks, with their numbers; None: all of them.
+    """
     members: dict[str, list[tuple[int, Secret]]] = {}
-    for number, secret in enumerate(rotations.secrets):
+    for number, secret in enumerate(rotations.secrets) if part is None else part:
         members.setdefault(secret.function_label, []).append((number, secret))
     return [
         Group(
@@ -86,6 +92,6 @@ def groups(rotations: Rotations) -> list[Group]:
 
 def settings_of(rotations: Rotations, name: str) -> Function:
     """A function's settings: those for all, and what is different for it."""
-    return Function.model_validate(
-        rotations.function.model_dump(exclude_unset=True) | rotations.functions.get(name, {})
-    )
+    general, own = rotations.function.model_dump(exclude_unset=True), rotations.functions.get(name, {})
+    environment = {**general.get("environment", {}), **(own.get("environment") or {})}
+    return Function.model_validate(general | own | ({"environment": environment} if environment else {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from infra.config.check import check
 from infra.config.mistakes import Mistake, MistakesFound, Place, of_pydantic
-from infra.config.model import Function, Rotating, Rotations
+from infra.config.model import Defaults, Function, Rotations
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -28,7 +29,9 @@ def load(file: Path) -> Rotations:
     raw, lines = _parse(file)
     mistakes: list[Mistake] = []
     defaults = raw.get("defaults", {})
-    if _validated(Rotating, defaults, ("defaults",), mistakes) is not None:
+    if isinstance(raw.get("stack", ""), str):
+        raw = {"stack": _stack(file)} | raw
+    if _validated(Defaults, defaults, ("defaults",), mistakes) is not None:
         raw = _filled(raw, defaults)
     for name, own in _items(raw, "functions"):
         general = raw.get("function")
@@ -45,7 +48,7 @@ def load(file: Path) -> Rotations:
 def schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors."""
     whole = Rotations.model_json_schema()
-    for key, model in (("defaults", Rotating), ("functions", Function)):
+    for key, model in (("defaults", Defaults), ("functions", Function)):
         part = model.model_json_schema()
         whole["$defs"] |= part.pop("$defs", {})
         whole["$defs"][model.__name__] = part
@@ -61,6 +64,9 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         text = file.read_text(encoding="utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
+        mistakes = list(_ambiguous(root))
+        if mistakes:
+            raise MistakesFound(file, mistakes, {})
         raw = yaml.safe_load(text)
     except OSError as error:
         raise MistakesFound(file, [Mistake((), f"can't be read: {error.strerror}")], {}) from None
@@ -71,9 +77,39 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "it can't be parsed"
         raise MistakesFound(file, [Mistake((), f"is no YAML: {where}{problem}")], {}) from None
+    except (ValueError, RecursionError) as error:
+        # PyYAML makes dates of what looks like one, and fails at those that are none.
+        raise MistakesFound(file, [Mistake((), f"can't be read: {error}; put texts in quotes")], {}) from None
     if not isinstance(raw, dict):
         raise MistakesFound(file, [Mistake((), "must be a mapping with the key secrets")], {})
     return raw, dict(_lines(root))
+
+
+def _stack(file: Path) -> str:
+    """The stack's name where the file has none: two files in a folder are two stacks."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", file.stem) if word]
+    name = "".join(word[0].upper() + word[1:] for word in words)
+    return "Rotations" if name in {"", "Rotations"} else f"Rotations-{name}"
+
+
+def _ambiguous(node: Any, place: Place = (), around: tuple[int, ...] = ()) -> Iterator[Mistake]:
+    """What a reader takes for one thing and PyYAML for another: a key that is there twice, and what holds itself."""
+    if id(node) in around:
+        line = node.start_mark.line + 1
+        yield Mistake(place, f"holds itself: the anchor of line {line} is named inside of what it stands for")
+        return
+    around = (*around, id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                yield Mistake((*place, name), f"is there twice, on line {seen[name]} and on line {line}: remove one")
+            seen[name] = line
+            yield from _ambiguous(value, (*place, name), around)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _ambiguous(value, (*place, number), around)
 
 
 def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:

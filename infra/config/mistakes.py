@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from infra.config.model import FORMS
 from rotators.errors import ConfigurationError, one_line
 
 # A value's place in the file: ("secrets", 2, "engine").
@@ -84,7 +85,7 @@ def _sentence(file: Path, mistake: Mistake, lines: Mapping[Place, int]) -> str:
     return " ".join(part for part in (where, spell(mistake.place), mistake.text) if part)
 
 
-def _words(one: Any, model: type[BaseModel]) -> str:
+def _words(one: Any, model: type[BaseModel]) -> str:  # noqa: PLR0911  # a way out for each kind
     kind, context = one["type"], one.get("ctx", {})
     if kind == "missing":
         return "is missing"
@@ -93,10 +94,13 @@ def _words(one: Any, model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context["error"])
     shown = _shown(one["input"])
+    if shown == "null":
+        return "is empty: leave the key out, or give it a value"
     if kind == "literal_error":
         return f"is {shown}: take one of {context['expected'].replace(' or ', ', ')}"
     if kind == "string_pattern_mismatch":
-        return f"is {shown}, which is not of the form {context['pattern']}"
+        form = FORMS.get(context["pattern"])
+        return f"is {shown}, which is {form}" if form else f"is {shown}, which is not of the form {context['pattern']}"
     return f"is {shown}: {one['msg'][0].lower()}{one['msg'][1:]}"
 
 

@@ -13,23 +13,44 @@ Engine = Literal["postgres", "mysql", "mariadb", "oracle", "sqlserver", "db2", "
 Strategy = Literal["auto", "single-user", "dual-password", "alternating-users"]
 Architecture = Literal["arm64", "x86_64"]
 
-_ARN = r"^arn:(aws|aws-cn|aws-us-gov):"
+_ARN = r"^arn:aws(-cn|-us-gov|-eusc|-iso|-iso-b|-iso-e|-iso-f)?:"
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
-SecretArn = Annotated[
-    str, StringConstraints(pattern=_ARN + r"secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+$")
-]
-KeyArn = Annotated[str, StringConstraints(pattern=_ARN + r"kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$")]
-TopicArn = Annotated[str, StringConstraints(pattern=_ARN + r"sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+$")]
-RoleArn = Annotated[str, StringConstraints(pattern=_ARN + r"iam::\d{12}:role/[\w+=,.@/-]+$")]
-CodeSigningArn = Annotated[
-    str, StringConstraints(pattern=_ARN + r"lambda:[a-z0-9-]+:\d{12}:code-signing-config:csc-[a-z0-9]+$")
-]
+# Nobody but an AWS service may have a ! in a secret's name.
+NAME = r"^[A-Za-z0-9/_+=.@!-]{1,512}$"
+SECRET_ARN = _ARN + r"secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@!-]+$"
+SecretArn = Annotated[str, StringConstraints(pattern=SECRET_ARN)]
+KEY_ARN = _ARN + r"kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
+KeyArn = Annotated[str, StringConstraints(pattern=KEY_ARN)]
+_POLICY_ARN = _ARN + r"iam::(\d{12}|aws):policy/[\w+=,.@/-]+$"
+PolicyArn = Annotated[str, StringConstraints(pattern=_POLICY_ARN)]
+_TOPIC_ARN = _ARN + r"sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+$"
+TopicArn = Annotated[str, StringConstraints(pattern=_TOPIC_ARN)]
+_ROLE_ARN = _ARN + r"iam::\d{12}:role/[\w+=,.@/-]+$"
+RoleArn = Annotated[str, StringConstraints(pattern=_ROLE_ARN)]
+_CODE_SIGNING_ARN = _ARN + r"lambda:[a-z0-9-]+:\d{12}:code-signing-config:csc-[a-z0-9]+$"
+CodeSigningArn = Annotated[str, StringConstraints(pattern=_CODE_SIGNING_ARN)]
 VpcId = Annotated[str, StringConstraints(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")]
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$")]
 Account = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$")]
+# The Regions of a partition begin alike: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "eusc-": "aws-eusc",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+}
+Cidr = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
+_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+Email = Annotated[str, StringConstraints(pattern=_EMAIL)]
+KeyAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/_-]{1,250}$")]
+# Lambda's own variables begin with AWS_: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]+$")]
 # The databases whose admin's secret AWS manages, and which tell their endpoint:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.ARN.html
 _DATABASE = re.compile(
@@ -37,6 +58,16 @@ _DATABASE = re.compile(
     + r"(rds:[a-z0-9-]+:\d{12}:(db|cluster):[A-Za-z0-9-]+|redshift:[a-z0-9-]+:\d{12}:cluster:[a-z0-9-]+"
     + r"|redshift-serverless:[a-z0-9-]+:\d{12}:namespace/[a-z0-9-]+)$"
 )
+# What a value that is not of a form is not, in words.
+FORMS = {
+    SECRET_ARN: "no ARN of a secret: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SIX6AB",
+    KEY_ARN: "no ARN of a KMS key, an alias' neither: arn:aws:kms:REGION:ACCOUNT:key/ID",
+    _POLICY_ARN: "no ARN of a managed policy: arn:aws:iam::ACCOUNT:policy/NAME",
+    _TOPIC_ARN: "no ARN of an SNS topic: arn:aws:sns:REGION:ACCOUNT:NAME",
+    _ROLE_ARN: "no ARN of a role: arn:aws:iam::ACCOUNT:role/NAME",
+    _CODE_SIGNING_ARN: "no ARN of a code signing configuration",
+    _EMAIL: "no address of mail",
+}
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
@@ -58,6 +89,15 @@ class Password(_Model):
     require_each_included_type: bool = Field(default=True, description="At least one character of each kind.")
 
 
+class Replica(_Model):
+    """A copy of a secret in another Region."""
+
+    region: Region = Field(description="The Region.")
+    kms_key: str | None = Field(
+        None, description="The ARN of a key there; by default that Region's aws/secretsmanager."
+    )
+
+
 class Create(_Model):
     """A secret to make."""
 
@@ -65,10 +105,12 @@ class Create(_Model):
     description: str | None = Field(None, description="What it is for.")
     values: dict[str, Any] = Field(
         description="Its JSON but for the password: username, host, port, dbname. The secret is made with a password "
-        "alone, and each rotation writes these, so that an edit arrives with the next one; the username is written once. "
+        "alone, and each rotation writes these: an edit arrives with the next one. The username is written once. "
         "Set the user's password to the secret's, or have the admin do so with allow_admin_reset."
     )
-    replicas: list[Region] = Field(default_factory=list, description="Regions to copy it to.")
+    replicas: list[Region | Replica] = Field(
+        default_factory=list, description="Regions to copy it to: each by its name, or as region and kms_key."
+    )
     protect: bool = Field(default=True, description="A resource policy that denies everybody to delete it.")
 
     @model_validator(mode="after")
@@ -77,7 +119,18 @@ class Create(_Model):
             raise ValueError("holds a password, which would stand in the template: leave it out, the service makes one")
         if not isinstance(self.values.get("username"), str):
             raise ValueError("names no username")  # noqa: TRY004  # what pydantic makes a message of
+        for key, value in self.values.items():
+            if not isinstance(value, str | int | float | bool | None):
+                raise ValueError(f"holds '{key}', which is neither text nor a number: put it in quotes")  # noqa: TRY004
         return self
+
+    @property
+    def copies(self) -> dict[str, str | None]:
+        """The Regions to copy it to, and the key of each copy."""
+        return {
+            one.region if isinstance(one, Replica) else one: one.kms_key if isinstance(one, Replica) else None
+            for one in self.replicas
+        }
 
 
 class Rotating(_Model):
@@ -101,6 +154,13 @@ class Rotating(_Model):
     twin: Literal["manage", "adopt"] = Field(
         "manage", description="adopt: the two users were made by hand, only their passwords are rotated."
     )
+
+
+class Defaults(Rotating):
+    """What ``defaults`` may hold."""
+
+    engine: Engine | None = Field(None, description="The kind of database.")
+    admin: str | None = Field(None, description="The admin's secret, by name or ARN: for alternating users.")
 
 
 class Secret(Rotating):
@@ -131,6 +191,7 @@ class Secret(Rotating):
     database_security_group: SecurityGroupId | None = Field(
         None, description="The database's security group, where it is not the network's."
     )
+    database_cidr: Cidr | None = Field(None, description="Where the database is, if it has no security group of AWS.")
     function: Label | None = Field(None, description="The function that rotates it, where it needs one of its own.")
 
     @field_validator("admin_host")
@@ -214,7 +275,31 @@ class Network(_Model):
         description="How the functions reach Secrets Manager: through the NAT gateway, by an endpoint to be made, or "
         "by one that is there: its security group."
     )
-    database_security_group: SecurityGroupId = Field(description="The databases' security group: it lets us in.")
+    endpoint_subnets: list[SubnetId] | None = Field(
+        None,
+        min_length=1,
+        description="For create-endpoint: the subnets that it is in, one of each zone; by default all of subnets. EC2 "
+        "refuses two of one zone.",
+    )
+    private_dns_for: list[Cidr] | None = Field(
+        None,
+        min_length=1,
+        description="For create-endpoint: give it private DNS, so that everything in the VPC uses it, and let these "
+        "addresses in: the VPC's. By default only the functions use it.",
+    )
+    database_security_group: SecurityGroupId | None = Field(
+        None, description="The databases' security group: it lets us in."
+    )
+    database_cidr: Cidr | None = Field(None, description="Where databases are that have no security group of AWS.")
+    security_group: SecurityGroupId | None = Field(
+        None, description="A security group of yours for the functions: its rules are yours, and none is added to it."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Network:
+        if self.database_security_group is None and self.database_cidr is None and self.security_group is None:
+            raise ValueError("needs database_security_group, database_cidr, or security_group")
+        return self
 
 
 class Function(_Model):
@@ -226,6 +311,12 @@ class Function(_Model):
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
     reserved_concurrency: int | None = Field(None, ge=10, le=1000, description="10 or more: fewer throttle rotations.")
     tracing: bool = Field(default=False, description="X-Ray.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the log tells.")
+    environment: dict[VariableName, str] = Field(
+        default_factory=dict,
+        description="Further variables: docs/reference/settings.md. Those that other keys of this file make are "
+        "refused.",
+    )
     snap_start: bool = Field(default=False, description="SnapStart, and an alias that rotations go through.")
     role: RoleArn | None = Field(None, description="A role of yours; it gets our permissions, but no others.")
     code_signing_config: CodeSigningArn | None = Field(None, description="Only code signed by it is deployed.")
@@ -236,11 +327,19 @@ class Key(_Model):
 
     arn: KeyArn | None = Field(None, description="The ARN of one that is there.")
     create: str | None = Field(None, description="The description of one to make.")
+    alias: KeyAlias | None = Field(None, description="A name for the one to make, without alias/.")
+    pending_window_days: int | None = Field(
+        None, ge=7, le=30, description="How long the one to make can be had back after it was deleted; by default 30."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Key:
         if (self.arn is None) == (self.create is None):
             raise ValueError("needs either arn or create")
+        if self.arn is not None and (self.alias is not None or self.pending_window_days is not None):
+            raise ValueError("has arn, and alias and pending_window_days are for one to make")
+        if self.alias is not None and self.alias.startswith("aws/"):
+            raise ValueError("has an alias that begins with aws/, which AWS keeps for itself")
         return self
 
 
@@ -272,16 +371,39 @@ class Alarms(_Model):
     """Who is told."""
 
     topic: TopicArn | None = Field(None, description="An SNS topic that is there; else one is made.")
+    email: list[Email] = Field(default_factory=list, description="Who gets mail from the topic that is made.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Alarms:
+        if self.topic is not None and self.email:
+            raise ValueError("has topic and email: subscribe to your topic yourself, or leave it out")
+        return self
 
 
 class Rotations(_Model):
     """The whole file."""
 
     stack: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$")] = Field(
-        "Rotations", description="The name of the CloudFormation stack."
+        "Rotations",
+        description="The name of the CloudFormation stack. By default Rotations; of a file with another name than "
+        "rotations.yaml, with that name: Rotations-Payments.",
+    )
+    stacks: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="Over how many stacks the secrets are spread, by their names. More may be chosen later, and never "
+        "fewer: docs/how-to/change.md.",
     )
     account: Account | None = Field(None, description="The account it is deployed to: tells other accounts' secrets.")
     region: Region | None = Field(None, description="The Region it is deployed to.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags of everything that is made.")
+    permissions_boundary: PolicyArn | None = Field(None, description="The permissions boundary of every role.")
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")] | None = Field(
+        None,
+        description="What the names of functions and roles begin with; another one for each Region. By default "
+        "CloudFormation makes their names.",
+    )
     ca_bundle: CaBundle | None = Field(None, description="The CA certificates that functions trust.")
     alarms: Alarms = Field(default=Alarms(), description="Who is told.")
     logs: Logs = Field(default=Logs(), description="The functions' logs.")
@@ -299,6 +421,5 @@ class Rotations(_Model):
     @property
     def partition(self) -> str:
         """The partition of the Region that is deployed to: ``aws`` where none is named."""
-        prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
         region = self.region or ""
-        return next((name for prefix, name in prefixes.items() if region.startswith(prefix)), "aws")
+        return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")

@@ -21,7 +21,7 @@ from rotators.packaging.custom import CustomRotator
 from rotators.packaging.platforms import ARCHITECTURES, DRIVERS, Platform, check
 
 # What a function has no use for.
-_NOT_SHIPPED = frozenset({"cli", "client", "packaging", "testing"})
+_NOT_SHIPPED = frozenset({"cdk", "cli", "client", "packaging", "testing"})
 _RECIPE = "1"  # to be raised when the way in which archives are made changes
 HANDLER = "function.handler"
 

@@ -58,7 +58,12 @@ def fetch(partition: str, sha256: str, url: str | None = None) -> str:
     kept = cache.folder() / f"ca-{sha256}.pem"
     if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
         return read(kept)
-    source = url or TRUST_STORES[partition]
+    source = url or TRUST_STORES.get(partition)
+    if source is None:
+        raise PackagingFailed(
+            f"it is not known where the partition {partition} has its CA bundle",
+            "fetch it, check it, and name the file: ca_bundle: {file: global-bundle.pem}",
+        )
     try:
         with urllib.request.urlopen(source, timeout=_TIMEOUT) as answer:  # noqa: S310  # https or the test's own file
             found: bytes = answer.read()

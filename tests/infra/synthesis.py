@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from aws_cdk.assertions import Template
 
 from infra.config import load
 from infra.config.model import Rotations
-from infra.stack import RotationStack
+from infra.stack import RotationStack, make_stacks
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import Platform
 
@@ -52,9 +53,38 @@ def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [one.get("Properties", {}) for one in template["Resources"].values() if one["Type"] == kind]
 
 
-def statements(template: dict[str, Any], sid: str | None = None) -> Iterator[dict[str, Any]]:
+def synth_all(folder: Path, text: str) -> dict[str, dict[str, Any]]:
+    """The templates of all stacks of a file with this text, by the stacks' names."""
+    folder.mkdir(exist_ok=True)
+    app = cdk.App(outdir=str(folder / "cdk.out"))
+    made = make_stacks(app, read(folder, text), certificates=None, bundles=bundles)
+    assembly = app.synth()
+    return {one.stack_name: dict(assembly.get_stack_by_name(one.stack_name).template) for one in made}
+
+
+def rendered(document: Any) -> int:
+    """How many characters a policy has for IAM, which counts no white space, with the longest account and Region."""
+    known = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-1", "AWS::AccountId": "1" * 12}
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, list):
+            return [fill(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "Ref" in value or "Fn::GetAtt" in value:
+            return known.get(str(value.get("Ref")), "x" * 120)
+        if "Fn::Join" in value:
+            return str(value["Fn::Join"][0]).join(fill(part) for part in value["Fn::Join"][1])
+        return {key: fill(one) for key, one in value.items()}
+
+    return len(json.dumps(fill(document), separators=(",", ":")))
+
+
+def statements(
+    template: dict[str, Any], sid: str | None = None, *, kind: str = "AWS::IAM::Policy"
+) -> Iterator[dict[str, Any]]:
     """Every statement of a role's policies, or those of one name."""
-    for policy in of_type(template, "AWS::IAM::Policy"):
+    for policy in of_type(template, kind):
         for statement in policy["PolicyDocument"]["Statement"]:
             if sid is None or statement.get("Sid") == sid:
                 yield statement

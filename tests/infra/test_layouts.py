@@ -12,23 +12,23 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from synthesis import bundles
 
-from infra.constructs.base_layer import BaseLayer
-from infra.constructs.driver_layer import DriverLayer
-from infra.constructs.function_network import FunctionNetwork
-from infra.constructs.rotation_function import FunctionOptions, RotationFunction
-from infra.constructs.secret_reference import SecretReference
-from infra.constructs.secret_rotation import SecretRotation, permit
+from rotators.cdk.base_layer import BaseLayer
+from rotators.cdk.bundled_function import BundledFunction, FunctionOptions
+from rotators.cdk.driver_layer import DriverLayer
+from rotators.cdk.function_network import FunctionNetwork
+from rotators.cdk.secret_reference import SecretReference
+from rotators.cdk.secret_rotation import SecretRotation, permit
 from rotators.packaging.platforms import Platform
 
 pytestmark = pytest.mark.slow
 
 
-def function(stack: cdk.Stack, database_group: str) -> RotationFunction:
+def function(stack: cdk.Stack, database_group: str) -> BundledFunction:
     made = bundles(Platform())
     network = FunctionNetwork(
         stack, "Network", vpc_id="vpc-00000001", subnet_ids=["subnet-00000001"], endpoint="sg-00000009"
     )
-    return RotationFunction(
+    return BundledFunction(
         stack,
         "Rotation",
         archive=made.function("postgres"),
@@ -39,19 +39,18 @@ def function(stack: cdk.Stack, database_group: str) -> RotationFunction:
         options=FunctionOptions(Platform()),
         environment={},
         description="Rotates",
-        network=network,
-        databases=[(database_group, 5432)],
+        place=lambda itself: network.place(itself, [(database_group, 5432)], "Rotates"),
     )
 
 
-def schedule(stack: cdk.Stack, rotates: RotationFunction, secret: SecretReference) -> None:
+def schedule(stack: cdk.Stack, rotates: BundledFunction, secret: SecretReference) -> None:
     SecretRotation(
         stack,
         "Schedule",
         secret=secret,
         function=rotates,
         permission=permit(stack, "Permission", rotates, secret),
-        policy=rotates.may_rotate([secret], []),
+        needs=[rotates.may_rotate([secret], [])],
         expression="rate(30 days)",
     )
 

@@ -14,11 +14,11 @@ from typing import Any
 import aws_cdk
 import pytest
 from aws_cdk.aws_lambda import LayerVersion
-from synthesis import NETWORK, as_list, of_type, statements, synth, text
+from synthesis import NETWORK, as_list, of_type, rendered, statements, synth, synth_all, text
 
-from infra.constructs.naming import construct_id
-from infra.constructs.rotation_dashboard import FAILED, ROTATED
-from infra.flags import FLAGS, SERVICES
+from rotators.cdk.flags import FLAGS, SERVICES
+from rotators.cdk.naming import construct_id
+from rotators.cdk.rotation_dashboard import FAILED, ROTATED
 from rotators.credentials import SecretValue
 from rotators.errors import Unreachable
 from rotators.packaging.platforms import engines
@@ -117,15 +117,50 @@ class TestPermissions:
             ["kms:Decrypt", "kms:GenerateDataKey"],
             ["kms:Decrypt"],
         ]
+        assert [one["Sid"] for one in found] == ["UseKey1", "UseKey1", "UseKey2"]
         known, made, admin = found
         for one in found:
             via = one["Condition"]["StringEquals"]["kms:ViaService"]
             assert text(via) == "secretsmanager.{AWS::Region}.{AWS::URLSuffix}"
-        assert known["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"] == f"{ARN}known-AbCdEf"
+        assert known["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"] == f"{ARN}known-AbCdEf"
         assert known["Resource"] == admin["Resource"] == KEY
-        assert "Ref" in made["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"]
+        assert "Ref" in made["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"]
         # Of a secret that is known by name, the end of the ARN is not.
         assert text(admin["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"]).endswith("boss-??????")
+
+    def test_one_statement_stands_for_all_secrets_of_a_key(self, tmp_path: Path) -> None:
+        many = "\n".join(f"  - {{name: s{n}, engine: mysql, every: 1 day, kms_key: '{KEY}'}}" for n in range(25))
+        template = synth(tmp_path, f"secrets:\n{many}\n")
+        (found,) = [one for one in statements(template) if one["Sid"].startswith("UseKey")]
+        assert found["Resource"] == KEY
+        listed = [text(one) for one in found["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"]]
+        assert [one.rpartition(":")[2] for one in listed] == [f"s{n}-??????" for n in range(25)]
+
+    def test_what_has_no_room_in_a_roles_own_policies_is_in_managed_ones(self, tmp_path: Path) -> None:
+        names = [f"team/orders/postgres/application-{n:03}" for n in range(200)]
+        many = "\n".join(f"  - {{name: {name}, engine: mysql, every: 1 day, kms_key: '{KEY}'}}" for name in names)
+        template = synth(tmp_path, f"region: eu-west-1\nsecrets:\n{many}\n")
+        named: dict[str, list[str]] = {}
+        for one in [*statements(template), *statements(template, kind="AWS::IAM::ManagedPolicy")]:
+            sid = re.sub(r"\d+$", "", one["Sid"])
+            listed = one["Resource"] if sid != "UseKey" else next(iter(one["Condition"]["StringLike"].values()))
+            named.setdefault(sid, []).extend(text(arn).rpartition(":secret:")[2] for arn in as_list(listed))
+        for sid in ("RotateItsSecrets", "UseKey", "LookAtItsSecrets"):
+            assert sorted(named[sid]) == [f"{name}-??????" for name in names]
+        inline: dict[str, int] = {}
+        for policy in of_type(template, "AWS::IAM::Policy"):
+            role = text(policy["Roles"][0])
+            inline[role] = inline.get(role, 0) + rendered(policy["PolicyDocument"])
+        assert max(inline.values()) <= 10_240
+        managed = of_type(template, "AWS::IAM::ManagedPolicy")
+        assert 2 <= len(managed) <= 20
+        assert all(rendered(one["PolicyDocument"]) <= 6_144 for one in managed)
+        # A schedule waits for every one of them.
+        names_of = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::IAM::ManagedPolicy"}
+        schedule = next(
+            one for one in template["Resources"].values() if one["Type"] == "AWS::SecretsManager::RotationSchedule"
+        )
+        assert {name for name in names_of if "Overdue" not in name} <= set(schedule["DependsOn"])
 
     def test_only_what_has_no_name_is_allowed_on_everything_and_no_action_is_a_wildcard(
         self, everything: dict[str, Any]
@@ -362,11 +397,15 @@ class TestSecrets:
             f"kms_key: '{key}'}}]",
         )
         assert of_type(template, "AWS::SecretsManager::RotationSchedule") == []
-        (permission,) = of_type(template, "AWS::Lambda::Permission")
+        (permission,) = [one for one in of_type(template, "AWS::Lambda::Permission") if "secretsm" in one["Principal"]]
         assert (permission["SourceAccount"], permission["SourceArn"]) == ("444455556666", f"{arn}x-AbCdEf")
         said = {name: text(one["Value"]) for name, one in template["Outputs"].items()}
         policy = next(value for name, value in said.items() if "SecretPolicy" in name)
         assert "secretsmanager:PutSecretValue" in policy
+        # It is watched from here, too.
+        assert "WatchedFromElsewhere" in policy
+        (looks,) = statements(template, "LookAtItsSecrets")
+        assert looks["Resource"] == f"{arn}x-AbCdEf"
         assert "Role" in policy
         statement = next(value for name, value in said.items() if "KeyStatement" in name)
         assert f"{arn}x-AbCdEf" in statement
@@ -520,16 +559,26 @@ class TestNetwork:
         ]
         assert sorted(outs) == [443, 3306, 3307]
 
-    def test_an_endpoint_is_made_once_and_lets_the_functions_in(self, tmp_path: Path) -> None:
+    def test_an_endpoint_is_made_once_for_a_vpc_and_is_nobody_elses(self, tmp_path: Path) -> None:
+        """With private DNS it would be everybody's in the VPC, and its group and policy let the functions in alone."""
         network = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        second = network.replace("networks:", "").replace("main:", "other:").replace("subnet-0000000", "subnet-1000000")
         secrets = "\n".join(
-            f"  - {{name: a{n}, engine: {engine}, every: 1 day, network: main}}"
-            for n, engine in enumerate(("mysql", "postgres"))
+            f"  - {{name: a{n}, engine: mysql, every: 1 day, network: {where}}}"
+            for n, where in enumerate(("main", "other"))
         )
-        template = synth(tmp_path, f"{network}\nsecrets:\n{secrets}\n")
+        template = synth(tmp_path, f"{network}{second}\nsecrets:\n{secrets}\n")
         (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
-        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["PrivateDnsEnabled"] is False
         assert endpoint["SubnetIds"] == ["subnet-00000001", "subnet-00000002"]
+        (id_,) = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::EC2::VPCEndpoint"]
+        for variables in functions(template):
+            assert f"{id_}.DnsEntries" in json.dumps(variables["SECRETS_MANAGER_ENDPOINT"]).replace('", "', ".")
+        schedules = [
+            one for one in template["Resources"].values() if one["Type"] == "AWS::SecretsManager::RotationSchedule"
+        ]
+        assert len(schedules) == 2
+        assert all(id_ in one["DependsOn"] for one in schedules)
         for statement in endpoint["PolicyDocument"]["Statement"]:
             assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
         assert "0.0.0.0/0" not in json.dumps(
@@ -537,6 +586,35 @@ class TestNetwork:
         )
         ins = [one for one in of_type(template, "AWS::EC2::SecurityGroupIngress") if one["FromPort"] == 443]
         assert len(ins) == 2
+
+    def test_an_endpoint_with_private_dns_lets_the_whole_vpc_in_and_through(self, tmp_path: Path) -> None:
+        network = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        asked = "    private_dns_for: [10.0.0.0/16]\n    endpoint_subnets: [subnet-00000002]\n"
+        one = "secrets: [{name: a, engine: mysql, every: 1 day, network: main}]"
+        template = synth(tmp_path, f"{network}{asked}{one}")
+        (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
+        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["SubnetIds"] == ["subnet-00000002"]
+        assert "PolicyDocument" not in endpoint
+        (group,) = [
+            one for one in of_type(template, "AWS::EC2::SecurityGroup") if "endpoint" in one["GroupDescription"]
+        ]
+        assert [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupIngress"]] == [("10.0.0.0/16", 443)]
+        (variables,) = functions(template)
+        assert "SECRETS_MANAGER_ENDPOINT" not in variables
+
+    def test_a_group_of_ones_own_and_a_database_without_a_group(self, tmp_path: Path) -> None:
+        own = NETWORK.replace("database_security_group", "database_cidr").replace("sg-00000001", "10.1.2.0/24")
+        one = "secrets: [{name: a, engine: mysql, every: 1 day, network: main}]"
+        template = synth(tmp_path, own + one)
+        (group,) = of_type(template, "AWS::EC2::SecurityGroup")
+        assert ("10.1.2.0/24", 3306) in [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupEgress"]]
+        assert of_type(template, "AWS::EC2::SecurityGroupIngress") == []
+        (tmp_path / "own").mkdir()
+        template = synth(tmp_path / "own", f"{NETWORK}    security_group: sg-00000007\n{one}")
+        assert of_type(template, "AWS::EC2::SecurityGroup") == []
+        (function,) = [one for one in of_type(template, "AWS::Lambda::Function") if "VpcConfig" in one]
+        assert function["VpcConfig"]["SecurityGroupIds"] == ["sg-00000007"]
 
     def test_an_endpoint_lets_through_what_the_functions_in_its_network_need(self, tmp_path: Path) -> None:
         """Issue 11, fault 16."""
@@ -563,7 +641,9 @@ secrets:
 
     def test_an_endpoints_policy_has_room_for_many_secrets(self, tmp_path: Path) -> None:
         isolated = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
-        many = "\n".join(f"  - {{name: s{n}, engine: mysql, every: 1 day, network: main}}" for n in range(300))
+        many = "\n".join(
+            f"  - {{name: application-{n}, engine: mysql, every: 1 day, network: main}}" for n in range(150)
+        )
         template = synth(tmp_path, f"{isolated}\nsecrets:\n{many}\n")
         (endpoint,) = of_type(template, "AWS::EC2::VPCEndpoint")
         (statement,) = endpoint["PolicyDocument"]["Statement"]
@@ -578,6 +658,91 @@ secrets:
         assert of_type(template, "AWS::EC2::VPCEndpoint") == []
         ins = of_type(template, "AWS::EC2::SecurityGroupIngress")
         assert {(one["GroupId"], one["FromPort"]) for one in ins} == {("sg-00000009", 443), ("sg-00000001", 3307)}
+
+
+class TestWhatIsWanted:
+    def test_tags_boundary_names_variables_and_mail(self, tmp_path: Path) -> None:
+        template = synth(
+            tmp_path,
+            """
+            account: "111122223333"
+            region: eu-west-1
+            tags: {team: orders}
+            permissions_boundary: arn:aws:iam::111122223333:policy/boundary
+            prefix: orders-
+            alarms: {email: [on-call@example.com]}
+            keys: {mine: {create: ours, alias: orders, pending_window_days: 7}}
+            function: {log_level: DEBUG, environment: {ROTATION_CONNECT_TIMEOUT: "3"}}
+            functions: {postgres: {environment: {ROTATION_TLS_SERVER_NAME: db}}}
+            defaults: {engine: postgres, every: 1 day, admin: boss}
+            secrets:
+              - {name: app, kms_key: mine}
+              - create:
+                  name: made
+                  values: {username: u}
+                  replicas: [eu-central-1, {region: eu-north-1, kms_key: "arn:aws:kms:eu-north-1:111122223333:key/1a"}]
+            """,
+        )
+        roles = of_type(template, "AWS::IAM::Role")
+        assert {one["PermissionsBoundary"] for one in roles} == {"arn:aws:iam::111122223333:policy/boundary"}
+        names = {"orders-postgres", "orders-overdue"}
+        assert {one["RoleName"] for one in roles} == names | {"orders-failures"}
+        made = of_type(template, "AWS::Lambda::Function")
+        assert {one["FunctionName"] for one in made} == names
+        assert all({"Key": "team", "Value": "orders"} in one["Tags"] for one in made + roles)
+        (variables,) = functions(template)
+        assert variables["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+        assert (variables["ROTATION_CONNECT_TIMEOUT"], variables["ROTATION_TLS_SERVER_NAME"]) == ("3", "db")
+        assert variables["ROTATION_ADMIN_SECRET"] == "boss"
+        (mail,) = of_type(template, "AWS::SNS::Subscription")
+        assert (mail["Protocol"], mail["Endpoint"]) == ("email", "on-call@example.com")
+        (alias,) = of_type(template, "AWS::KMS::Alias")
+        assert alias["AliasName"] == "alias/orders"
+        (key,) = of_type(template, "AWS::KMS::Key")
+        assert key["PendingWindowInDays"] == 7
+        (secret,) = of_type(template, "AWS::SecretsManager::Secret")
+        assert secret["ReplicaRegions"] == [
+            {"Region": "eu-central-1"},
+            {"Region": "eu-north-1", "KmsKeyId": "arn:aws:kms:eu-north-1:111122223333:key/1a"},
+        ]
+
+    def test_what_outlives_the_stack_does_not_outlive_its_failed_beginning(self, everything: dict[str, Any]) -> None:
+        kept = {
+            one["Type"]: (one["DeletionPolicy"], one["UpdateReplacePolicy"])
+            for one in everything["Resources"].values()
+            if one.get("DeletionPolicy", "Delete") != "Delete"
+        }
+        assert kept == dict.fromkeys(
+            (
+                "AWS::KMS::Key",
+                "AWS::Logs::LogGroup",
+                "AWS::SecretsManager::ResourcePolicy",
+                "AWS::SecretsManager::Secret",
+            ),
+            ("RetainExceptOnCreate", "Retain"),
+        )
+
+    def test_a_file_is_spread_over_stacks_that_share_what_they_can(self, tmp_path: Path) -> None:
+        many = "\n".join(f"  - {{name: s{n}, engine: mysql, network: main, kms_key: mine}}" for n in range(12))
+        network = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
+        made = "  - {create: {name: made, values: {username: u}}, engine: mysql, network: main}"
+        file = f"keys: {{mine: {{create: x}}}}\ndefaults: {{every: 1 day}}\n{network}\nsecrets:\n{many}\n{made}\n"
+        one = synth_all(tmp_path / "1", file)
+        three = synth_all(tmp_path / "3", f"stacks: 3\n{file}")
+        assert list(one) == ["Rotations"]
+        assert list(three) == ["Rotations", "Rotations-2", "Rotations-3"]
+        shared = {"AWS::EC2::VPCEndpoint", "AWS::KMS::Key", "AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
+        for kind in shared:
+            assert [len(of_type(template, kind)) for template in three.values()] == [1, 0, 0]
+        schedule = "AWS::SecretsManager::RotationSchedule"
+        assert sum(len(of_type(template, schedule)) for template in three.values()) == 13
+        assert all(of_type(template, schedule) for template in three.values())
+        # Whatever stays, stays the same: only what moves is made anew elsewhere.
+        before, after = (one["Rotations"]["Resources"], three["Rotations"]["Resources"])
+        stayed = [name for name, made in after.items() if made["Type"] == schedule]
+        assert all(before[name]["Properties"] == after[name]["Properties"] for name in stayed)
+        for kind in shared:
+            assert of_type(one["Rotations"], kind)[0].keys() == of_type(three["Rotations"], kind)[0].keys()
 
 
 class TestWatching:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
+
+from rotators.cdk.naming import construct_id
 
 
 class Notifications(Construct):
@@ -13,9 +17,19 @@ class Notifications(Construct):
 
     Args:
         topic_arn: of one that is there. Its policy must let CloudWatch and EventBridge publish.
+        emails: who gets mail from one that is made, after a click in the first one.
+        role_name: the name of the role that EventBridge publishes with; None: CloudFormation makes one.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, topic_arn: str | None = None) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        topic_arn: str | None = None,
+        emails: Sequence[str] = (),
+        role_name: str | None = None,
+    ) -> None:
         super().__init__(scope, id_)
         self.publisher: iam.IRole | None = None
         if topic_arn is not None:
@@ -37,9 +51,13 @@ class Notifications(Construct):
             )
         )
         self.topic = made
-        self.publisher = self._role(made)
+        for email in emails:
+            sns.Subscription(
+                self, construct_id(email), topic=made, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=email
+            )
+        self.publisher = self._role(made, role_name)
 
-    def _role(self, topic: sns.Topic) -> iam.IRole:
+    def _role(self, topic: sns.Topic, name: str | None) -> iam.IRole:
         """What EventBridge's rules publish with: in a topic's policy it takes no condition, in a role's it does.
 
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
@@ -48,6 +66,7 @@ class Notifications(Construct):
         role = iam.Role(
             self,
             "Publisher",
+            role_name=name,
             description="Lets rules of EventBridge tell of rotations that failed",
             assumed_by=iam.ServicePrincipal(
                 "events.amazonaws.com",

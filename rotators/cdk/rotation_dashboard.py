@@ -8,8 +8,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra.constructs.overdue_watch import OverdueWatch
-from infra.constructs.rotation_function import RotationFunction
+from rotators.cdk.bundled_function import BundledFunction
+from rotators.cdk.overdue_watch import OverdueWatch
 
 # What rotators' log says; a test compares them with what a rotation really logs.
 ROTATED = 'message = "the step is done" and step = "finishSecret"'
@@ -28,7 +28,7 @@ class RotationDashboard(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, functions: Mapping[str, RotationFunction], watch: OverdueWatch | None
+        self, scope: Construct, id_: str, *, functions: Mapping[str, BundledFunction], watch: OverdueWatch | None
     ) -> None:
         super().__init__(scope, id_)
         logs = [one.log_group.log_group_name for one in functions.values()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from aws_cdk import Stack
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.constructs.layers import BundledLayer
+from rotators.cdk.layers import BundledLayer
 from rotators.packaging.bundles import Bundles
 
 
@@ -17,3 +19,14 @@ class BaseLayer(BundledLayer):
 
     def __init__(self, scope: Construct, id_: str, *, bundles: Bundles) -> None:
         super().__init__(scope, id_, archive=bundles.base(), description="rotators and Powertools for AWS Lambda")
+
+
+def shared_base_layer(stack: Stack, bundles: Bundles) -> lambda_.ILayerVersion:
+    """The one that all functions of a stack share.
+
+    Args:
+        stack: where it is.
+        bundles: makes it, where it is not there yet.
+    """
+    id_ = "RotatorsBaseLayer"
+    return stack.node.try_find_child(id_) or BaseLayer(stack, id_, bundles=bundles)  # type: ignore[return-value]

@@ -11,14 +11,14 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.constructs import permissions
-from infra.constructs.rotation_function import FunctionOptions, RotationFunction
-from infra.constructs.secret_reference import SecretReference
+from rotators.cdk import permissions
+from rotators.cdk.bundled_function import BundledFunction, FunctionOptions
+from rotators.cdk.grants import Grants
+from rotators.cdk.secret_reference import SecretReference
 from rotators.overdue import METRIC, rotation_rules
 from rotators.packaging.archive import Archive
 
@@ -70,7 +70,7 @@ class OverdueWatch(Construct):
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, id_)
-        self.function = RotationFunction(
+        self.function = BundledFunction(
             self,
             "Check",
             archive=archive,
@@ -79,8 +79,9 @@ class OverdueWatch(Construct):
             environment={"POWERTOOLS_METRICS_NAMESPACE": NAMESPACE},
             description="Looks for secrets whose rotation is overdue",
         )
-        looks = permissions.look_at([one.secret for one in secrets])
-        policy = iam.Policy(self, "Looks", statements=[looks], roles=[self.function.role])
+        policy = Grants(self, "Looks", role=self.function.role)
+        for one in secrets:
+            policy.allow_each(permissions.look_at(), one.secret.arn)
         self.overdue: list[cloudwatch.IMetric] = []
         for number, chunk in enumerate(_chunks(secrets), start=1):
             part = f"{Aws.STACK_NAME}-{number}"

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
-from infra.constructs.managed_admin import ManagedAdmin
-from infra.constructs.secret_reference import SecretReference
+from rotators.cdk.grants import Listing
+from rotators.cdk.managed_admin import ManagedAdmin
 
 _INTERFACES = [
     "ec2:AssignPrivateIpAddresses",
@@ -25,36 +25,30 @@ ROTATE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
 ]
+READ_ADMIN = ["secretsmanager:GetSecretValue"]
 _VIA = f"secretsmanager.{Aws.REGION}.{Aws.URL_SUFFIX}"
 
 
-def rotate(secrets: Iterable[SecretReference], function_arn: str) -> iam.PolicyStatement:
+def rotate(function_arn: str) -> Listing:
     """Read and write the secrets, as long as it is this function that rotates them.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
     """
-    return iam.PolicyStatement(
-        sid="RotateItsSecrets",
-        actions=ROTATE,
-        resources=[secret.arn for secret in secrets],
+    return Listing(
+        "RotateItsSecrets",
+        ROTATE,
         conditions={"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function_arn}},
     )
 
 
-def read_admins(admins: Iterable[SecretReference]) -> iam.PolicyStatement:
+def read_admins() -> Listing:
     """Read the admins' secrets, and no others."""
-    return iam.PolicyStatement(
-        sid="ReadItsAdmins", actions=["secretsmanager:GetSecretValue"], resources=[admin.arn for admin in admins]
-    )
+    return Listing("ReadItsAdmins", READ_ADMIN)
 
 
-def look_at_admins(admins: Iterable[ManagedAdmin]) -> iam.PolicyStatement:
+def look_at_admins() -> Listing:
     """Look up which database an admin's secret is of; it says so in its tags."""
-    return iam.PolicyStatement(
-        sid="LookAtItsAdmins",
-        actions=["secretsmanager:DescribeSecret"],
-        resources=list(dict.fromkeys(admin.secret.arn for admin in admins)),
-    )
+    return Listing("LookAtItsAdmins", ["secretsmanager:DescribeSecret"])
 
 
 def ask_for_endpoints(admins: Iterable[ManagedAdmin]) -> list[iam.PolicyStatement]:
@@ -89,24 +83,22 @@ _ENDPOINTS = (
 )
 
 
-def use_key(number: int, secret: SecretReference, *, write: bool) -> iam.PolicyStatement:
-    """Use the key that encrypts a secret, through Secrets Manager and for that secret only.
+def use_key(key_arn: str, *, write: bool) -> Listing:
+    """Use the key that encrypts secrets, through Secrets Manager and for these secrets only.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 
     Args:
-        number: makes the statement's id unique.
-        secret: the secret; it has a key.
+        key_arn: the key.
         write: encrypt as well.
     """
-    like = "StringLike" if secret.is_pattern else "StringEquals"
-    conditions: dict[str, dict[str, str]] = {"StringEquals": {"kms:ViaService": _VIA}}
-    conditions.setdefault(like, {})["kms:EncryptionContext:SecretARN"] = secret.arn
-    return iam.PolicyStatement(
-        sid=f"UseKey{number}",
-        actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if write else [])],
-        resources=[str(secret.key_arn)],
-        conditions=conditions,
+    return Listing(
+        "UseKey",
+        ["kms:Decrypt", *(["kms:GenerateDataKey"] if write else [])],
+        resource=key_arn,
+        conditions={"StringEquals": {"kms:ViaService": _VIA}},
+        # A pattern only where a secret is known by its name: no ARN holds what a pattern heeds.
+        listed=("StringLike", "kms:EncryptionContext:SecretARN"),
     )
 
 
@@ -143,10 +135,6 @@ def trace() -> iam.PolicyStatement:
     )
 
 
-def look_at(secrets: Iterable[SecretReference]) -> iam.PolicyStatement:
+def look_at() -> Listing:
     """Look at the secrets' dates, never at their values."""
-    return iam.PolicyStatement(
-        sid="LookAtItsSecrets",
-        actions=["secretsmanager:DescribeSecret"],
-        resources=[secret.arn for secret in secrets],
-    )
+    return Listing("LookAtItsSecrets", ["secretsmanager:DescribeSecret"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from infra.constructs.layers import BundledLayer
+from rotators.cdk.layers import BundledLayer
 from rotators.packaging.bundles import Bundles
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
@@ -10,13 +10,15 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
-from infra.constructs import permissions
-from infra.constructs.function_network import FunctionNetwork
-from infra.constructs.layers import ARCHITECTURES, code
-from infra.constructs.managed_admin import ManagedAdmin
-from infra.constructs.secret_reference import SecretReference
+from rotators.cdk import permissions
+from rotators.cdk.flags import set_flags
+from rotators.cdk.function_network import Place
+from rotators.cdk.grants import Grants
+from rotators.cdk.layers import ARCHITECTURES, code
+from rotators.cdk.managed_admin import ManagedAdmin
+from rotators.cdk.secret_reference import SecretReference
 from rotators.packaging.archive import Archive
 from rotators.packaging.bundles import HANDLER
 from rotators.packaging.platforms import Platform
@@ -34,6 +36,29 @@ _LISTS = Acknowledgment(
 )
 
 
+def grant(
+    grants: Grants, function_arn: str, secrets: Iterable[SecretReference], admins: Iterable[SecretReference]
+) -> None:
+    """Let a function rotate secrets and read their admins', and use the keys of both.
+
+    Args:
+        grants: the function's.
+        function_arn: what the secrets name as their function.
+        secrets: those that it rotates.
+        admins: those that it reads.
+
+    Raises:
+        ConfigurationError: there are more secrets than a role's policies can name.
+    """
+    for listing, ones in ((permissions.rotate(function_arn), list(secrets)), (permissions.read_admins(), list(admins))):
+        for one in ones:
+            grants.allow_each(listing, one.arn)
+    for ones, write in ((list(secrets), True), (list(admins), False)):
+        for one in ones:
+            if one.key_arn is not None:
+                grants.allow_each(permissions.use_key(one.key_arn, write=write), one.arn)
+
+
 @dataclass(frozen=True)
 class FunctionOptions:
     """What a function is made of.
@@ -49,6 +74,7 @@ class FunctionOptions:
         code_signing_config_arn: only code signed by it is deployed.
         log_retention: how long logs are kept.
         log_key_arn: the key that encrypts them.
+        name: what the function and its role are called; None: CloudFormation names them.
     """
 
     target: Platform
@@ -61,9 +87,10 @@ class FunctionOptions:
     code_signing_config_arn: str | None = None
     log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS
     log_key_arn: str | None = None
+    name: str | None = None
 
 
-class RotationFunction(Construct):
+class BundledFunction(Construct):
     """A function, its role, its log and its security group.
 
     Args:
@@ -72,8 +99,9 @@ class RotationFunction(Construct):
         options: what it is made of.
         environment: its variables.
         description: what it does.
-        network: where it runs; None: outside of a VPC.
-        databases: the security group and port of each database that it must reach there.
+        place: tells where it runs, and may make what is needed for it below the function; None: outside of a VPC.
+        role: a role of one's own; it gets the permissions.
+        log_group: a log group of one's own.
     """
 
     def __init__(
@@ -86,27 +114,29 @@ class RotationFunction(Construct):
         options: FunctionOptions,
         environment: Mapping[str, str],
         description: str,
-        network: FunctionNetwork | None = None,
-        databases: Sequence[tuple[str, int]] = (),
+        place: Callable[[Construct], Place | None] | None = None,
+        role: iam.IRole | None = None,
+        log_group: logs.ILogGroup | None = None,
     ) -> None:
         super().__init__(scope, id_)
+        set_flags(self)
+        where = None if place is None else place(self)
         self.options = options
-        self.log_group = logs.LogGroup(
+        self.log_group = log_group or logs.LogGroup(
             self,
             "Log",
             retention=options.log_retention,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             encryption_key=self._key(options.log_key_arn),
         )
-        self.role, unchanged = self._role(options.role_arn)
+        self.role, unchanged = self._role(options, role)
         in_network = (
             {}
-            if network is None
-            else {
-                "vpc": network.vpc,
-                "vpc_subnets": network.subnets,
-                "security_groups": [network.security_group(self, databases, f"Rotation: {description}"[:255])],
-            }
+            if where is None
+            else {"vpc": where.vpc, "vpc_subnets": where.subnets, "security_groups": list(where.security_groups)}
+        )
+        variables = dict(environment) | (
+            {} if where is None or where.url is None else {"SECRETS_MANAGER_ENDPOINT": where.url}
         )
         signing = options.code_signing_config_arn
         self.function = lambda_.Function(
@@ -117,7 +147,8 @@ class RotationFunction(Construct):
             runtime=lambda_.Runtime(options.target.runtime, lambda_.RuntimeFamily.PYTHON, supports_snap_start=True),
             architecture=ARCHITECTURES[options.target.architecture],
             layers=list(layers),
-            environment=dict(environment),
+            environment=variables,
+            function_name=options.name,
             description=description,
             memory_size=options.memory,
             timeout=Duration.seconds(options.timeout),
@@ -127,7 +158,7 @@ class RotationFunction(Construct):
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
             role=unchanged,
             log_group=self.log_group,
-            allow_public_subnet=network is not None,
+            allow_public_subnet=where is not None,
             code_signing_config=None
             if signing is None
             else lambda_.CodeSigningConfig.from_code_signing_config_arn(self, "Signing", signing),
@@ -142,15 +173,17 @@ class RotationFunction(Construct):
         before = [permissions.write_logs(self.log_group.log_group_arn)]
         if options.tracing:
             before.append(permissions.trace())
-        if network is not None:
+        if where is not None:
             before.append(permissions.attach_to_network())
         attached = iam.Policy(self, "Runs", statements=before, roles=[self.role])
         Validations.of(attached).acknowledge(_WILDCARDS)
         self.function.node.add_dependency(attached)
+        # What must be there before it is called. Not the function as a whole: schedules may be below it.
+        self.ready: list[IConstruct] = [self.function, attached, *([] if self.alias is None else [self.alias])]
         # What names the function can only come after it.
-        if network is not None:
+        if where is not None:
             confined = permissions.leave_the_network_alone(self.function.function_arn)
-            iam.Policy(self, "Confined", statements=[confined], roles=[self.role])
+            self.ready.append(iam.Policy(self, "Confined", statements=[confined], roles=[self.role]))
 
     @property
     def rotation_arn(self) -> str:
@@ -162,7 +195,7 @@ class RotationFunction(Construct):
         secrets: Sequence[SecretReference],
         admins: Sequence[SecretReference],
         managed: Sequence[ManagedAdmin] = (),
-    ) -> iam.Policy:
+    ) -> Grants:
         """Permit it to rotate secrets, to read their admins', and to use the keys of both.
 
         Args:
@@ -171,28 +204,35 @@ class RotationFunction(Construct):
             managed: those of the admins whose server's address it asks of RDS or Redshift.
 
         Returns:
-            the policy, on which the secrets' schedules are to depend.
-        """
-        statements = [permissions.rotate(secrets, self.rotation_arn)]
-        if admins:
-            statements.append(permissions.read_admins(admins))
-        if managed:
-            statements += [permissions.look_at_admins(managed), *permissions.ask_for_endpoints(managed)]
-        with_keys = [(one, True) for one in secrets if one.key_arn] + [(one, False) for one in admins if one.key_arn]
-        statements += [
-            permissions.use_key(number, one, write=write) for number, (one, write) in enumerate(with_keys, start=1)
-        ]
-        policy = iam.Policy(self, "Rotates", statements=statements, roles=[self.role])
-        Validations.of(policy).acknowledge(_LISTS)
-        return policy
+            the policies, on which the secrets' schedules are to depend.
 
-    def _role(self, arn: str | None) -> tuple[iam.IRole, iam.IRole]:
+        Raises:
+            ConfigurationError: there are more secrets than a role's policies can name.
+        """
+        made = Grants(self, "Rotates", role=self.role)
+        grant(made, self.rotation_arn, secrets, admins)
+        for statement in permissions.ask_for_endpoints(managed):
+            made.allow(statement)
+        for one in managed:
+            made.allow_each(permissions.look_at_admins(), one.secret.arn)
+        for policy in made.policies:
+            Validations.of(policy).acknowledge(_LISTS)
+        return made
+
+    def _role(self, options: FunctionOptions, own: iam.IRole | None) -> tuple[iam.IRole, iam.IRole]:
         """The role, and the same as the function sees it: aws-cdk-lib must not add what it thinks is needed."""
+        if own is not None:
+            return own, own.without_policy_updates() if isinstance(own, iam.Role) else own
+        arn = options.role_arn
         if arn is not None:
             given = iam.Role.from_role_arn(self, "Role", arn)
             return given, iam.Role.from_role_arn(self, "RoleAsItIs", arn, mutable=False)
         made = iam.Role(
-            self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description="Rotates secrets"
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description="Rotates secrets",
+            role_name=options.name,
         )
         return made, made.without_policy_updates()
 

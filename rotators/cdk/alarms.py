@@ -8,7 +8,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.constructs.rotation_function import RotationFunction
+from rotators.cdk.bundled_function import BundledFunction
 
 _PERIOD = Duration.minutes(5)
 _NEAR = 0.9
@@ -22,7 +22,7 @@ class FunctionAlarms(Construct):
         topic: who is told.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, function: RotationFunction, topic: sns.ITopic) -> None:
+    def __init__(self, scope: Construct, id_: str, *, function: BundledFunction, topic: sns.ITopic) -> None:
         super().__init__(scope, id_)
         watched = function.function
         self._alarm("Errors", watched.metric_errors(period=_PERIOD, statistic="Sum"), 1, topic, "A step failed")

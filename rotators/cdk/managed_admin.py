@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.constructs.secret_reference import SecretReference
+from rotators.cdk.secret_reference import SecretReference
 
 
 @dataclass(frozen=True)

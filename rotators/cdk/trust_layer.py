@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from infra.constructs.layers import BundledLayer
+from rotators.cdk.layers import BundledLayer
+from rotators.engines.specs import SPECS
 from rotators.packaging.bundles import Bundles
+
+PUBLIC_CA = frozenset(name for name, spec in SPECS.items() if spec.public_ca)
+"""Engines whose certificates are signed by a public CA, which a function's operating system trusts."""
 
 
 class TrustLayer(BundledLayer):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aws_cdk import Aws, CfnOutput, Stack
 from constructs import Construct
 
-from infra.constructs import permissions
-from infra.constructs.rotation_function import RotationFunction
-from infra.constructs.secret_reference import SecretReference
+from rotators.cdk import permissions
+from rotators.cdk.bundled_function import BundledFunction
+from rotators.cdk.secret_reference import SecretReference
 from rotators.overdue import rotation_command, rotation_rules
 
 
@@ -22,6 +22,7 @@ class OtherAccount(Construct):
         function: what rotates it.
         expression: the schedule; None: on demand only.
         duration: the window's length; None: the service's own.
+        watcher: the role that looks at the secret's dates.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class OtherAccount(Construct):
         id_: str,
         *,
         secret: SecretReference,
-        function: RotationFunction,
+        function: BundledFunction,
         expression: str | None,
         duration: str | None,
+        watcher: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
         role = function.role.role_arn
@@ -48,7 +50,20 @@ class OtherAccount(Construct):
                     "Condition": {
                         "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function.rotation_arn}
                     },
-                }
+                },
+                *(
+                    []
+                    if watcher is None
+                    else [
+                        {
+                            "Sid": "WatchedFromElsewhere",
+                            "Effect": "Allow",
+                            "Principal": {"AWS": watcher},
+                            "Action": "secretsmanager:DescribeSecret",
+                            "Resource": "*",
+                        }
+                    ]
+                ),
             ],
         }
         key_statement = {

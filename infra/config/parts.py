@@ -1,0 +1,44 @@
+"""Which secret is in which of a file's stacks: by its name alone, so that nothing moves when others come and go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from infra.config.model import Secret
+
+# A stack may have 500 resources and 200 outputs, and a role's policies so many characters (rotators.cdk.grants).
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+SECRETS_A_STACK = 220
+FUNCTIONS_A_STACK = 20
+FOREIGN_A_STACK = 45
+MADE_A_STACK = 100
+RESOURCES = 440
+
+
+def parts(secrets: Sequence[Secret], stacks: int) -> list[list[tuple[int, Secret]]]:
+    """The secrets of each stack, with their numbers in the file.
+
+    Args:
+        secrets: all of them.
+        stacks: how many stacks there are.
+    """
+    found: list[list[tuple[int, Secret]]] = [[] for _ in range(stacks)]
+    for number, secret in enumerate(secrets):
+        found[_jump(secret.label, stacks)].append((number, secret))
+    return found
+
+
+def _jump(name: str, stacks: int) -> int:
+    """A name's stack, by consistent hashing: where stacks are added, a name stays or moves to one of the new ones.
+
+    So the stack that it leaves is deployed before the one that it comes to, and its rotation is switched off and then
+    on, never the other way round. https://arxiv.org/abs/1406.2294
+    """
+    state = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    place, following = -1, 0
+    while following < stacks:
+        place = following
+        state = (state * 2862933555777941757 + 1) % 2**64
+        following = int((place + 1) * (2**31 / ((state >> 33) + 1)))
+    return place
