@@ -58,7 +58,6 @@ fast: $(VENV)/.dev ## The tests that need no server and little time
 synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app
 	@$(bin)/cfn-lint cdk.out/*.template.json
-	@echo "cdk.out is ready: npx aws-cdk@2 deploy"
 
 reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page, the command line's page
 	@$(bin)/python -m infra.config

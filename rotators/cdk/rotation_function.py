@@ -178,7 +178,8 @@ class RotationFunction(BundledFunction):
 
         The schedule has the place in the tree, and so the logical id, that aws-cdk-lib's own ``SecretRotation`` and
         ``add_rotation_single_user`` give theirs: taking one's place changes it, and does not delete it, which would
-        switch the rotation off.
+        switch the rotation off. Below an imported secret there is no such place: where its schedule was made by
+        aws-cdk-lib, give the one that is returned the same logical id (``override_logical_id``).
 
         Args:
             secret: the secret.
@@ -217,12 +218,12 @@ class RotationFunction(BundledFunction):
                 # As aws-cdk-lib's own rotation does: who rotates a secret must not lose it.
                 one.deny_account_root_delete()
         self.watched.append(WatchedSecret(reference, self.rotation_arn, expression, duration))
-        here = Stack.of(secret) is Stack.of(self)
-        # A secret of another stack can't have a schedule there: each stack would need the other.
-        scope = Construct(
-            secret if here else self,  # type: ignore[arg-type]  # every ISecret is one
-            schedule_id if here else f"Of-{construct_id(secret.node.path)}",
-        )
+        # A secret of another stack can't have a schedule there: each stack would need the other. One that is imported
+        # can have nothing below it.
+        if isinstance(secret, Construct) and Stack.of(secret) is Stack.of(self):
+            scope = Construct(secret, schedule_id)
+        else:
+            scope = Construct(self, f"Of-{construct_id(secret.node.path)}")
         return schedule_of(
             scope,
             "Resource",
