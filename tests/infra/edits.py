@@ -1,0 +1,169 @@
+"""Edits of a file, and what CloudFormation does to each resource for it, as the two templates say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+BASE = """
+account: "111122223333"
+region: eu-west-1
+defaults: {every: 30 days, network: main}
+networks:
+  main:
+    vpc: vpc-00000001
+    subnets: [subnet-00000001, subnet-00000002]
+    kind: isolated
+    secrets_manager: create-endpoint
+    database_security_group: sg-00000001
+keys: {mine: {create: The secrets of orders}}
+secrets:
+  - {name: app, engine: postgres}
+  - create: {name: made, values: {username: u, host: db, port: 5432}}
+    engine: mysql
+    kms_key: mine
+    admin: boss
+"""
+_OTHER = """  other:
+    vpc: vpc-00000002
+    subnets: [subnet-00000003]
+    kind: private
+    secrets_manager: nat
+    database_security_group: sg-00000002
+keys: {mine"""
+# What is edited, each with what stands there before and after. The first are tried in each run.
+EDITS: dict[str, tuple[str, str]] = {
+    "a value of a secret to make": ("host: db, port", "host: elsewhere, port"),
+    "its passwords look different": ("    admin: boss\n", "    admin: boss\n    password: {length: 20}\n"),
+    "another strategy": (
+        "{name: app, engine: postgres}",
+        "{name: app, engine: postgres, strategy: alternating-users, admin: boss}",
+    ),
+    "another network": (
+        "keys: {mine",
+        _OTHER,
+    ),
+    "a network renamed": ("main", "orders"),
+    "every: never after a schedule": ("every: 30 days", "every: never"),
+    "a value more": ("port: 5432", "port: 5432, dbname: orders"),
+    "a value less": (", port: 5432", ""),
+    "another username": ("username: u", "username: v"),
+    "passwords by default": ("every: 30 days, network", "every: 30 days, password: {length: 24}, network"),
+    "a description of a secret": ("name: made, values", "name: made, description: Orders, values"),
+    "a copy": ("port: 5432}}", "port: 5432}, replicas: [eu-central-1]}"),
+    "no protection": ("port: 5432}}", "port: 5432}, protect: false}"),
+    "another key for a secret to make": ("    kms_key: mine\n", ""),
+    "a key for a secret": (
+        "{name: app, engine: postgres}",
+        "{name: app, engine: postgres, kms_key: mine}",
+    ),
+    "another schedule": ("every: 30 days", "every: 7 days"),
+    "a cron": ("every: 30 days", "schedule: 'cron(0 2 ? * SUN *)'"),
+    "a window": ("every: 30 days", "every: 30 days, window: 3h"),
+    "at once": ("every: 30 days", "every: 30 days, rotate_immediately: true"),
+    "a schedule of its own": ("{name: app, engine: postgres}", "{name: app, engine: postgres, every: 1 day}"),
+    "a function of its own": ("{name: app, engine: postgres}", "{name: app, engine: postgres, function: own}"),
+    "no network": ("{name: app, engine: postgres}", "{name: app, engine: postgres, network: null}"),
+    "another engine": ("engine: mysql", "engine: mariadb"),
+    "another admin": ("admin: boss", "admin: other"),
+    "no admin": ("    admin: boss\n", ""),
+    "an admin who repairs": ("    admin: boss\n", "    admin: boss\n    allow_admin_reset: true\n"),
+    "a test query": ("{name: app, engine: postgres}", "{name: app, engine: postgres, test_query: SELECT 1}"),
+    "another port": ("{name: app, engine: postgres}", "{name: app, engine: postgres, port: 5433}"),
+    "another group of the database": ("sg-00000001", "sg-00000003"),
+    "a subnet more": ("subnet-00000002]", "subnet-00000002, subnet-00000004]"),
+    "private DNS": (
+        "secrets_manager: create-endpoint",
+        "secrets_manager: create-endpoint\n    private_dns_for: [10.0.0.0/8]",
+    ),
+    "the endpoint is somebody else's": ("secrets_manager: create-endpoint", "secrets_manager: sg-00000009"),
+    "a secret more": (
+        "  - {name: app, engine: postgres}",
+        "  - {name: app, engine: postgres}\n  - {name: new, engine: postgres}",
+    ),
+    "another order": (
+        "  - {name: app, engine: postgres}\n",
+        "  - {name: zero, engine: mysql, function: zero}\n  - {name: app, engine: postgres}\n",
+    ),
+    "more memory": ("defaults:", "function: {memory: 512}\ndefaults:"),
+    "SnapStart": ("defaults:", "function: {snap_start: true}\ndefaults:"),
+    "X-Ray": ("defaults:", "function: {tracing: true}\ndefaults:"),
+    "another architecture": ("defaults:", "function: {architecture: x86_64}\ndefaults:"),
+    "a log level": ("defaults:", "function: {log_level: DEBUG}\ndefaults:"),
+    "a role of one's own": ("defaults:", "function: {role: 'arn:aws:iam::111122223333:role/r'}\ndefaults:"),
+    "a prefix": ("defaults:", "prefix: orders-\ndefaults:"),
+    "tags": ("defaults:", "tags: {team: orders}\ndefaults:"),
+    "a permissions boundary": ("defaults:", "permissions_boundary: 'arn:aws:iam::111122223333:policy/b'\ndefaults:"),
+    "logs for a year": ("defaults:", "logs: {retention_days: 365}\ndefaults:"),
+    "a topic of one's own": ("defaults:", "alarms: {topic: 'arn:aws:sns:eu-west-1:111122223333:t'}\ndefaults:"),
+    "mail": ("defaults:", "alarms: {email: [on-call@example.com]}\ndefaults:"),
+    "an alias for a key": ("orders}}", "orders, alias: orders}}"),
+    "a secret to make is one that is there": (
+        "  - create: {name: made, values: {username: u, host: db, port: 5432}}",
+        "  - name: made",
+    ),
+    "a secret by its ARN": (
+        "{name: app,",
+        "{arn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:app-AbCdEf',",
+    ),
+    "a secret less": ("  - {name: app, engine: postgres}\n", ""),
+}
+SHORT = 6
+# Edits that take a secret's rotation away, for that is what they say.
+ENDS = {"a secret less": "app"}
+
+
+def edited(name: str) -> str:
+    """The base with an edit."""
+    before, after = EDITS[name]
+    text = BASE.replace(before, after) if name == "a network renamed" else BASE.replace(before, after, 1)
+    if name == "another network":
+        text = text.replace("{name: app, engine: postgres}", "{name: app, engine: postgres, network: other}")
+    if text == BASE:
+        raise ValueError(name)
+    return text
+
+
+def actions(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What is done to which types of resources: made, changed, replaced, deleted, or left behind."""
+    found: dict[str, list[str]] = {}
+    for id_ in sorted(before.keys() | after.keys()):
+        was, is_now = before.get(id_), after.get(id_)
+        resource = is_now or was
+        if was is None:
+            action = "made"
+        elif is_now is None:
+            kept = was.get("DeletionPolicy", "Delete") in {"Retain", "RetainExceptOnCreate"}
+            action = "left behind" if kept else "deleted"
+        else:
+            changed = {
+                key
+                for key in was.get("Properties", {}).keys() | is_now.get("Properties", {}).keys()
+                if was.get("Properties", {}).get(key) != is_now.get("Properties", {}).get(key)
+            }
+            if not changed:
+                continue
+            action = "replaced" if changed & _create_only(was["Type"]) else "changed"
+        found.setdefault(action, []).append(str(resource["Type"]).removeprefix("AWS::"))  # type: ignore[index]
+    return found
+
+
+@cache
+def _create_only(kind: str) -> frozenset[str]:
+    """The properties whose change makes the resource anew, as the type's schema has them."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    return frozenset(path.split("/")[2] for path in schema.get("createOnlyProperties", ()))
+
+
+def row(name: str, done: Mapping[str, list[str]]) -> str:
+    """A line of the page."""
+    cells = []
+    for action in ("changed", "made", "replaced", "deleted", "left behind"):
+        kinds = done.get(action, [])
+        counts = sorted(Counter(kinds).items())
+        cells.append(", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in counts))
+    return f"| {name} | {' | '.join(cells)} |"
