@@ -213,7 +213,6 @@ class Secret:
     def turns_for(self, value: SecretValue) -> Turns:
         """The budget of logins, shared by all objects of this process for the secret."""
         if self._turns is None:
-            # Held here: what was refused must not be forgotten between two logins.
             self._turns = turns_of(value.arn, self._refusals, self._at_once, self.clock)
         return self._turns
 

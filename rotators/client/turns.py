@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from rotators.client.steps import Steps, Wait
 # A login that takes longer holds back no other one, as long as the budget would bear the refusal of both.
 _SLOW = 2.0
 _SLICE = 0.25
-_registry: weakref.WeakValueDictionary[str, Turns] = weakref.WeakValueDictionary()
+# Never forgotten: what was refused counts for an object that is made a moment later too.
+_registry: dict[str, Turns] = {}
 _registry_lock = threading.Lock()
 
 
