@@ -314,8 +314,9 @@ class TestWhereTheAdminActs:
             port=server.port, masterarn=admin, dbClusterIdentifier="production",
         )  # fmt: skip
         arn = rotation_service.create_secret("of-the-writer", secret, rotator)
-        for attempt in (rotation_service.rotate, rotation_service.retry):
-            failed = attempt(arn)
+        # A refused login is not repeated under the same token: MySQL may block a user after wrong passwords.
+        for _ in range(2):
+            failed = rotation_service.rotate(arn)
             assert isinstance(failed.error, (errors.LoginRefused, errors.UserPairMismatch))
             assert failed.failed_step == "createSecret"
         assert stored(target, payroll.username, "%") == before

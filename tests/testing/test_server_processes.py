@@ -166,7 +166,7 @@ def test_the_server_does_not_outlive_the_process_that_started_it(end):
         import os, signal, threading, time
         from rotators.testing.servers.accounts import SystemAccount, temporary_folder
         from rotators.testing.servers.processes import ServerProcess
-        account = Account.for_servers()
+        account = SystemAccount.for_servers()
         manager = temporary_folder(account)
         folder = manager.__enter__()
         def start():
