@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from rotators.engines.identity import Account
@@ -49,8 +50,6 @@ _TEXT = r"'(?:[^']|'')*'"
 _HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)
 _VIA = re.compile(rf"(\w+)(?: (?:USING|AS) ({_TEXT}))?(?: OR |$|(?= [A-Z]))")
 
-_ATTEMPTS = re.compile(r"FAILED_LOGIN_ATTEMPTS (\d+)")
-_QUOTED = re.compile(r"'(?:[^']|'')*'|`(?:[^`]|``)*`")
 # An application that mistypes must not be locked out by what we have tried before it.
 _LEFT_TO_OTHERS = 2
 _STRENGTH_OF_POLICY = {"0": 50, "LOW": 50, "1": 75, "MEDIUM": 75, "2": 100, "STRONG": 100}
@@ -97,6 +96,15 @@ class _Session(Closing):
     def facts(self) -> ServerFacts:
         """See :class:`rotators.engines.inspection.Inspectable`."""
         return ServerFacts(self.dialect.product, ".".join(map(str, self.version)))
+
+    @abstractmethod
+    def wrong_passwords_allowed(self) -> int | None:
+        """See :class:`rotators.engines.base.WrongPasswordLimit`."""
+
+    def refusals_afforded(self) -> int | None:
+        """The limit on wrong passwords, less the two that are left to the account's applications."""
+        allowed = self.wrong_passwords_allowed()
+        return None if allowed is None else max(0, allowed - _LEFT_TO_OTHERS)
 
     def explain_sync(self, pair: Pair) -> list[str]:
         """See :class:`rotators.engines.inspection.ExplainsSync`."""
@@ -247,7 +255,10 @@ class MysqlSession(_Session):
         return None
 
     def wrong_passwords_allowed(self) -> int | None:
-        """FAILED_LOGIN_ATTEMPTS of its own account, which a user can't read but in SHOW CREATE USER."""
+        """FAILED_LOGIN_ATTEMPTS of its own account, which a user can't read but in SHOW CREATE USER.
+
+        https://dev.mysql.com/doc/refman/8.4/en/password-management.html#failed-login-tracking
+        """
         if self.version < _LOGIN_LIMIT_SINCE:
             return None
         self._connection.execute("SET SESSION print_identified_with_as_hex = ON")
@@ -265,15 +276,6 @@ class MysqlSession(_Session):
         self._connection.execute(
             f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{self._replace(old)} RETAIN CURRENT PASSWORD"
         )
-
-    def refusals_afforded(self) -> int | None:
-        """FAILED_LOGIN_ATTEMPTS of this account, less the two that are left to its applications.
-
-        https://dev.mysql.com/doc/refman/8.4/en/password-management.html#failed-login-tracking
-        """
-        [(shown,)] = self._connection.execute("SHOW CREATE USER CURRENT_USER()")
-        attempts = _ATTEMPTS.search(_QUOTED.sub("", str(shown)))
-        return None if attempts is None or attempts[1] == "0" else max(0, int(attempts[1]) - _LEFT_TO_OTHERS)
 
     def check_password(self, sample: str) -> None:
         """Ask validate_password, where it is installed, how strong a sample is.
@@ -342,9 +344,10 @@ class MariadbSession(_Session):
         self._connection.execute(f"SET PASSWORD = {quote_text(native_hash(new))}")
 
     def wrong_passwords_allowed(self) -> int | None:
-        """max_password_errors of the server, which has another default than 0 for no limit."""
+        """max_password_errors of the server, whose default stands for no limit."""
         found = self._connection.execute("SHOW GLOBAL VARIABLES LIKE 'max_password_errors'")
-        return int(found[0][1]) or None if found else None
+        allowed = int(found[0][1]) if found else 0
+        return allowed if 0 < allowed < _NEVER_LOCKED else None
 
     def why_no_second_password(self) -> str | None:
         """What stands against keeping the present password beside a new one: only an admin may give a second one."""
@@ -358,11 +361,6 @@ class MariadbSession(_Session):
         """
         del new, old
         raise PermissionRefused("a MariaDB user may not give itself a second password", "name an admin secret")
-
-    def refusals_afforded(self) -> int | None:
-        """``max_password_errors`` of the server, less the two that are left to its applications."""
-        [(errors,)] = self._connection.execute("SELECT @@global.max_password_errors")
-        return None if int(str(errors)) >= _NEVER_LOCKED else max(0, int(str(errors)) - _LEFT_TO_OTHERS)
 
     def check_password(self, sample: str) -> None:  # noqa: ARG002  # the server is sent hashes, and sees no password
         """See whether a plugin that looks at passwords refuses hashes, which is all that it is sent.
