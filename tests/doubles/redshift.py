@@ -186,6 +186,8 @@ def connecting(real: Callable[..., Any], statements: set[str]) -> Callable[..., 
             statements.add(text)
             if text == "SELECT CURRENT_NAMESPACE":
                 return super().execute("SELECT md5(date_part('epoch', pg_postmaster_start_time())::text)")
+            if text == "SELECT VERSION()":
+                return super().execute("SELECT 'PostgreSQL 8.0.2 on x86_64-pc-linux-gnu, Redshift 1.0.77777'")
             if "CONNECTION LIMIT UNLIMITED" in text:
                 return super().execute(text.replace("UNLIMITED", "-1"), vars)
             for form, statement in _REWRITTEN:

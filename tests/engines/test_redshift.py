@@ -35,6 +35,11 @@ def connect(target: RedshiftTarget, change: dict[str, Any] | None = None) -> Red
     return RedshiftEngine().connect(Credentials(value), ConnectOptions(timeout=2.0, ca_file=str(target.server.ca_file)))
 
 
+def test_its_version_is_its_own_and_not_that_of_the_postgresql_it_grew_from(redshift: RedshiftTarget) -> None:
+    with connect(redshift) as session:
+        assert str(session.facts()) == "Redshift 1.0.77777"
+
+
 class TestPasswords:
     def test_the_verifier_is_what_the_server_makes_of_it(self, redshift: RedshiftTarget) -> None:
         application = redshift.make_application()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
 from rotators.engines.base import AccountAdmin, CloneAdmin, SelfServicePassword, TransactionalPassword
 from rotators.engines.identity import Account, Pair
+from rotators.engines.inspection import ServerFacts
 from rotators.engines.libpq.session import LibpqSession
 from rotators.engines.redshift import catalog, clone
 from rotators.engines.redshift.passwords import verifier
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 # The catalog's own views first; and no statement for longer than we wait.
 _PREPARE = "SET search_path TO pg_catalog; SET statement_timeout TO {}"
+# Behind the PostgreSQL that it grew from: https://docs.aws.amazon.com/redshift/latest/dg/r_VERSION.html
+_VERSION = re.compile(r"Redshift (\S+)$")
 
 
 class RedshiftSession(LibpqSession):
@@ -43,6 +47,12 @@ class RedshiftSession(LibpqSession):
     def account(self) -> Account:
         """The user that logged in, by its ``usesysid``, in the namespace that answered."""
         return self._account
+
+    def facts(self) -> ServerFacts:
+        """The cluster's version; SHOW knows Redshift's own parameters only, and its version is none of them."""
+        [(text,)] = self.connection.execute(sql.SQL("SELECT VERSION()"))
+        found = _VERSION.search(str(text))
+        return ServerFacts(self.connection.product, found[1] if found else "of an unknown version")
 
     def check_rotatable(self) -> None:
         """Refuse users without a password."""
