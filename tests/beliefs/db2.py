@@ -15,7 +15,7 @@ from doubles.db2 import User
 from targets import ALTERNATING, SINGLE, rotated
 from targets import db2 as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
 from rotators.engines.db2 import catalog, errors
 from rotators.testing import RotationService
 
@@ -253,6 +253,8 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         target.catalogue.users[name].groups = {"staff", "sales"} if given else {"staff"}
         for _ in range(2):
             assert service.rotate(pair.arn).error is None
+            look_at(service, pair.arn)
+    look_at(service, tested.arn)
     # A clone that nobody marked is compared with its user, by roles as well.
     other = target.make_application()
     clone = f"{other.username}_clone"

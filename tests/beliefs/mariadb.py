@@ -13,10 +13,15 @@ from targets import ALTERNATING, rotated
 from targets import mysql as targets
 
 from beliefs import mysql_family as family
-from beliefs.base import Beliefs, Code, Statement, View
+from beliefs.base import Beliefs, Code, Statement, View, look_at
 from rotators.testing import RotationService
 
 _KB = "https://mariadb.com/kb/en"
+_DOCS = "https://mariadb.com/docs/server"
+_STRICT = "strict_password_validation"
+_PLUGINS = (
+    f"{_DOCS}/reference/system-tables/information-schema/information-schema-tables/plugins-table-information-schema"
+)
 _GRANT, _ALTER = f"{_KB}/grant/", f"{_KB}/alter-user/"
 _ACC, _T, _N = family.ACCOUNT, family.TEXT, family.NAME
 _10 = "10.5"
@@ -28,6 +33,12 @@ STATEMENTS = (
     Statement(r"SHOW GLOBAL VARIABLES WHERE Variable_name IN \(.*\)", f"{_KB}/show-variables/", _10),
     Statement("SHOW GLOBAL VARIABLES LIKE 'max_password_errors'", f"{_KB}/server-system-variables/", _10),
     Statement(r"SELECT @@global\.read_only, @@global\.innodb_read_only", f"{_KB}/server-system-variables/", _10),
+    Statement(r"SELECT @@global\.strict_password_validation", f"{_DOCS}/ref/mdb/system-variables/{_STRICT}", _10),
+    Statement(
+        r"SELECT PLUGIN_NAME FROM information_schema\.PLUGINS WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND .*",
+        _PLUGINS,
+        _10,
+    ),
     Statement("SELECT 1", f"{_KB}/select/", _10),
     Statement("START TRANSACTION READ ONLY", f"{_KB}/start-transaction/", _10),
     Statement("ROLLBACK", f"{_KB}/rollback/", _10),
@@ -82,6 +93,7 @@ VIEWS = (
     _view("mysql.procs_priv", "User Host Db Routine_name Routine_type Proc_priv", "mysqlprocs_priv-table"),
     _view("mysql.proxies_priv", "User Host Proxied_user Proxied_host With_grant", "mysqlproxies_priv-table"),
     _view("mysql.roles_mapping", "User Host Role Admin_option", "mysqlroles_mapping-table"),
+    View("information_schema.PLUGINS", frozenset({"PLUGIN_NAME", "PLUGIN_TYPE", "PLUGIN_STATUS"}), _PLUGINS, _10),
     _view("information_schema.APPLICABLE_ROLES", "ROLE_NAME", "information-schema-applicable_roles-table"),
     *(
         _view(f"information_schema.{view}_PRIVILEGES", f"GRANTEE PRIVILEGE_TYPE IS_GRANTABLE {columns}",
@@ -142,4 +154,5 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         root(f"GRANT 'of_admin' TO {admin}@'%'")
         root(f"REVOKE CREATE USER ON *.* FROM {admin}@'%'")
         assert service.rotate(pair.arn).error is None
+        look_at(service, pair.arn)
     return sent

@@ -14,7 +14,7 @@ import pytest
 from targets import ALTERNATING, SINGLE, rotated
 from targets import mongo as double
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
 from rotators.engines.mongo import clone, errors
 from rotators.engines.mongo.connection import Connection
 from rotators.testing import RotationService
@@ -35,6 +35,7 @@ def _command(form: str, since: str = "4.0") -> Statement:
 STATEMENTS = (
     # DocumentDB answers hello since its 5.0; before that pymongo's own handshake is what it knows.
     _command("hello", "4.4.2"),
+    _command("buildInfo"),
     _command("connectionStatus(?: showPrivileges)?"),
     _command("usersInfo showAuthenticationRestrictions"),
     _command("rolesInfo showPrivileges"),
@@ -55,6 +56,7 @@ def _answer(name: str, fields: str, since: str = "4.0") -> View:
 
 VIEWS = (
     _answer("hello", "isWritablePrimary ismaster msg setName me topologyVersion topologyVersion.processId", "4.4.2"),
+    _answer("buildInfo", "version"),
     _answer(
         "connectionStatus",
         "authInfo authInfo.authenticatedUsers authInfo.authenticatedUsers.user authInfo.authenticatedUsers.db "
@@ -195,6 +197,8 @@ def _exercise(target: Any, service: RotationService) -> None:
     pair = rotated(target, service, ALTERNATING)
     for _ in range(2):
         assert service.rotate(pair.arn).error is None
+        look_at(service, pair.arn)
+    look_at(service, tested.arn)
     # The pair was made the other way round: the marks change places.
     name = pair.application.username
     with target.client(target.server.root) as root:

@@ -15,7 +15,7 @@ from targets import ALTERNATING, DUAL, rotated
 from targets import mysql as targets
 
 from beliefs import mysql_family as family
-from beliefs.base import Beliefs, Code, Statement, View
+from beliefs.base import Beliefs, Code, Statement, View, look_at
 from rotators.engines.mysql import mysql as dialect
 from rotators.testing import RotationService
 
@@ -31,6 +31,7 @@ STATEMENTS = (
     Statement(r"SELECT VERSION\(\)", f"{_MAN}/information-functions.html", "5.7"),
     Statement(r"SHOW GLOBAL VARIABLES WHERE Variable_name IN \(.*\)", f"{_MAN}/show-variables.html", "5.7"),
     Statement(r"SELECT @@global\.read_only, @@global\.innodb_read_only", f"{_MAN}/server-system-variables.html", "5.7"),
+    Statement(r"SELECT VALIDATE_PASSWORD_STRENGTH\(.*\)", f"{_MAN}/encryption-functions.html", "5.7"),
     Statement("SELECT 1", f"{_MAN}/select.html", "5.7"),
     Statement("START TRANSACTION READ ONLY", f"{_MAN}/commit.html", "5.7"),
     Statement("ROLLBACK", f"{_MAN}/commit.html", "5.7"),
@@ -155,4 +156,8 @@ def exercise(target: Any, service: RotationService) -> set[str]:
             RemoveFromVersionId=labels["AWSCURRENT"],
         )
         assert service.rotate(kept.arn).error is None
+        look_at(service, attributed.arn, own.arn, kept.arn)
+        target.server.query("INSTALL COMPONENT 'file://component_validate_password'")
+        look_at(service, attributed.arn)
+        target.server.query("UNINSTALL COMPONENT 'file://component_validate_password'")
     return sent

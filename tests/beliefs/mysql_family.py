@@ -12,7 +12,7 @@ import pytest
 from targets import ALTERNATING, DUAL, SINGLE, rotated
 from targets.base import Kind
 
-from beliefs.base import Right, mapped
+from beliefs.base import Right, look_at, mapped
 from rotators.engines.mysql import errors
 from rotators.engines.mysql.connection import Connection
 from rotators.testing import RotationService
@@ -144,3 +144,20 @@ def exercise(target: Any, service: RotationService, sent: set[str]) -> None:
         dual = rotated(target, service, DUAL)
         for _ in range(2):
             assert service.rotate(dual.arn).error is None
+        look_at(service, tested.arn, pair.arn, second.arn, dual.arn)
+        _alone(target, service)
+
+
+def _alone(target: Any, service: RotationService) -> None:
+    """A user by itself who sees an account of its own on another host, and one whose password has expired."""
+    root, text = target.server.query, target.text
+    several = rotated(target, service, SINGLE)
+    name, password = text(several.application.username), several.application.password
+    root(f"CREATE USER {name}@'10.9.8.7' {target._identified(password)}")
+    root(f"GRANT SELECT ON mysql.* TO {name}@'%'")
+    assert "further accounts" in str(service.rotate(several.arn).error)
+    root(f"DROP USER {name}@'10.9.8.7'")
+    assert service.retry(several.arn).error is None
+    expired = rotated(target, service, SINGLE)
+    root(f"ALTER USER {text(expired.application.username)}@'%' PASSWORD EXPIRE")
+    assert service.rotate(expired.arn).error is None

@@ -14,7 +14,7 @@ from doubles.oracle import User
 from targets import ALTERNATING, DUAL, SINGLE, rotated
 from targets import oracle as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
 from rotators.engines.oracle import clone, errors
 from rotators.testing import RotationService
 
@@ -289,6 +289,7 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         subject = rotated(target, service, strategy if strategy != "auto" else SINGLE, ROTATION_STRATEGY=strategy)
         for _ in range(3):
             assert service.rotate(subject.arn).error is None
+        look_at(service, subject.arn)
     tested = rotated(target, service, SINGLE, ROTATION_TEST_QUERY="SELECT 1 FROM SYS.DUAL")
     assert service.rotate(tested.arn).error is None
     pair = rotated(target, service, ALTERNATING)
@@ -310,6 +311,8 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         user.profile = "APPS" if given else "DEFAULT"
         for _ in range(2):
             assert service.rotate(pair.arn).error is None
+            look_at(service, pair.arn)
+    look_at(service, tested.arn)
     database.rds = True
     for given in (True, False):
         user.objects = {**base[1], **({("SYS", "V_$SESSION", "SELECT"): True} if given else {})}

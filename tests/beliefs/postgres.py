@@ -16,9 +16,12 @@ from psycopg2 import sql
 from targets import ALTERNATING, SINGLE, rotated
 from targets import postgres as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
+from rotators.credentials import Credentials
+from rotators.engines.base import ConnectOptions
 from rotators.engines.libpq import errors
 from rotators.engines.libpq.connection import LibpqConnection
+from rotators.engines.postgres import PostgresEngine
 from rotators.testing import RotationService
 from rotators.testing.servers import postgres as kit
 
@@ -48,8 +51,9 @@ STATEMENTS = (
     _page("ROLLBACK TO SAVEPOINT part", "sql-rollback-to"),
     _page("RESET search_path", "sql-reset"),
     _page(r"SET LOCAL (?:lock_timeout = '300ms'|ROLE NONE|.+)", "sql-set"),
-    _page("SHOW password_encryption", "sql-show"),
+    _page("SHOW (?:password_encryption|server_version)", "sql-show"),
     _page(r"SELECT pg_catalog\.pg_is_in_recovery\(\)", "functions-admin"),
+    _page(r"SELECT sender_host FROM pg_catalog\.pg_stat_wal_receiver WHERE .*", "monitoring-stats"),
     _page(r"SELECT pg_catalog\.current_database\(\)", "functions-info"),
     _page(r"SELECT pg_catalog\.current_setting\('rds\.restrict_password_commands', true\) .*", "functions-admin"),
     _page(r"SELECT pg_catalog\.pg_has_role\(.*, 'MEMBER'\)", "functions-info"),
@@ -99,6 +103,7 @@ VIEWS = (
     _view("pg_db_role_setting", "setdatabase setrole setconfig"),
     _view("pg_database", "oid datname datallowconn datacl"),
     _view("pg_shdepend", "dbid classid objid refclassid refobjid deptype"),
+    _view("pg_stat_wal_receiver", "sender_host", "monitoring-stats"),
     _view("pg_depend", "classid objid deptype"),
     _view("pg_class", "oid relname relnamespace relowner relkind relacl"),
     _view("pg_attribute", "attrelid attnum attname attacl"),
@@ -167,7 +172,7 @@ def columns_of(statements: Iterable[str]) -> Mapping[str, set[str]]:
                 if alias:
                     words = re.findall(rf"\b{alias}\.([a-z_]+)", part)
                 else:
-                    words = re.findall(r"\b(?:oid|(?:rol|dat)[a-z]+)\b", part)
+                    words = re.findall(r"\b(?:oid|sender_host|(?:rol|dat)[a-z]+)\b", part)
                 found.setdefault(view, set()).update(words)
     return found
 
@@ -220,6 +225,12 @@ def _exercise(target: Any, service: RotationService) -> None:
         run("ALTER ROLE {user} SET datestyle TO 'ISO, DMY'" if given else "ALTER ROLE {user} RESET datestyle")
         for _ in range(2):
             assert (error := service.rotate(pair.arn).error) is None, error
+            look_at(service, pair.arn)
+    look_at(service, tested.arn)
+    # What is asked of replicas; a primary answers as well: nobody feeds it.
+    options = ConnectOptions(timeout=5.0, ca_file=str(target.server.ca_file))
+    with PostgresEngine().connect(Credentials(target.admin_secret()), options) as session:
+        assert session._writer() == ""
     # What the clone was given by the admin behind our back, and what it owns, which somebody else has locked.
     for statement in (
         "CREATE ROLE {group}",

@@ -13,7 +13,7 @@ from doubles import redshift as double
 from psycopg2 import sql
 from targets import ALTERNATING, SINGLE, rotated
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
 from rotators.engines.libpq import errors
 from rotators.testing import RotationService
 
@@ -55,6 +55,7 @@ STATEMENTS = (
     _select("1", "r_SELECT_synopsis"),
     _select("CURRENT_NAMESPACE", "r_CURRENT_NAMESPACE", "2020"),
     _select(r"CURRENT_DATABASE\(\)", "r_CURRENT_DATABASE"),
+    _select(r"VERSION\(\)", "r_VERSION"),
     # These two are PostgreSQL's, of which Redshift's guide says that users may read them.
     Statement(
         "SELECT usesysid, usename FROM pg_user WHERE usename = SESSION_USER", f"{_PG8}/functions-info.html", _ANY
@@ -259,5 +260,7 @@ def exercise(target: Any, service: RotationService) -> set[str]:
             run("ALTER FUNCTION {clone}.g(integer) OWNER TO {clone}; ALTER TABLE {clone}.t OWNER TO {clone}")
         for _ in range(2):
             assert service.rotate(pair.arn).error is None
+            look_at(service, pair.arn)
+    look_at(service, tested.arn)
     statements: set[str] = target.statements
     return statements

@@ -14,7 +14,7 @@ from doubles.sqlserver import Database, Login, User, fresh_sid
 from targets import ALTERNATING, SINGLE, rotated
 from targets import sqlserver as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
 from rotators.engines.sqlserver import errors
 from rotators.testing import RotationService
 
@@ -379,6 +379,8 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         app.users[name].schema = f"schema of {state}"
         for _ in range(2):
             assert service.rotate(pair.arn).error is None
+            look_at(service, pair.arn)
+    look_at(service, rotation.arn)
     del catalogue.members["auditors"]
     restored = target.make_application()
     app.users[f"{restored.username}_clone"] = User(fresh_sid("gone"))
@@ -400,6 +402,7 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         subject = rotated(target, service, strategy, application=contained)
         for _ in range(2):
             assert service.rotate(subject.arn).error is None
+            look_at(service, subject.arn)
     owned = Database(owner=catalogue.logins[name].sid, members={"db_owner": {"admin"}})
     owned.users["admin"] = User(catalogue.logins["admin"].sid)
     catalogue.databases["owned"] = owned
