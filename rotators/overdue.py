@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from rotators.due import overdue
 from rotators.errors import MalformedEvent, RotationError
 from rotators.logs import logger, metrics
 from rotators.versions import SecretDescription, SecretVersions
 
 METRIC = "OverdueSecrets"
-# The service repeats a rotation that failed for some hours; before, there is nothing to be done by hand.
-_GRACE = timedelta(hours=6)
 
 
 class OverdueCheck:
@@ -78,9 +77,8 @@ class OverdueCheck:
             return f"rotation is switched off. To switch it on: {command}"
         if described.next_rotation is None:
             return f"it has no schedule any more. To give it one: {command}"
-        if described.next_rotation + _GRACE < self._now():
-            return f"it should have rotated by {described.next_rotation:%Y-%m-%d %H:%M} UTC: see its function's log"
-        return None
+        late = overdue(described.next_rotation, self._now())
+        return None if late is None else f"{late}: see its function's log"
 
 
 def _left_schedule(secret: str, described: SecretDescription) -> str | None:

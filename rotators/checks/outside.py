@@ -12,6 +12,7 @@ from rotators.checks.answer import unqualified
 from rotators.checks.aws import Aws, AwsRefused
 from rotators.checks.finding import Finding, failure, ok, unknown, warning
 from rotators.credentials import Credentials
+from rotators.due import overdue
 from rotators.errors import ConfigurationError, RotationError
 from rotators.logs import redactor
 from rotators.rotator import learn
@@ -20,8 +21,6 @@ from rotators.schedules import RotationRules
 _PRINCIPAL = "secretsmanager.amazonaws.com"
 # With less, a rotation whose database is slow is ended by Lambda, and says nothing.
 _SHORTEST_TIMEOUT = 30
-# The service repeats a rotation that failed for some hours.
-_GRACE = timedelta(hours=6)
 _SHORT_WINDOW = timedelta(hours=2)
 _SECRET_ACTIONS = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
@@ -143,14 +142,15 @@ class OutsideCheck:
             return
         planned = described.get("NextRotationDate")
         spelled = shown.get("ScheduleExpression") or f"every {shown.get('AutomaticallyAfterDays')} days"
-        if planned is not None and planned + _GRACE < self._now():
+        late = overdue(planned, self._now())
+        if late is not None:
             yield failure(
                 "schedule",
-                f"overdue: it should have rotated by {planned:%Y-%m-%d %H:%M} UTC",
+                f"overdue: {late}",
                 f"see the function's log; then: {commands.rotate(self.secret_id)}",
             )
             return
-        until = "" if planned is None else f"; next by {planned:%Y-%m-%d %H:%M} UTC"
+        until = "" if planned is None else f"; next by {planned.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         start = rules.schedule.next_window(self._now(), described.get("LastRotatedDate"))
         window = rules.window_end(start) - start
         hours = f"{window.total_seconds() / 3600:.0f} h"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from rotators.checks.finding import Finding, Outcome
+from rotators.due import overdue
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 ACCEPTED, REFUSED = "accepted", "refused"
@@ -107,10 +108,10 @@ class RotationState:
     def _service(self, now: datetime) -> str:
         if not self.enabled:
             return "Rotation is switched off: Secrets Manager does nothing by itself."
-        due = "on demand only" if self.next is None else f"by {self.next:%Y-%m-%d %H:%M} UTC"
+        due = "on demand only" if self.next is None else f"by {self.next.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         if self.pending is None:
             return f"Secrets Manager rotates it next {due}."
-        late = self.next is not None and self.next + timedelta(hours=6) < now
+        late = overdue(self.next, now) is not None
         given_up = " It should have been done by then: it was probably given up." if late else ""
         return (
             "Secrets Manager tries a failed rotation again several times, with the same version, and refuses "
