@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -35,17 +36,23 @@ class Account:
     Args:
         profile: of the AWS CLI's configuration; None: the environment's.
         region: None: the profile's own.
+        session: a session of one's own, instead of both.
 
     Raises:
         AwsRefused: there is no such profile.
     """
 
-    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+    def __init__(
+        self, profile: str | None = None, region: str | None = None, session: boto3.Session | None = None
+    ) -> None:
         try:
-            self._session = boto3.Session(profile_name=profile, region_name=region)
+            self._session = session or boto3.Session(profile_name=profile, region_name=region)
         except ProfileNotFound:
             raise AwsRefused(f"there is no profile '{profile}'", "see: aws configure list-profiles") from None
         self._clients: dict[tuple[str, bool], Any] = {}
+        # Clients may be shared by threads, but not made by two at once:
+        # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#caveats
+        self._making = Lock()
 
     @property
     def region(self) -> str:
@@ -58,6 +65,35 @@ class Account:
         if not region:
             raise AwsRefused("no Region is known", "name one with --region, or set AWS_DEFAULT_REGION")
         return str(region)
+
+    def assume(self, account_id: str, role: str) -> Callable[[str | None], Account]:
+        """Assume a role in another account of this partition, by one call.
+
+        Args:
+            account_id: its twelve digits.
+            role: the role's name, with its path if it has one.
+
+        Returns:
+            what makes that account, in a Region; None: in this one's.
+
+        Raises:
+            AwsRefused: the role may not be assumed.
+        """
+        partition = self._session.get_partition_for_region(self.region)
+        arn = f"arn:{partition}:iam::{account_id}:role/{role}"
+        given = self.call("sts", "assume_role", RoleArn=arn, RoleSessionName="rotators")["Credentials"]
+
+        def make(region: str | None) -> Account:
+            return Account(
+                session=boto3.Session(
+                    aws_access_key_id=given["AccessKeyId"],
+                    aws_secret_access_key=given["SecretAccessKey"],
+                    aws_session_token=given["SessionToken"],
+                    region_name=region or self.region,
+                )
+            )
+
+        return make
 
     @cached_property
     def versions(self) -> SecretVersions:
@@ -74,16 +110,17 @@ class Account:
         Raises:
             AwsRefused: none can be made.
         """
-        if (service, invoking) not in self._clients:
-            # boto3's stubs know the service by its literal name only.
-            make: Any = self._session.client
-            try:
-                self._clients[service, invoking] = make(
-                    service, region_name=self.region, config=_INVOKE if invoking else _CONFIG
-                )
-            except (BotoCoreError, ValueError) as error:
-                raise _no_call(error, service) from None
-        return self._clients[service, invoking]
+        with self._making:
+            if (service, invoking) not in self._clients:
+                # boto3's stubs know the service by its literal name only.
+                make: Any = self._session.client
+                try:
+                    self._clients[service, invoking] = make(
+                        service, region_name=self.region, config=_INVOKE if invoking else _CONFIG
+                    )
+                except (BotoCoreError, ValueError) as error:
+                    raise _no_call(error, service) from None
+            return self._clients[service, invoking]
 
     def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """Make one call; see :class:`rotators.checks.aws.Aws`."""

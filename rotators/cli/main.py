@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import check, demo, explain, local, new, package, plan, repair, run
+from rotators.cli import check, demo, explain, local, new, package, plan, repair, run, status
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _root(
     del version
 
 
+app.command("status")(status.status)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("explain")(explain.explain)

@@ -23,6 +23,14 @@ Profile = Annotated[
 Region = Annotated[
     str | None, typer.Option("--region", help="The Region; by default the profile's own.", show_default=False)
 ]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", help="A profile of the AWS CLI's configuration; may be repeated.", show_default=False),
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option("--region", help="A Region; may be repeated. By default the profile's own.", show_default=False),
+]
 Format = Annotated[
     Output | None,
     typer.Option(

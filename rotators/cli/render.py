@@ -6,11 +6,13 @@ Colour only at a terminal, and never where NO_COLOR is set (https://no-color.org
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +21,9 @@ from rotators.cli.options import Output
 if TYPE_CHECKING:
     from rotators.checks.finding import Finding
 
-STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red", "unknown": "cyan"}
+_GOOD, _BAD, _UNSURE = "green", "bold red", "cyan"
+STYLES = {"ok": _GOOD, "warning": "yellow", "failure": _BAD, "unknown": _UNSURE}
+STYLES |= {"current": _GOOD, "rotating": _UNSURE, "stuck": _BAD, "missing": _BAD, "deleted": _BAD}
 
 
 def chosen(output: Output | None) -> Output:
@@ -51,13 +55,36 @@ def findings(found: Sequence[Finding], output: Output | None, **more: Any) -> No
         table(("", "what", "cause", "what to do"), rows)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, whose first column may be an outcome."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], coloured: int = 0) -> None:
+    """Print a table.
+
+    Args:
+        columns: their heads.
+        rows: their cells.
+        coloured: the column that may hold an outcome or a state.
+    """
     console = Console()
     made = Table(*columns, show_lines=True, border_style="dim")
-    for first, *others in rows:
-        made.add_row(Text(first, style=STYLES.get(first, "")), *map(Text, others))
+    for row in rows:
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "") if at == coloured else "") for at, cell in enumerate(row)))
     console.print(made)
+
+
+Report = Callable[[str, int, int | None], None]
+"""Called with what is done, how much of it is, and of how much; None: that is not known."""
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """A bar on the error stream, where that is a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def lines(texts: Iterable[str]) -> None:
