@@ -92,7 +92,7 @@ def test_options_partial_revokes_and_default_roles() -> None:
         f"GRANT SELECT ON *.* TO {CLONE}",
         f"GRANT `q`@`%` TO {CLONE} WITH ADMIN OPTION",
         f"GRANT `r`@`%` TO {CLONE} WITH ADMIN OPTION",
-        f"GRANT PROXY ON `x`@`y` TO {CLONE} WITH GRANT OPTION",
+        f"GRANT PROXY ON 'x'@'y' TO {CLONE} WITH GRANT OPTION",
         f"REVOKE SELECT ON `mysql`.* FROM {CLONE}",
     ]
     without = {right for right in wanted if right.kind not in {"admin option", "revoked"}}
@@ -107,8 +107,8 @@ def test_options_partial_revokes_and_default_roles() -> None:
     assert list(statements(set(), parse(lines[-2:]), CLONE)) == [f"REVOKE SELECT ON *.* FROM {CLONE}"]
     proxy = parse(["GRANT PROXY ON `x`@`y` TO `app`@`%` WITH GRANT OPTION"])
     assert list(statements(proxy, parse(["GRANT PROXY ON `x`@`y` TO `app`@`%`"]), CLONE)) == [
-        f"REVOKE PROXY ON `x`@`y` FROM {CLONE}",
-        f"GRANT PROXY ON `x`@`y` TO {CLONE} WITH GRANT OPTION",
+        f"REVOKE PROXY ON 'x'@'y' FROM {CLONE}",
+        f"GRANT PROXY ON 'x'@'y' TO {CLONE} WITH GRANT OPTION",
     ]
 
 
@@ -135,7 +135,7 @@ def test_what_an_admin_lacks_is_named() -> None:
     )
     assert lacking(wanted, admin, wanted) == [
         "GRANT DELETE ON `d`.`t`",
-        "GRANT PROXY ON `x`@`y`",
+        "GRANT PROXY ON 'x'@'y'",
         "GRANT `r`@`%`",
     ]
     anybody = parse(
