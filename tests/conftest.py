@@ -227,6 +227,19 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_silence() -> Iterator[None]:
+    """A command that ran in this process has silenced the log and the metrics: not for the tests after it."""
+    rotators, metrics = logging.getLogger(logger.name), "POWERTOOLS_METRICS_DISABLED"
+    level, disabled = rotators.level, os.environ.get(metrics)
+    yield
+    rotators.setLevel(level)
+    if disabled is None:
+        os.environ.pop(metrics, None)
+    else:
+        os.environ[metrics] = disabled
+
+
+@pytest.fixture(autouse=True)
 def _no_memory() -> None:
     """A secret that one test made must not be redacted out of the messages of the next."""
     redactor.forget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import psycopg2
@@ -11,20 +10,14 @@ from rotators.database import DatabaseRotator
 from rotators.engines.postgres import PostgresEngine
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
-from rotators.logs import logger
 from rotators.testing import Application, RotationService
 from rotators.testing.servers.postgres import PostgresServer
 from rotators.testing.servers.processes import ServerFailed
 from rotators.versions import SecretVersions
 
-__all__ = ["RotationService", "application", "made_passwords", "make_secret", "silence_logs", "start_server"]
+__all__ = ["RotationService", "application", "made_passwords", "make_secret", "start_server"]
 
 _passwords: list[str] = []
-
-
-def silence_logs() -> None:
-    """The function's own log lines would hide the demo's."""
-    logging.getLogger(logger.name).setLevel(logging.CRITICAL + 1)
 
 
 def start_server() -> PostgresServer:

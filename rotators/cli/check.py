@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-
 import typer
 
 from rotators.checks.finding import Finding, Outcome
@@ -13,7 +10,7 @@ from rotators.cli import render
 from rotators.cli.aws import Account
 from rotators.cli.look import From, inside_findings, redacted
 from rotators.cli.options import CaBundle, Format, Local, Profile, Region, Secret, TryEveryPassword
-from rotators.logs import logger
+from rotators.cli.quiet import silence_logs
 
 
 def check(
@@ -53,12 +50,6 @@ def look(account: Account, secret: str, where: From) -> list[Finding]:
     if goes_on and (where.here or not _unreachable(found)):
         found += redacted(inside_findings(account, outside, where))
     return found
-
-
-def silence_logs() -> None:
-    """The log lines of a rotator that runs in this process would be in the way."""
-    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-    logging.getLogger(logger.name).setLevel(logging.CRITICAL + 1)
 
 
 def _unreachable(found: list[Finding]) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from rotators.cli.quiet import silence_logs
 from rotators.cli.screen import Screen
 from rotators.errors import ConfigurationError, RotationError, UnexpectedError
 
@@ -58,8 +58,7 @@ def demo(
         raise ConfigurationError(
             f"the demo needs {missing.name}, which is not installed", "pip install 'rotators[demo]'"
         ) from None
-    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-    parts.silence_logs()
+    silence_logs()
     screen = Screen()
     with parts.start_server() as server, parts.RotationService() as service:
         screen.title(

@@ -12,9 +12,9 @@ from rotators.checks.outside import OutsideCheck
 from rotators.checks.state import RotationState, State
 from rotators.cli import render
 from rotators.cli.aws import Account
-from rotators.cli.check import silence_logs
 from rotators.cli.look import From, inside_findings, redacted
 from rotators.cli.options import CaBundle, Format, Local, Output, Profile, Region, Secret, TryEveryPassword
+from rotators.cli.quiet import silence_logs
 from rotators.errors import ConfigurationError
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rotators.cli.check import silence_logs
+from rotators.cli.quiet import silence_logs
 from rotators.cli.screen import Screen
 from rotators.engines.names import serving
 from rotators.errors import ConfigurationError, RotationError, SecretMalformed, UnexpectedError

@@ -11,9 +11,9 @@ from rotators.checks.finding import Outcome
 from rotators.checks.outside import OutsideCheck
 from rotators.cli import render
 from rotators.cli.aws import Account
-from rotators.cli.check import silence_logs
 from rotators.cli.look import ask_here
 from rotators.cli.options import CaBundle, Format, Local, Output, Profile, Region, Secret
+from rotators.cli.quiet import silence_logs
 from rotators.errors import ConfigurationError
 
 

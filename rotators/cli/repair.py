@@ -15,10 +15,10 @@ from rotators.checks.outside import OutsideCheck
 from rotators.checks.state import CURRENT, MEANING, PENDING, RotationState, State
 from rotators.cli import render
 from rotators.cli.aws import Account
-from rotators.cli.check import silence_logs
 from rotators.cli.explain import look, why_unsure
 from rotators.cli.look import From
 from rotators.cli.options import CaBundle, Local, Profile, Region, Secret, TryEveryPassword, Yes
+from rotators.cli.quiet import silence_logs
 from rotators.errors import ConfigurationError, RotationError
 
 _STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
