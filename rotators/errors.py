@@ -43,7 +43,6 @@ line, fit for an alarm, whatever a secret or a server says.
 from __future__ import annotations
 
 import re
-from copy import copy
 from typing import Self
 
 # What ends a line, moves a terminal's cursor, turns the direction of writing or can't be encoded at all:
@@ -107,7 +106,9 @@ class RotationError(Exception):
             what: what happened and where.
             advice: what to do next; None: as before.
         """
-        other = copy(self)
+        # Not copy.copy, which libraries replace for exceptions (tblib's shares the attributes).
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
         RotationError.__init__(other, what, self.advice if advice is None else advice)
         return other
 

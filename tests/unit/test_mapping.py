@@ -1,5 +1,7 @@
+import copyreg
 import importlib
 import pkgutil
+from typing import Any
 
 import pytest
 
@@ -58,6 +60,24 @@ def test_an_error_that_is_worded_anew_keeps_its_kind_and_code() -> None:
     assert str(second) == "as the admin: no. grant it."
     assert str(first) == "db: no. grant it."
     assert second.reworded("no", "ask").advice == "ask"
+
+
+def test_an_error_that_is_worded_anew_leaves_the_first_alone_where_exceptions_can_be_pickled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Libraries register how exceptions are copied; tblib's way lets both have one dictionary."""
+
+    def shared(kind: type[Exception], state: dict[str, Any]) -> Exception:
+        made = kind.__new__(kind)
+        made.__dict__ = state
+        return made
+
+    monkeypatch.setitem(
+        copyreg.dispatch_table, errors.PermissionRefused, lambda error: (shared, (type(error), error.__dict__))
+    )
+    first = TABLE.error(229, "db", "no")
+    assert str(first.reworded("as the admin: no")) == "as the admin: no. grant it."
+    assert str(first) == "db: no. grant it."
 
 
 def test_a_drivers_exception_ends_where_it_is_mapped() -> None:
