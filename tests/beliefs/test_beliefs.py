@@ -21,6 +21,9 @@ from beliefs import sqlserver as sqlserver_beliefs
 from beliefs.base import READ
 from rotators.testing import RotationService
 
+# Engines are made to send all that they can, on their servers and doubles.
+pytestmark = pytest.mark.server
+
 # An engine joins with its module, and with what ``_Kept`` asks of it.
 MODULES: dict[str, ModuleType] = {
     "sqlserver": sqlserver_beliefs,

@@ -18,6 +18,9 @@ from fakes import FakeDatabase, FakeManager, InvalidPassword, Ticking
 from rotators.client import CredentialsRefused, Event, LoginsUnderWay, Secret, connect_with, connect_with_async
 from rotators.client.turns import Turn
 
+# Whole rotations, and logins that wait for one another.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def manager(request: pytest.FixtureRequest) -> FakeManager:

@@ -14,6 +14,9 @@ from rotators.packaging.archive import Archive, pack
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import Platform, of_this_machine
 
+# Packages are made, with all that they hold.
+pytestmark = pytest.mark.slow
+
 HERE = of_this_machine()
 
 

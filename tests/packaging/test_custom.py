@@ -16,6 +16,9 @@ from rotators.packaging.bundles import Bundles
 from rotators.packaging.custom import CustomRotator, check_lock
 from rotators.packaging.platforms import Platform, of_this_machine
 
+# Packages are made, with all that they hold.
+pytestmark = pytest.mark.slow
+
 HERE = of_this_machine()
 MODULE = """from rotators.credentials import SecretValue
 from rotators.rotator import Rotator

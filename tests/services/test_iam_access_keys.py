@@ -16,6 +16,9 @@ from rotators.services.iam_access_keys import STATEMENT, IamAccessKeys
 from rotators.testing import RotationService, assert_survives_faults
 from rotators.versions import SecretVersions
 
+# Whole rotations are broken at every call.
+pytestmark = pytest.mark.slow
+
 USER = "reports"
 
 

@@ -19,6 +19,9 @@ from rotators.services.two_keys import Key, TwoKeys
 from rotators.testing import RotationService, assert_survives_faults
 from rotators.versions import SecretVersions
 
+# Whole rotations are broken at every call.
+pytestmark = pytest.mark.slow
+
 
 class ReportsKey(TwoKeys[SecretValue]):
     """Rotates the key of the API at the secret's ``url``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from doubles.key_api import LIMIT, KeyApi
 from hypothesis import given, settings
 
@@ -14,6 +15,9 @@ from rotators.rotator import Rotation
 from rotators.services.two_keys import Key, TwoKeys
 from rotators.testing import Crash, Faults, RotationService
 from rotators.versions import SecretVersions
+
+# Whole rotations are broken at every call.
+pytestmark = pytest.mark.slow
 
 FAULTS = st.tuples(
     st.sampled_from(["secrets", "service"]),

@@ -12,6 +12,9 @@ from rotators.rotator import Rotation, Rotator
 from rotators.testing import Fault, RotationService, assert_survives_faults
 from rotators.versions import SecretVersions
 
+# Whole rotations are broken at every call.
+pytestmark = pytest.mark.slow
+
 FIRST = {"key": "first-key-value"}
 
 
