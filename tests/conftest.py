@@ -49,8 +49,9 @@ SHARED_OUT = {"test_every_packet.py", "test_every_statement.py"}
 TABLE_HEAD = """# Conformance
 
 Made by `make conformance` from a test run, and not by hand: how many tests of the suites that all engines share passed,
-on which server, with which strategy. Each test of faults breaks a whole rotation at each call to Secrets Manager, at
-each packet to the database (where the driver has one connection at a time), or at random.
+on which server, with which strategy. Each test of faults breaks whole rotations at a share of the calls to Secrets
+Manager, or of the packets to the database (where the driver has one connection at a time), or at random; `make
+test-long` breaks all.
 
 | server | strategy | conformance | faults |
 |---|---|---|---|
