@@ -1,7 +1,8 @@
 """A program of Django's, run by a test in a process of its own: Django's settings are a process's.
 
 Usage: django_application.py KIND, with what the test gives in its environment. For each line on its standard input it
-makes some requests, and writes a line: the failures, and the ids of the server's sessions that served.
+makes some requests, and writes a line: the failures, and the ids of the server's sessions that served. Of a line
+"refresh" the secret is read anew before.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def main() -> None:
 
     # One thread, as a worker has: Django's connections are a thread's own.
     def work() -> None:
-        for _ in sys.stdin:
+        for line in sys.stdin:
+            if line.strip() == "refresh":
+                settings.DATABASES["default"]["OPTIONS"]["secret"].refresh()
             print(json.dumps(requests()), flush=True)  # noqa: T201  # the test reads it
         connections.close_all()
         if KIND == "pool":
