@@ -232,11 +232,11 @@ class Rotation(Generic[ValueT]):
 
     def _value(self, version: SecretVersion, stage: str) -> ValueT:
         redactor.show([version.secret_arn])
-        value = self._complete(
-            self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})"), version.secret_arn
-        )
-        learn(value)
-        return value
+        value = self._parse_hidden(version.text, f"secret {self.secret_id} ({stage})")
+        whole = self._complete(value, version.secret_arn)
+        if whole is not value:
+            learn(whole)
+        return whole
 
     def _parse_hidden(self, text: str, source: str) -> ValueT:
         # What can't be parsed may be a password all the same.

@@ -72,27 +72,18 @@ class DatabaseCheck:
             yield Finding.of(subject_of(error), error)
             return
         yield ok("strategy", f"{strategy.name}, for the user '{current.username}' of {context.engine.name}")
-        way = self._way(current, "server")
-        if isinstance(way, Finding):
-            yield way
-            return
-        yield from way.look()
-        if not way.stands:
-            return
-        yield from self._own(strategy, current)
+        if (yield from self._look_at_way(current, "server")):
+            yield from self._own(strategy, current)
 
-    def _way(self, credentials: Credentials, subject: str) -> Way | Finding:
+    def _look_at_way(self, credentials: Credentials, subject: str) -> Generator[Finding, None, bool]:
+        """Look at the way to a server; returns whether it stands."""
         context = self._context
-        plaintext = not credentials.wants_tls
-        if plaintext and not context.settings.allow_plaintext:
-            return Finding.of(
-                f"{subject} TLS",
-                TlsFailed(
-                    f"{credentials.source} asks for a connection without TLS (ssl: false)",
-                    "remove 'ssl' from the secret, or allow it with ROTATION_ALLOW_PLAINTEXT=true",
-                ),
-            )
-        return Way(
+        try:
+            plaintext = context.is_plaintext(credentials)
+        except TlsFailed as error:
+            yield Finding.of(f"{subject} TLS", error)
+            return False
+        way = Way(
             self._engine.whole,
             credentials.host,
             credentials.port(context.engine.default_port),
@@ -102,6 +93,8 @@ class DatabaseCheck:
             server_name=credentials.tls_server_name or context.settings.tls_server_name,
             plaintext=plaintext,
         )
+        yield from way.look()
+        return way.stands
 
     def _own(self, strategy: Strategy, current: Credentials) -> Iterator[Finding]:
         """What the user's own logins show, and then what the admin's does."""
@@ -314,14 +307,10 @@ class DatabaseCheck:
             yield Finding.of("admin secret", error)
             return
         yield ok("admin secret", f"{context.admin_arn}, user '{admin.username}' at {admin.host}")
-        if not admin.same_server(context.current, context.engine.default_port):
-            way = self._way(admin, "admin's server")
-            if isinstance(way, Finding):
-                yield way
-                return
-            yield from way.look()
-            if not way.stands:
-                return
+        if not admin.same_server(context.current, context.engine.default_port) and not (
+            yield from self._look_at_way(admin, "admin's server")
+        ):
+            return
         try:
             context.connect(admin, admin=True).close()
         except RotationError as error:

@@ -161,20 +161,28 @@ class DatabaseRotation:
             self.engine.renew_expired(self.current, self._options(self.current), self.pending.password)
 
     def _options(self, credentials: Credentials, *, admin: bool = False) -> ConnectOptions:
+        return ConnectOptions(
+            timeout=self.settings.connect_timeout,
+            ca_file=self.ca_file,
+            server_name=credentials.tls_server_name or self.settings.tls_server_name,
+            plaintext=self.is_plaintext(credentials),
+            deadline=self.rotation.deadline,
+            admin=admin,
+        )
+
+    def is_plaintext(self, credentials: Credentials) -> bool:
+        """Whether a secret asks for a connection without TLS, and gets it.
+
+        Raises:
+            TlsFailed: it asks, and ROTATION_ALLOW_PLAINTEXT does not allow it.
+        """
         plaintext = not credentials.wants_tls
         if plaintext and not self.settings.allow_plaintext:
             raise TlsFailed(
                 f"{credentials.source} asks for a connection without TLS (ssl: false)",
                 "remove 'ssl' from the secret, or allow it with ROTATION_ALLOW_PLAINTEXT=true",
             )
-        return ConnectOptions(
-            timeout=self.settings.connect_timeout,
-            ca_file=self.ca_file,
-            server_name=credentials.tls_server_name or self.settings.tls_server_name,
-            plaintext=plaintext,
-            deadline=self.rotation.deadline,
-            admin=admin,
-        )
+        return plaintext
 
     def pending_logs_in(self) -> bool:
         """Whether the pending password is valid already, by an attempt that was interrupted.

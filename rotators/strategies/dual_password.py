@@ -58,7 +58,7 @@ class DualPassword(SingleUser):
             return
         if self._siblings(context, login):
             logger.info("the user is rotated with one password", hint="its accounts on other hosts are the admin's")
-            super().change(context, login)
+            self._change_by_admin(context, login)
             return
         try:
             session.add_own_password(context.pending.password, login.credentials.password)

@@ -115,14 +115,10 @@ class SingleUser:
 
     def change(self, context: DatabaseRotation, login: Login) -> None:
         """Bring the user who is logged in to the pending password, and promote."""
-        old = login.credentials
-        # The label may go first only from the password that is valid: moving it from another would take AWSPREVIOUS
-        # off the one version that still logs in, should we be killed before the commit.
-        label_first = login.stage == "AWSCURRENT"
         if not isinstance(login.session, SelfServicePassword) or self._siblings(context, login):
-            proof = prove(context, old, own_host=False, session=login.session)
-            self._by_admin(context, proof, label_first=label_first)
+            self._change_by_admin(context, login)
             return
+        old = login.credentials
 
         def change(session: Session) -> None:
             own = require(
@@ -132,12 +128,16 @@ class SingleUser:
 
         try:
             swap = PasswordSwap(context, change, lambda: context.connect(old))
-            swap.run(login.session, label_first=label_first)
+            swap.run(login.session, label_first=_label_first(login))
         except PermissionRefused:
             if not may_reset(context):
                 raise
-            proof = prove(context, old, own_host=False, session=login.session)
-            self._by_admin(context, proof, label_first=label_first)
+            self._change_by_admin(context, login)
+
+    def _change_by_admin(self, context: DatabaseRotation, login: Login) -> None:
+        """Have the admin bring the user who is logged in to the pending password, and promote."""
+        proof = prove(context, login.credentials, own_host=False, session=login.session)
+        self._by_admin(context, proof, label_first=_label_first(login))
 
     def _changes_itself(self, context: DatabaseRotation, login: Login) -> bool:
         """Whether the user who is logged in will change its own password; else the admin will.
@@ -239,6 +239,15 @@ class SingleUser:
                 context, _set_by_admin(context, act), lambda: context.connect(context.admin, admin=True)
             )
             swap.run(act.session, label_first=label_first)
+
+
+def _label_first(login: Login) -> bool:
+    """Whether the label may move before the password changes: only from the password that is valid.
+
+    Moving it from another would take AWSPREVIOUS off the one version that still logs in, should we be killed before
+    the commit.
+    """
+    return login.stage == "AWSCURRENT"
 
 
 def _renews_itself(context: DatabaseRotation, error: LoginRefused) -> bool:
