@@ -12,7 +12,6 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.config.engines import PORTS
 from infra.config.environment import environment
 from infra.config.functions import Group, groups
 from infra.config.model import Rotations, Secret
@@ -37,6 +36,7 @@ from rotators.cdk.rotation_dashboard import RotationDashboard
 from rotators.cdk.secret_reference import SecretReference
 from rotators.cdk.secret_rotation import SecretRotation, permit
 from rotators.cdk.trust_layer import PUBLIC_CA, TrustLayer
+from rotators.engines.specs import SPECS
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import DRIVERS, Platform
 
@@ -444,7 +444,7 @@ def _databases(group: Group) -> list[tuple[str, int]]:
 
 def _ports(secret: Secret) -> list[int]:
     """The database's port, and the admin's where it is another one."""
-    ports = [secret.port or PORTS[secret.engine]]
+    ports = [secret.port or SPECS[secret.engine].port]
     _, of_the_admin = secret.admin_address or ("", None)
     if of_the_admin is not None and of_the_admin not in ports:
         ports.append(of_the_admin)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.config.engines import BY_THE_ADMIN, TWO_PASSWORDS
 from infra.config.environment import LIMIT, OURS, environment, size
 from infra.config.functions import Group, groups, settings_of
 from infra.config.mistakes import Mistake, Place
 from infra.config.model import KEY_ARN, NAME, SECRET_ARN, Replica, Rotations, Secret
 from infra.config.parts import FOREIGN_A_STACK, FUNCTIONS_A_STACK, MADE_A_STACK, RESOURCES, SECRETS_A_STACK, parts
 from infra.config.schedule import ScheduleMistake, rules
+from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
 from rotators.packaging import platforms, trust
 
@@ -70,7 +70,7 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     in_secret = secret.create is not None and "masterarn" in secret.create.values
     if secret.admin is None and (in_secret or secret.admin_named_in_secret):
         yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
-    elif secret.admin is None and secret.engine in BY_THE_ADMIN:
+    elif secret.admin is None and not SPECS[secret.engine].self_service:
         yield Mistake(
             (*place, "admin"),
             f"is missing: no user of {secret.engine} changes its own password: give the admin's secret",
@@ -81,7 +81,7 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
             (*place, key),
             f"is '{secret.strategy}' without an admin secret: give admin, the name or ARN of the admin's secret",
         )
-    if secret.strategy == "dual-password" and secret.engine not in TWO_PASSWORDS:
+    if secret.strategy == "dual-password" and not SPECS[secret.engine].second_password:
         yield Mistake(
             (*place, "strategy"),
             f"is 'dual-password', and a user of {secret.engine} has one password: take alternating-users",

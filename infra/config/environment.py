@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from infra.config.engines import LONGEST_PASSWORD
 from infra.config.functions import Group
 from infra.config.model import Secret
 from rotators.cdk.password_generator import Generator
+from rotators.engines.specs import SPECS
 
 # All names and values together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LIMIT = 4096
@@ -75,7 +75,7 @@ def size(variables: dict[str, str]) -> int:
 
 def generator(secret: Secret) -> Generator:
     """How a secret's passwords look."""
-    usual = min(_USUAL_LENGTH, LONGEST_PASSWORD[secret.engine])
+    usual = min(_USUAL_LENGTH, SPECS[secret.engine].longest_password)
     policy = secret.password
     if policy is None:
         return Generator(usual)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.config.model import Function, Network, Rotations, Secret
-from rotators.packaging.platforms import ARM64, X86_64, X86_ONLY
+from rotators.packaging.platforms import usual_architecture
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Group:
     @property
     def architecture(self) -> str:
         """What it runs on."""
-        return self.settings.architecture or (X86_64 if self.engine in X86_ONLY else ARM64)
+        return self.settings.architecture or usual_architecture(self.engine)
 
     @property
     def admins(self) -> set[str]:

@@ -28,7 +28,7 @@ from rotators.cdk.secret_rotation import permit, schedule_of
 from rotators.cdk.trust_layer import PUBLIC_CA, TrustLayer
 from rotators.errors import ConfigurationError
 from rotators.packaging.bundles import Bundles
-from rotators.packaging.platforms import ARM64, DRIVERS, X86_64, X86_ONLY, Platform, check
+from rotators.packaging.platforms import ARM64, DRIVERS, X86_64, Platform, check, usual_architecture
 from rotators.schedules import RotationRules
 
 # A function's resource policy may have 20 KB: up to so many secrets are named one by one.
@@ -286,7 +286,7 @@ class RotationFunction(BundledFunction):
 
 def _architecture(engine: str, chosen: lambda_.Architecture | None) -> str:
     if chosen is None:
-        return X86_64 if engine in X86_ONLY else ARM64
+        return usual_architecture(engine)
     return ARM64 if chosen.name == lambda_.Architecture.ARM_64.name else X86_64
 
 

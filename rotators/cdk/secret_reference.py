@@ -31,8 +31,3 @@ class SecretReference:
         """A secret of this account and Region that is there."""
         arn = f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:secret:{name}-??????"
         return cls(name, name, arn, key_arn)
-
-    @property
-    def is_pattern(self) -> bool:
-        """Whether the ARN is known but for its end."""
-        return self.arn.endswith("-??????")

@@ -17,7 +17,7 @@ from rotators.packaging.archive import LIMIT, Archive, human
 from rotators.packaging.bundles import HANDLER, Bundles
 from rotators.packaging.custom import CustomRotator
 from rotators.packaging.manifest import manifest
-from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, X86_64, X86_ONLY, Platform, check, engines
+from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, Platform, check, engines, usual_architecture
 
 
 def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
@@ -76,7 +76,7 @@ def package(  # noqa: PLR0917  # typer hands options over by name
         described_as = "custom", own.handler
     else:
         name = str(engine)
-        chosen = arch or (X86_64 if name in X86_ONLY else ARM64)
+        chosen = arch or usual_architecture(name)
         check(name, chosen)
         bundles = Bundles(Platform(chosen, python))
         files = {

@@ -20,8 +20,6 @@ _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _MACHINES = {ARM64: "aarch64", X86_64: "x86_64"}
 DRIVERS = {name: spec.driver_layer for name, spec in SPECS.items()}
 """The folder of layers/ that holds an engine's driver."""
-X86_ONLY = frozenset(name for name, spec in SPECS.items() if spec.x86_only)
-"""Engines whose driver is published for x86_64 only."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,11 @@ def engines() -> list[str]:
     return sorted(name for name in SPECS if (handlers / f"{name}.py").is_file())
 
 
+def usual_architecture(engine: str) -> str:
+    """What an engine's function runs on where nobody chooses: arm64, unless its driver is for x86_64 only."""
+    return X86_64 if SPECS[engine].x86_only else ARM64
+
+
 def check(engine: str, architecture: str) -> None:
     """Make sure that there can be a function for an engine on an architecture.
 
@@ -72,7 +75,7 @@ def check(engine: str, architecture: str) -> None:
         raise PackagingFailed(f"rotators has no handler of {engine} yet", f"there are those of {', '.join(engines())}")
     if architecture not in ARCHITECTURES:
         raise PackagingFailed(f"'{architecture}' is no architecture", f"take one of {', '.join(ARCHITECTURES)}")
-    if engine in X86_ONLY and architecture != X86_64:
+    if SPECS[engine].x86_only and architecture != X86_64:
         raise PackagingFailed(
             f"there is no driver of {engine} for {architecture}",
             f"take {X86_64}: IBM's ibm_db is published for it only",
