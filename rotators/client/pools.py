@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from rotators.client.errors import SecretUnavailable
 from rotators.client.secret import Secret
+from rotators.client.steps import Login, Steps, drive, drive_async
 from rotators.client.value import SecretValue
 
 logger = logging.getLogger("rotators.client")
@@ -23,32 +24,24 @@ def is_outdated(secret: Secret, version_id: str | None, probe: Callable[[], obje
         version_id: the version that the connection was made with.
         probe: logs in anew by :func:`rotators.client.connect_with`, without patience, and out again.
     """
-    try:
-        best = _best(secret, secret.get())
-    except SecretUnavailable:
-        return False
-    if best.version_id == version_id:
-        return False
-    if not secret.logins.proven(best):
-        try:
-            probe()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the connection at hand is better
-            _keep(secret, error)
-            return False
-    return _proven(secret, version_id)
+    return drive(_outdated(secret, version_id), lambda _: probe())
 
 
 async def is_outdated_async(secret: Secret, version_id: str | None, probe: Callable[[], Awaitable[object]]) -> bool:
     """As :func:`is_outdated`, for asyncio."""
+    return await drive_async(_outdated(secret, version_id), lambda _: probe())
+
+
+def _outdated(secret: Secret, version_id: str | None) -> Steps[bool]:
     try:
-        best = _best(secret, await secret.get_async())
+        best = _best(secret, (yield from secret.current()))
     except SecretUnavailable:
         return False
     if best.version_id == version_id:
         return False
     if not secret.logins.proven(best):
         try:
-            await probe()
+            yield Login(best)
         except Exception as error:  # noqa: BLE001  # whatever it is, the connection at hand is better
             _keep(secret, error)
             return False

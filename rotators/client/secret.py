@@ -169,13 +169,11 @@ class Secret:
         Raises:
             SecretUnavailable: there is none.
         """
-        kept = self._young()
-        return kept if kept is not None else drive(self.current())
+        return drive(self.current())
 
     async def get_async(self) -> SecretValue:
         """As :meth:`get`, without blocking the event loop: the call is made in the loop's executor."""
-        kept = self._young()
-        return kept if kept is not None else await drive_async(self.current())
+        return await drive_async(self.current())
 
     def refresh(self) -> SecretValue:
         """Read AWSCURRENT now. A call that began before this one is not taken for it.
@@ -218,6 +216,8 @@ class Secret:
 
     def current(self) -> Steps[SecretValue]:
         """The steps of :meth:`get`."""
+        if (young := self._young()) is not None:
+            return young
         while True:
             with self._lock:
                 kept, now = self._young_now(), self.clock()
