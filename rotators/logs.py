@@ -16,6 +16,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from rotators import errors
 from rotators.engines.names import ENGINE_NAMES
 from rotators.errors import CUT, RotationError, one_line
+from rotators.steps import STEPS
 
 REDACTED = "***"
 # Shorter texts are no secrets worth the name, and taking every "a" out of a log would tell what they are.
@@ -38,14 +39,13 @@ FIELD_NAMES = (
     | {"type", "value", "module", "frames", "file", "line", "function", "statement"}
 )
 """Words that our log lines are made of: a value of an unknown key that is one of them tells nothing."""
-_STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
 _STRATEGIES = ("single-user", "dual-password", "alternating-users")
 _ERRORS = frozenset(name for name, value in vars(errors).items() if isinstance(value, type))
 _ALWAYS_PUBLIC = frozenset(
     {
         *FIELD_NAMES,
-        *_STEPS,
+        *STEPS,
         *_STAGES,
         *_STRATEGIES,
         *_ERRORS,

@@ -34,6 +34,7 @@ from rotators.errors import (
     VersionUnknown,
 )
 from rotators.logs import logger, metrics, redactor
+from rotators.steps import STEPS
 from rotators.versions import CURRENT, LARGEST_VALUE, PENDING, SecretDescription, SecretVersion, SecretVersions
 
 if TYPE_CHECKING:
@@ -84,17 +85,17 @@ class RotationEvent:
             raise MalformedEvent("the event is no JSON object", _INVOKED_BY)
         step = event_field(event, "Step")
         spelled = step.replace("_", "").lower()
-        if spelled not in _STEPS:
+        if spelled not in _SPELLINGS:
             # Not echoed: whoever may invoke the function must not write into its log.
-            raise UnknownStep("the event's Step is none of the four", f"use one of {', '.join(_STEPS.values())}")
+            raise UnknownStep("the event's Step is none of the four", f"use one of {', '.join(STEPS)}")
         token = event_field(event, "RotationToken") if event.get("RotationToken") else None
         redactor.hide([token])
-        return cls(_STEPS[spelled], event_field(event, "SecretId"), event_field(event, "ClientRequestToken"), token)
+        return cls(_SPELLINGS[spelled], event_field(event, "SecretId"), event_field(event, "ClientRequestToken"), token)
 
 
 QUESTIONS = ("check", "plan")
 """Steps that change nothing, for whoever may invoke the function by IAM; Secrets Manager never sends them."""
-_STEPS = {name.lower(): name for name in ("createSecret", "setSecret", "testSecret", "finishSecret")}
+_SPELLINGS = {name.lower(): name for name in STEPS}
 _INVOKED_BY = "the function is meant to be invoked by Secrets Manager, see docs/how-to/invoke-by-hand.md"
 
 

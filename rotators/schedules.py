@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from rotators.errors import ConfigurationError
 
@@ -147,6 +147,19 @@ class RotationRules:
 
     schedule: Schedule | None
     duration: timedelta | None
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Any]) -> RotationRules:
+        """Read RotationRules as AWS's API has them: AutomaticallyAfterDays, ScheduleExpression, Duration.
+
+        Raises:
+            ConfigurationError: as :meth:`parse`.
+        """
+        return cls.parse(
+            days=rules.get("AutomaticallyAfterDays"),
+            expression=rules.get("ScheduleExpression"),
+            duration=rules.get("Duration"),
+        )
 
     @classmethod
     def parse(

@@ -125,11 +125,7 @@ class OutsideCheck:
     def _schedule(self, described: Mapping[str, Any]) -> Iterator[Finding]:
         shown = described.get("RotationRules") or {}
         try:
-            rules = RotationRules.parse(
-                days=shown.get("AutomaticallyAfterDays"),
-                expression=shown.get("ScheduleExpression"),
-                duration=shown.get("Duration"),
-            )
+            rules = RotationRules.of(shown)
         except ConfigurationError as error:
             yield Finding.of("schedule", error)
             return

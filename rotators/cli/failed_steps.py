@@ -12,6 +12,7 @@ from itertools import islice
 from rotators.checks.aws import AwsRefused
 from rotators.cli.aws import Account
 from rotators.errors import cut, one_line
+from rotators.steps import STEPS
 
 # A rotation that fails is repeated for hours, and the next one is a matter of the schedule.
 _LOOK_BACK = timedelta(days=7)
@@ -20,7 +21,6 @@ _LOOK_BACK = timedelta(days=7)
 _MOST_PAGES = 20
 _FAILED, _UNEXPECTED = "the step failed", "an unexpected error ended the step"
 _PATTERN = f'{{ $.message = "{_FAILED}" || $.message = "{_UNEXPECTED}" }}'
-_STEPS = frozenset({"createSecret", "setSecret", "testSecret", "finishSecret"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -62,7 +62,7 @@ def read(message: str, milliseconds: int) -> FailedStep | None:
     if not isinstance(line, dict) or line.get("message") not in {_FAILED, _UNEXPECTED}:
         return None
     secret, step = line.get("secret"), line.get("step")
-    if not isinstance(secret, str) or step not in _STEPS:
+    if not isinstance(secret, str) or step not in STEPS:
         return None
     if line["message"] == _FAILED:
         error, reason = str(line.get("error", "")), str(line.get("reason", ""))

@@ -20,8 +20,7 @@ from rotators.cli.look import From
 from rotators.cli.options import CaBundle, Local, Profile, Region, Secret, TryEveryPassword, Yes
 from rotators.cli.quiet import silence_logs
 from rotators.errors import ConfigurationError, RotationError
-
-_STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+from rotators.steps import STEPS
 
 
 class RepairRefused(RotationError):
@@ -118,7 +117,7 @@ def _finish(account: Account, secret: str, state: RotationState) -> list[Action]
     outside = OutsideCheck(account, secret)
     list(outside.run())
     pending = state.pending or ""
-    steps = _STEPS if state.state is State.EMPTY else _STEPS[1:]
+    steps = STEPS if state.state is State.EMPTY else STEPS[1:]
 
     def invoke(step: str) -> Callable[[], None]:
         return lambda: _invoke(account, outside, pending, step)

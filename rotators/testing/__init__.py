@@ -3,12 +3,13 @@
 Needs ``pip install 'rotators[testing]'``; not part of the Lambda package.
 """
 
+from rotators.steps import STEPS
 from rotators.testing.application import Application, LoginCount
 from rotators.testing.clock import Clock
 from rotators.testing.context import FakeLambdaContext
 from rotators.testing.faults import INTERNAL, KMS_REFUSAL, THROTTLED, Crash, Fault, Faults, Refusal
 from rotators.testing.gateway import Call
-from rotators.testing.service import ATTEMPTS, STEPS, Attempt, Rotation, RotationService
+from rotators.testing.service import ATTEMPTS, Attempt, Rotation, RotationService
 from rotators.testing.survival import Survival, assert_survives_faults
 
 __all__ = [

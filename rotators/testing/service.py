@@ -26,6 +26,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 
 from rotators.errors import ConfigurationError
 from rotators.schedules import Rate, RotationRules
+from rotators.steps import STEPS
 from rotators.testing import labels
 from rotators.testing.clock import Clock
 from rotators.testing.context import FakeLambdaContext
@@ -41,7 +42,6 @@ Handler = Callable[[Any, Any], Any]
 
 _shared_loader = functools.cache(botocore.session.create_loader)
 
-STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # The service tries a rotation again a few times; it does not say how often.
 ATTEMPTS = 5
 _RETRY_AFTER_MINUTES = 5
@@ -582,11 +582,7 @@ class RotationService:
             raise Refused("InvalidRequestException", _INCOMPLETE)
         shown = parameters.get("RotationRules") or (configuration.shown_rules if configuration else {})
         try:
-            rules = RotationRules.parse(
-                days=shown.get("AutomaticallyAfterDays"),
-                expression=shown.get("ScheduleExpression"),
-                duration=shown.get("Duration"),
-            )
+            rules = RotationRules.of(shown)
         except ConfigurationError as error:
             raise Refused("InvalidParameterException", str(error)) from None
         if configuration is None:
