@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,18 @@ class Beliefs:
     def columns(self) -> Mapping[str, frozenset[str]]:
         """The columns that are read, by view."""
         return {view.name: view.columns for view in self.views}
+
+
+@contextmanager
+def sent_to(log: set[str]) -> Iterator[set[str]]:
+    """What is sent within the block; a double's log is of all tests of a process, and keeps theirs, too."""
+    before, sent = set(log), set[str]()
+    log.clear()
+    try:
+        yield sent
+    finally:
+        sent |= log
+        log |= before
 
 
 def mapped(*maps: ErrorMap) -> dict[str, str]:

@@ -15,7 +15,7 @@ from doubles.db2 import User
 from targets import ALTERNATING, SINGLE, rotated
 from targets import db2 as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped, sent_to
 from rotators.engines.db2 import catalog, errors
 from rotators.testing import RotationService
 
@@ -26,7 +26,7 @@ _FUNCTIONS = f"{_RDS}/db2-user-defined-functions.html"
 _MASTER = f"{_RDS}/UsingWithRDS.MasterAccounts.html"
 _ROLES = f"{_RDS}/db2-default-roles.html"
 _ROUTINES = f"{_IBM}routines-"
-_N = '"[^"]+"'
+_N = '"(?:[^"]|"")+"'
 _WHOM = rf"(?:TO|FROM) USER {_N}(?: WITH (?:GRANT|ADMIN) OPTION| RESTRICT)?"
 _WORDS = {
     "SELECT", "FROM", "WHERE", "AND", "OR", "IN", "AS", "IS", "NOT", "NULL", "TABLE", "CAST", "VARCHAR", "COUNT",
@@ -236,6 +236,12 @@ _EVERY_KIND = (
 
 def exercise(target: Any, service: RotationService) -> set[str]:
     """Have the engine send all that it can; gives what it sent."""
+    with sent_to(target.catalogue.statements) as sent:
+        _exercise(target, service)
+    return sent
+
+
+def _exercise(target: Any, service: RotationService) -> None:
     database = target.catalogue.databases["APP"]
     database.sequences.clear()
     tested = rotated(target, service, SINGLE, ROTATION_TEST_QUERY="VALUES 1")
@@ -261,5 +267,3 @@ def exercise(target: Any, service: RotationService) -> set[str]:
     target.catalogue.users[clone] = User(target._password(), {"staff"})
     database.rights[clone.upper()] = {("CONNECT", "DATABASE"): ("Y", "ADMIN")}
     assert service.rotate(rotated(target, service, ALTERNATING, application=replace(other)).arn).error is None
-    statements: set[str] = target.catalogue.statements
-    return statements

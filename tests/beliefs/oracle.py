@@ -14,7 +14,7 @@ from doubles.oracle import User
 from targets import ALTERNATING, DUAL, SINGLE, rotated
 from targets import oracle as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped, sent_to
 from rotators.engines.oracle import clone, errors
 from rotators.testing import RotationService
 
@@ -283,6 +283,12 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 def exercise(target: Any, service: RotationService) -> set[str]:
     """Have the engine send all that it can; gives what it sent."""
+    with sent_to(target.database.statements) as sent:
+        _exercise(target, service)
+    return sent
+
+
+def _exercise(target: Any, service: RotationService) -> None:
     database = target.database
     database.users["ADMIN"].roles |= dict.fromkeys(("READER", "WRITER"), True)
     for strategy in ("auto", SINGLE, DUAL):
@@ -327,5 +333,3 @@ def exercise(target: Any, service: RotationService) -> set[str]:
         target.set_password(service.value(pair.arn)["username"], service.value(pair.arn)["password"])
         assert service.rotate(pair.arn).error is None
     assert service.rotate(pair.arn).error is None
-    statements: set[str] = database.statements
-    return statements

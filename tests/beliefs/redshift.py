@@ -13,7 +13,7 @@ from doubles import redshift as double
 from psycopg2 import sql
 from targets import ALTERNATING, SINGLE, rotated
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped, sent_to
 from rotators.engines.libpq import errors
 from rotators.testing import RotationService
 
@@ -224,6 +224,12 @@ _SHIMMED = (
 
 def exercise(target: Any, service: RotationService) -> set[str]:
     """Have the engine send all that it can; gives what it sent."""
+    with sent_to(target.statements) as sent:
+        _exercise(target, service)
+    return sent
+
+
+def _exercise(target: Any, service: RotationService) -> None:
     tested = rotated(target, service, SINGLE, ROTATION_TEST_QUERY="SELECT 1")
     assert service.rotate(tested.arn).error is None
     for group in ("rotators_source", "rotators_clone"):
@@ -262,5 +268,3 @@ def exercise(target: Any, service: RotationService) -> set[str]:
             assert service.rotate(pair.arn).error is None
             look_at(service, pair.arn)
     look_at(service, tested.arn)
-    statements: set[str] = target.statements
-    return statements

@@ -14,7 +14,7 @@ from doubles.sqlserver import Database, Login, User, fresh_sid
 from targets import ALTERNATING, SINGLE, rotated
 from targets import sqlserver as targets
 
-from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped
+from beliefs.base import Beliefs, Code, Right, Statement, View, look_at, mapped, sent_to
 from rotators.engines.sqlserver import errors
 from rotators.testing import RotationService
 
@@ -359,6 +359,12 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 def exercise(target: Any, service: RotationService) -> set[str]:
     """Have the engine send all that it can; gives what it sent."""
+    with sent_to(target.catalogue.statements) as sent:
+        _exercise(target, service)
+    return sent
+
+
+def _exercise(target: Any, service: RotationService) -> None:
     catalogue = target.catalogue
     app = catalogue.databases["app"]
     rotation = rotated(target, service, SINGLE, ROTATION_TEST_QUERY="SELECT 1")
@@ -412,5 +418,3 @@ def exercise(target: Any, service: RotationService) -> set[str]:
     del catalogue.permissions[name, "ALTER SETTINGS", 100, None, None, None]
     assert service.retry(pair.arn).error is None
     del catalogue.databases["owned"], msdb.users[restored.username], msdb.members["SQLAgentOperatorRole"]
-    statements: set[str] = catalogue.statements
-    return statements

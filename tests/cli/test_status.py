@@ -31,7 +31,8 @@ from rotators.versions import SecretVersions
 
 CANARY = "canary-27182818"
 ROLE = "arn:aws:iam::123456789012:role/rotation"
-NOW = datetime.now(UTC)
+# When the stub of many secrets is asked.
+ASKED = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 class Fine(Rotator[SecretValue]):
@@ -54,9 +55,15 @@ class Refusing(Fine):
 
 
 @pytest.fixture
-def long_ago() -> Iterator[RotationService]:
+def now() -> datetime:
+    """The time of a test: the whole run may take longer than what is compared here."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def long_ago(now: datetime) -> Iterator[RotationService]:
     """A service that stands still 40 days ago."""
-    with RotationService(clock=Clock(NOW - timedelta(days=40))) as service:
+    with RotationService(clock=Clock(now - timedelta(days=40))) as service:
         yield service
 
 
@@ -83,11 +90,13 @@ def deploy(name: str, **function: Any) -> None:
     boto3.client("lambda").create_function(FunctionName=name, Role=ROLE, Code={"ZipFile": code.getvalue()}, **settings)
 
 
-def write_log(name: str, text: str, at: datetime = NOW) -> None:
+def write_log(name: str, text: str, at: datetime | None = None) -> None:
     logs = boto3.client("logs")
     logs.create_log_group(logGroupName=name)
     logs.create_log_stream(logGroupName=name, logStreamName="one")
-    events = [{"timestamp": int(at.timestamp() * 1000), "message": line} for line in text.splitlines()]
+    events = [
+        {"timestamp": int((at or datetime.now(UTC)).timestamp() * 1000), "message": line} for line in text.splitlines()
+    ]
     logs.put_log_events(logGroupName=name, logStreamName="one", logEvents=events)  # type: ignore[arg-type]
 
 
@@ -107,14 +116,14 @@ def rows(*arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
 VARIABLES = {"Variables": {"ROTATION_STRATEGY": "single-user", "ROTATION_VALUES": CANARY}}
 
 
-def test_a_healthy_secret_has_a_row_and_no_problem(rotation_service: RotationService) -> None:
+def test_a_healthy_secret_has_a_row_and_no_problem(rotation_service: RotationService, now: datetime) -> None:
     arn = secret(rotation_service, "prod/app", Environment=VARIABLES)
     assert rotation_service.rotate(arn).succeeded
     row = rows()["prod/app"]
     age = row.pop("age_seconds")
     assert 0 <= age < 600
-    assert datetime.fromisoformat(row.pop("next")) > NOW + timedelta(days=28)
-    assert abs(datetime.fromisoformat(row.pop("last")) - NOW) < timedelta(minutes=10)
+    assert datetime.fromisoformat(row.pop("next")) > now + timedelta(days=28)
+    assert abs(datetime.fromisoformat(row.pop("last")) - now) < timedelta(minutes=10)
     assert row == {
         "account": "123456789012",
         "region": "eu-west-1",
@@ -141,10 +150,10 @@ def test_a_healthy_secret_has_a_row_and_no_problem(rotation_service: RotationSer
     assert asked == ["ListSecrets"] * 4
 
 
-def test_an_overdue_secret_says_since_when_and_what_its_log_says(long_ago: RotationService) -> None:
+def test_an_overdue_secret_says_since_when_and_what_its_log_says(long_ago: RotationService, now: datetime) -> None:
     arn = secret(long_ago, "app", Timeout=60)
     # Windows begin and end at midnight.
-    late = NOW - timedelta(days=9)
+    late = now - timedelta(days=9)
     assert rows(code=1)["app"]["problem"] == f"overdue: it should have rotated by {late:%Y-%m-%d} 00:00 UTC"
     row = rows("app", code=1)["app"]
     assert row["state"] == "current"
@@ -155,14 +164,14 @@ def test_an_overdue_secret_says_since_when_and_what_its_log_says(long_ago: Rotat
     assert rows(code=1)["app"]["problem"].endswith("UTC: Unreachable: no route")
 
 
-def test_a_failed_step_of_before_the_last_rotation_explains_nothing(long_ago: RotationService) -> None:
+def test_a_failed_step_of_before_the_last_rotation_explains_nothing(long_ago: RotationService, now: datetime) -> None:
     arn = secret(long_ago, "app", Timeout=60)
     line = {"message": "the step failed", "secret": arn, "step": "setSecret", "version": "gone", "error": "Unreachable"}
-    write_log("/aws/lambda/rotate-app", json.dumps(line), NOW - timedelta(days=2))
+    write_log("/aws/lambda/rotate-app", json.dumps(line), now - timedelta(days=2))
     assert "Unreachable" in rows(code=1)["app"]["problem"]
     long_ago.clock.advance(days=39)
     assert long_ago.rotate(arn).succeeded
-    long_ago._configured[arn].next_window = NOW - timedelta(days=5)
+    long_ago._configured[arn].next_window = now - timedelta(days=5)
     row = rows(code=1)["app"]
     assert "overdue" in row["problem"]
     assert row["step"] is None
@@ -391,8 +400,8 @@ def test_one_place_that_fails_is_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Account, "pages", refused)
     with pytest.raises(AwsRefused):
-        survey(fleet.pairs((), ()), Choice(), NOW, lambda *_: None)
-    two = survey(fleet.pairs((), ("eu-west-1", "us-east-1")), Choice(), NOW, lambda *_: None)
+        survey(fleet.pairs((), ()), Choice(), ASKED, lambda *_: None)
+    two = survey(fleet.pairs((), ("eu-west-1", "us-east-1")), Choice(), ASKED, lambda *_: None)
     assert [row.state for row in two] == [State.UNKNOWN] * 2
 
 
@@ -425,15 +434,15 @@ class Stub(Account):
             "Name": f"app-{number:05}",
             "RotationEnabled": True,
             "RotationLambdaARN": f"{base.format('lambda')}function:rotate-{number % 3}",
-            "NextRotationDate": NOW - timedelta(days=1) if number % 3 == 0 else NOW + timedelta(days=1),
-            "LastRotatedDate": NOW - timedelta(days=30),
+            "NextRotationDate": ASKED - timedelta(days=1) if number % 3 == 0 else ASKED + timedelta(days=1),
+            "LastRotatedDate": ASKED - timedelta(days=30),
             "SecretVersionsToStages": {"v": ["AWSCURRENT"]},
         }
 
 
 def test_10_000_secrets_take_100_calls_and_a_few() -> None:
     account = Stub(10_000)
-    found = survey([Place(None, "eu-west-1", lambda: account)], Choice(), NOW, lambda *_: None)
+    found = survey([Place(None, "eu-west-1", lambda: account)], Choice(), ASKED, lambda *_: None)
     assert len(found) == 10_000
     assert sum(bool(row.problem) for row in found) == 3_334
     assert {row.engine for row in found} == {"oracle"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import oracledb
 import pytest
+from beliefs.base import sent_to
 from beliefs.oracle import BELIEFS
 from doubles.grammar import require_parsed
 from doubles.oracle import Profile, User, failure
@@ -705,11 +706,12 @@ def test_every_statement_is_oracles(pair: Pair, oracle: OracleDouble) -> None:
     pair.user.roles, pair.user.default_roles = {"READER": True, "WRITER": False}, {"WRITER"}
     pair.user.columns["DATA", "T", "C", "UPDATE"] = True
     pair.user.quotas = {"USERS": -1}
-    pair.rotate()
-    pair.user.roles, pair.user.columns = {}, {}
-    pair.rotate()
-    assert BELIEFS.without_a_row(oracle.database.statements) == []
-    forms = {_form(statement) for statement in oracle.database.statements}
+    with sent_to(oracle.database.statements) as sent:
+        pair.rotate()
+        pair.user.roles, pair.user.columns = {}, {}
+        pair.rotate()
+    assert BELIEFS.without_a_row(sent) == []
+    forms = {_form(statement) for statement in sent}
     require_parsed("oracle", forms, BEYOND_THE_GRAMMAR)
     assert len(forms) > 25
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from beliefs.base import sent_to
 from doubles import redshift as shim
 from doubles.grammar import require_parsed
 from psycopg2 import sql
@@ -437,10 +438,11 @@ class TestClone:
 
 
 @pytest.fixture
-def everything(pair: Pair) -> None:
-    """Every kind of statement has been sent."""
-    test = TestClone()
-    test.test_grants_of_every_kind_come_change_and_go(pair)
+def everything(pair: Pair, redshift: RedshiftTarget) -> set[str]:
+    """What is sent: every kind of statement."""
+    with sent_to(redshift.statements) as sent:
+        TestClone().test_grants_of_every_kind_come_change_and_go(pair)
+    return sent
 
 
 # What the grammar does not know, though the manual does.
@@ -454,10 +456,9 @@ BEYOND_THE_GRAMMAR = {
 }
 
 
-@pytest.mark.usefixtures("everything")
-def test_every_statement_is_redshifts(redshift: RedshiftTarget) -> None:
+def test_every_statement_is_redshifts(everything: set[str]) -> None:
     """By sqlfluff's grammar, which is not ours."""
-    forms = {_form(statement) for statement in redshift.statements}
+    forms = {_form(statement) for statement in everything}
     require_parsed("redshift", forms, BEYOND_THE_GRAMMAR)
     assert len(forms) > 30
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beliefs.base import sent_to
 from beliefs.sqlserver import BELIEFS
 from doubles.grammar import require_parsed
 from doubles.sqlserver import Database, Login, User, fresh_sid
@@ -739,20 +740,17 @@ BEYOND_THE_GRAMMAR = {
 
 def test_every_statement_is_transact_sql(pair: Pair, sqlserver: SqlserverDouble) -> None:
     """By sqlfluff's grammar, which is not ours."""
-    # What other tests made the engine send depends on their order: tests/beliefs makes it send all that it can.
-    sqlserver.catalogue.statements.clear()
-    owner = Database(owner=pair.catalogue.logins[pair.user].sid, members={"db_owner": {"admin"}})
-    owner.users["admin"] = User(pair.catalogue.logins["admin"].sid)
-    for state in "GWDW":
-        for what in (
-            ("EXECUTE", 0, None, None, None),
-            ("SELECT", 1, "dbo", "orders", "price"),
-            ("SELECT", 3, None, "dbo", None),
-        ):
-            pair.database.permissions[(pair.user, *what)] = state
-        pair.rotate()
-    assert BELIEFS.without_a_row(sqlserver.catalogue.statements) == []
-    forms = {_form(statement) for statement in sqlserver.catalogue.statements}
+    with sent_to(sqlserver.catalogue.statements) as sent:
+        for state in "GWDW":
+            for what in (
+                ("EXECUTE", 0, None, None, None),
+                ("SELECT", 1, "dbo", "orders", "price"),
+                ("SELECT", 3, None, "dbo", None),
+            ):
+                pair.database.permissions[(pair.user, *what)] = state
+            pair.rotate()
+    assert BELIEFS.without_a_row(sent) == []
+    forms = {_form(statement) for statement in sent}
     require_parsed("tsql", forms, BEYOND_THE_GRAMMAR)
     assert len(forms) > 20
 
