@@ -25,7 +25,8 @@ test: $(VENV)/.dev databases layers ## Set up, databases included, and run every
 
 test-long: $(VENV)/.dev databases layers ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
-	@ROTATORS_TEST_SHARES=1 $(bin)/python -m pytest -n auto --dist worksteal -m "not long" tests/faults $(PYTEST_ARGS)
+	@ROTATORS_TEST_SHARES=1 $(bin)/python -m pytest -n auto --dist worksteal -m "not long" tests/faults \
+		tests/engines/test_injection.py $(PYTEST_ARGS)
 
 versions: ## Fetch further versions of the databases, and print the variables that name them to the tests
 	@sh tools/versions all

@@ -104,15 +104,13 @@ def test_engine_and_port_come_as_people_write_them(
     subject.target.work(subject.value)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_step_that_is_repeated_changes_nothing(subject: Rotated, step: str) -> None:
+def test_a_step_that_is_repeated_changes_nothing(subject: Rotated) -> None:
     rotation = subject.service.stage(subject.arn)
-    for name in STEPS:
-        subject.service.invoke(rotation, name)
-        if name == step:
-            pending = subject.service.value(subject.arn, "AWSPENDING")
-            subject.service.invoke(rotation, name)
-            assert subject.service.value(subject.arn, "AWSPENDING") == pending
+    for step in STEPS:
+        subject.service.invoke(rotation, step)
+        pending = subject.service.value(subject.arn, "AWSPENDING")
+        subject.service.invoke(rotation, step)
+        assert subject.service.value(subject.arn, "AWSPENDING") == pending, step
     subject.target.work(subject.value)
     assert subject.service.retry(subject.arn).succeeded
     assert subject.service.rotate(subject.arn).succeeded
@@ -154,6 +152,7 @@ def test_a_test_query_that_fails_keeps_the_new_version_from_becoming_current(
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_reads_that_lag_behind_are_no_harm(target: Any, rotation_service: RotationService, strategy: str) -> None:
     subject = rotated(target, rotation_service, strategy)
+    rotation_service.register(subject.rotator.restarted(patience=30))
     rotation_service.consistency_lag = 2
     for _ in range(2):
         assert subject.service.rotate(subject.arn, attempts=2).succeeded
@@ -162,16 +161,22 @@ def test_reads_that_lag_behind_are_no_harm(target: Any, rotation_service: Rotati
 
 
 @pytest.mark.parametrize(
-    "password", ["p%40 w{o}r'd", "!$#:&?=", 'quo"te\\slash', " spaces ", "pässwörd-ü", "a@b/c;d,e`f"]
+    ("strategy", "password"),
+    [
+        *(
+            (SINGLE, one)
+            for one in ("p%40 w{o}r'd", "!$#:&?=", 'quo"te\\slash', " spaces ", "pässwörd-ü", "a@b/c;d,e`f")
+        ),
+        *((ALTERNATING, one) for one in ("p%40 w{o}r'd", 'quo"te\\slash')),
+    ],
 )
-@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_a_password_of_any_characters_is_rotated_away(
     target: Any, rotation_service: RotationService, strategy: str, password: str
 ) -> None:
     application = target.make_application()
     target.set_password(application.username, password)
     subject = rotated(target, rotation_service, strategy, application=replace(application, password=password))
-    for _ in range(2):
+    for _ in range(1 if strategy == SINGLE else 2):
         assert subject.service.rotate(subject.arn).error is None
         subject.target.work(subject.value)
 
@@ -190,8 +195,19 @@ class TestWhenDatabaseAndSecretDisagree:
         target.work(subject.value)
 
     @pytest.mark.parametrize("strategy", [SINGLE, DUAL])
-    @pytest.mark.parametrize("nth", [1, 2, 3, 4])
-    @pytest.mark.parametrize("when", ["before", "after"])
+    @pytest.mark.parametrize(
+        ("when", "nth"),
+        [
+            ("before", 1),
+            ("after", 2),
+            ("before", 3),
+            ("after", 4),
+            *(
+                pytest.param(*one, marks=pytest.mark.long)
+                for one in (("after", 1), ("before", 2), ("after", 3), ("before", 4))
+            ),
+        ],
+    )
     def test_the_former_password_is_never_lost_though_the_process_is_killed(
         self, target: Any, rotation_service: RotationService, *, strategy: str, nth: int, when: Any
     ) -> None:
@@ -548,10 +564,10 @@ def test_an_application_that_reads_the_secret_and_logs_in_is_never_refused_with_
     subject = rotated(target, rotation_service, ALTERNATING)
     application = Application(rotation_service.client, subject.arn, target.log_in, target.refusals, threads=2)
     with application:
-        for _ in range(3):
+        for _ in range(2):
             assert rotation_service.rotate(subject.arn).succeeded
             application.wait_for_logins(4)
-    assert application.count.total > 12
+    assert application.count.total >= 8
     assert application.count.refused == 0
 
 

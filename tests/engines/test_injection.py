@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, reject, settings
 from hypothesis import strategies as st
 from targets import ALTERNATING, DUAL, SINGLE, rotated
+from targets.shares import share_of_one
 
 from rotators.errors import RotationError, UnexpectedError
 from rotators.testing import RotationService
@@ -21,7 +22,7 @@ hostile = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=10)
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
 @settings(
-    max_examples=3,
+    max_examples=max(1, 3 // share_of_one(3).step),
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),

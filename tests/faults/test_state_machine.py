@@ -176,7 +176,7 @@ def test_every_life_ends_well(target: Any, rotation_service: RotationService, st
     run_state_machine_as_test(
         life,
         settings=settings(
-            max_examples=max(2, 8 // share_of_one(2).step),
+            max_examples=max(2, 8 // share_of_one(4).step),
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

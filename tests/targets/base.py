@@ -15,6 +15,8 @@ from rotators.errors import LoginRefused
 from rotators.testing import RotationService
 
 SINGLE, ALTERNATING, DUAL = "single-user", "alternating-users", "dual-password"
+# Seconds to wait for what was just written: the simulated service shows it at once, where a test asks for no lag.
+PATIENCE = 0.1
 _numbers = itertools.count(1)
 
 

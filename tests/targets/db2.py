@@ -17,7 +17,7 @@ from rotators.engines.db2 import Db2Engine, tasks
 from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.versions import SecretVersions
-from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
+from targets.base import ALTERNATING, PATIENCE, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 _NOBODY_LISTENS = 3
 _RDS_AUTHORITIES = (
@@ -103,7 +103,7 @@ class Db2Target(Refusals):
         }
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         bundle = ssl.get_default_verify_paths().cafile or ""
         return DatabaseRotator(Db2Engine(), versions, Environment({"ROTATION_CA_BUNDLE": bundle, **variables}))
 

@@ -22,7 +22,7 @@ from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.secantus import SecantusServer, available
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
-from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, PATIENCE, SINGLE, Application, Kind, fresh_name
 from targets.shares import share_of_one
 
 _UNAUTHORIZED = 13
@@ -96,7 +96,7 @@ class MongoTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (OperationFailure,)
-    part = share_of_one(4)
+    part = share_of_one(12)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 
@@ -141,7 +141,7 @@ class MongoTarget:
         return self.server.admin_secret()
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         environment = Environment(self._variables | variables)
         return DatabaseRotator(MongoEngine(), versions, environment)
 

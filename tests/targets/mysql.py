@@ -19,7 +19,7 @@ from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.testing.servers.mysql import MysqlServer, available
 from rotators.versions import SecretVersions
-from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, DUAL, PATIENCE, SINGLE, Application, Kind, fresh_name
 from targets.shares import share_of
 
 # What MariaDB's SHOW GRANTS says of an account beside its rights.
@@ -85,7 +85,7 @@ class MysqlTarget:
         return self.server.admin_secret()
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
         engine = MariadbEngine() if self.kind == "mariadb" else MysqlEngine()
         return DatabaseRotator(engine, versions, environment)

@@ -27,7 +27,7 @@ from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
-from targets.base import ALTERNATING, DUAL, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
+from targets.base import ALTERNATING, DUAL, PATIENCE, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 
 # Nobody listens there; two doubles may be at work at once, each at its own.
 _ports = itertools.count(2)
@@ -129,7 +129,7 @@ class OracleTarget(Refusals):
         return self.address.secret(self.admin, self.admin_password)
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         return DatabaseRotator(OracleEngine(), versions, Environment(self.address.variables | variables))
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.testing.servers.postgres import PostgresServer, available
 from rotators.versions import SecretVersions
-from targets.base import ALTERNATING, SINGLE, Application, Kind, fresh_name
+from targets.base import ALTERNATING, PATIENCE, SINGLE, Application, Kind, fresh_name
 from targets.shares import share_of
 
 # Minor versions that do not apply ALTER ROLE … SET role at login: https://www.postgresql.org/docs/release/17.2/
@@ -64,7 +64,7 @@ class PostgresTarget:
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
         if not self.alternates and variables.get("ROTATION_STRATEGY") != SINGLE:
             pytest.skip(f"{self.server.installation} can't have two equal users, and createSecret says so")
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
         return DatabaseRotator(PostgresEngine(), versions, environment)
 

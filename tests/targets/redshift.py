@@ -18,7 +18,7 @@ from rotators.environment import Environment
 from rotators.testing import RotationService
 from rotators.testing.servers.postgres import PostgresServer, available, newest
 from rotators.versions import SecretVersions
-from targets.base import Application, Kind, StandIn, fresh_name
+from targets.base import PATIENCE, Application, Kind, StandIn, fresh_name
 from targets.postgres import PostgresTarget
 from targets.shares import share_of_one
 
@@ -33,7 +33,7 @@ class RedshiftTarget(PostgresTarget):
         super().__init__(server)
         self.statements = statements
         # Its packets are PostgreSQL's, of which more are broken there.
-        self.part = share_of_one(8)
+        self.part = share_of_one(20)
 
     def make_application(self, username: str | None = None, options: str = "") -> Application:
         application = super().make_application(username or fresh_name(), options)
@@ -48,7 +48,7 @@ class RedshiftTarget(PostgresTarget):
         return self.server.admin_secret(engine="redshift")
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         environment = Environment({"ROTATION_CA_BUNDLE": str(self.server.ca_file), **variables})
         return DatabaseRotator(RedshiftEngine(), versions, environment)
 

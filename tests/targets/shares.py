@@ -1,13 +1,14 @@
 """Which faults are broken on which server, where an engine has many: a run of them all has to end in time.
 
 Servers that the machine has by itself share the points of an engine out where they are of one kind, and each breaks
-every fourth one at most. One fault begins where another leaves a gap: see :func:`staggered`. Those that
+every twelfth one at most. One fault begins where another leaves a gap: see :func:`staggered`. Those that
 the environment names (``tools/versions``) each break a share of them beside that: every n-th, n the number of servers
 of the engine, or what ROTATORS_TEST_SHARES says. With ROTATORS_TEST_SHARES=1 every server breaks all: make test-long.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -23,7 +24,7 @@ def share_of(installation: Any) -> slice:
     ]
     if not installation.named:
         alike = [one for one in alike if not one.named]
-    shares = _chosen() or (len(alike) if installation.named else max(len(alike), 4))
+    shares = _chosen() or (len(alike) if installation.named else max(len(alike), 12))
     return slice(alike.index(installation) % shares, None, shares)
 
 
@@ -38,7 +39,9 @@ def share_of_one(shares: int) -> slice:
 
 def staggered(share: slice, number: int) -> slice:
     """The share for the n-th kind of fault, so that a point which one kind leaves out is broken by another."""
-    return slice((share.start + number * max(1, share.step // 2)) % share.step, None, share.step)
+    # No divisor in common with the step: so each kind begins elsewhere, until all points have been begun at.
+    apart = next(n for n in range(max(1, share.step * 3 // 8), share.step + 2) if math.gcd(n, share.step) == 1)
+    return slice((share.start + number * apart) % share.step, None, share.step)
 
 
 def is_left_out(installation: Any, number: int) -> bool:

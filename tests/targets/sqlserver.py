@@ -24,7 +24,7 @@ from rotators.testing.servers.accounts import SystemAccount, temporary_folder
 from rotators.testing.servers.certificates import CertificateAuthority
 from rotators.versions import SecretVersions
 from targets.addresses import Address, named
-from targets.base import ALTERNATING, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
+from targets.base import ALTERNATING, PATIENCE, SINGLE, Application, Kind, Refusals, StandIn, fresh_name
 from targets.shares import share_of_one
 
 _DENIED = 229
@@ -56,7 +56,7 @@ class SqlserverTarget(Refusals):
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (pytds.LoginError, pytds.OperationalError)
     # Most of them are the driver's, which is the same at each.
-    part = share_of_one(8)
+    part = share_of_one(20)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 
@@ -127,7 +127,7 @@ class SqlserverTarget(Refusals):
         return self.address.secret(self.admin, self.admin_password)
 
     def rotator(self, service: RotationService, **variables: str) -> DatabaseRotator:
-        versions = SecretVersions(service.client, patience=0.5)
+        versions = SecretVersions(service.client, patience=PATIENCE)
         return DatabaseRotator(SqlserverEngine(), versions, Environment(self.address.variables | variables))
 
     @contextlib.contextmanager
