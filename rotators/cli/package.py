@@ -12,7 +12,7 @@ import typer
 
 from rotators.engines.specs import SPECS
 from rotators.errors import PackagingFailed
-from rotators.packaging import trust
+from rotators.packaging import bom, trust
 from rotators.packaging.archive import LIMIT, Archive, human
 from rotators.packaging.bundles import HANDLER, Bundles
 from rotators.packaging.custom import CustomRotator
@@ -58,6 +58,8 @@ def package(  # noqa: PLR0917  # typer hands options over by name
     ] = None,
 ) -> None:
     """Write a function and its layers as zip files, with a manifest of their hashes: an engine's or your own rotator's.
+
+    Beside them lies a bill of materials (CycloneDX), for whoever looks for libraries with known faults.
 
     The files are the same, byte for byte, wherever they are made. Without --ca-bundle the function trusts the CAs of
     its operating system, which are not those of RDS.
@@ -110,7 +112,8 @@ def _write(output: Path, files: Mapping[str, Archive], described: Mapping[str, A
         output.mkdir(parents=True, exist_ok=True)
         for name, archive in files.items():
             shutil.copyfile(archive.path, output / name)
-        (output / "manifest.json").write_text(json.dumps(described, indent=2) + "\n")
+        for name, content in (("manifest.json", described), (bom.FILE, bom.bill(files))):
+            (output / name).write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise PackagingFailed(
             f"{error.filename} could not be written: {error.strerror}", "name a folder that can be written: --output"
@@ -118,4 +121,5 @@ def _write(output: Path, files: Mapping[str, Archive], described: Mapping[str, A
     for name, archive in files.items():
         typer.echo(f"{output / name}  {archive}")
     unpacked = sum(archive.unpacked for archive in files.values())
+    typer.echo(f"{output / bom.FILE}  what the zip files hold, by name and version")
     typer.echo(f"{output / 'manifest.json'}  unpacked {human(unpacked)} of {human(LIMIT)}")
