@@ -12,7 +12,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth reference causes beliefs conformance format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes beliefs conformance format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app
 	@$(bin)/cfn-lint cdk.out/*.template.json
 
+# Every warning is an error: a dead link or anchor, a page that is in no part.
+docs: build/docs-venv/.docs ## Build the site of the documentation to build/docs
+	@build/docs-venv/bin/sphinx-build -q -W --keep-going -c docs -d build/docs-doctrees . build/docs
+	@echo "Open build/docs/index.html"
+
 reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's schema and its page, the command line's page
 	@$(bin)/python -m infra.config
 	@$(bin)/python -m rotators.cli.reference
@@ -80,6 +85,7 @@ lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 		--output-file requirements/dev.txt
 	@$(bin)/$(lock) --upgrade --constraint requirements/dev.txt pyproject.toml --extra demo requirements/build.in \
 		--output-file requirements/demo.txt
+	@$(bin)/$(lock) --upgrade --group docs requirements/build.in --output-file requirements/docs.txt
 	@for layer in layers/*/; do $(bin)/$(layer_lock) --upgrade $$layer/requirements.in \
 		--output-file $$layer/requirements.txt; done
 
@@ -97,6 +103,10 @@ databases:
 # A virtual environment for a lock. A stamp is written last, so a set-up that was broken off begins anew.
 $(VENV)/.%: requirements/%.txt requirements/uv.txt build/installed.toml tools/setup
 	@sh tools/setup $(VENV) $*
+	@touch $@
+
+build/docs-venv/.docs: requirements/docs.txt requirements/uv.txt build/installed.toml tools/setup
+	@sh tools/setup build/docs-venv docs
 	@touch $@
 
 # The tables of pyproject.toml that an installation is made of. Replaced only where one has changed: the settings of ruff,

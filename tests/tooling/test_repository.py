@@ -59,6 +59,15 @@ def test_a_lock_pins_every_dependency_with_its_hashes(lock: str) -> None:
     assert names <= pins(text).keys()
 
 
+def test_the_sites_lock_pins_what_the_site_needs_and_nothing_of_ours() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text = (ROOT / "requirements/docs.txt").read_text()
+    assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", text) if "==" in block)
+    pinned = pins(text).keys()
+    assert set(project["dependency-groups"]["docs"]) <= pinned
+    assert not {"boto3", "moto", "aws-cdk-lib"} & pinned
+
+
 def test_the_two_locks_agree() -> None:
     demo, dev = (pins((ROOT / f"requirements/{lock}.txt").read_text()) for lock in ("demo", "dev"))
     assert {name: version for name, version in dev.items() if name in demo} == demo
