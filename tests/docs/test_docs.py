@@ -201,6 +201,22 @@ def test_every_variable_is_in_the_reference_and_nothing_else() -> None:
     assert read == documented - {"AWS_ENDPOINT_URL", "POWERTOOLS_LOG_LEVEL"}
 
 
+def test_every_line_of_the_security_model_names_a_test_that_is_there() -> None:
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    defined = set(re.findall(r"^ *(?:def|class) (\w+)", "\n".join(path.read_text() for path in files), re.MULTILINE))
+    tokens = set(re.findall(r"`([\w/*]*(?:test_|Test)[\w*]+(?:\.py)?)`", page))
+    assert len(tokens) > 45
+    for token in tokens:
+        if token.endswith(".py"):
+            assert list(ROOT.glob(token if "/" in token else f"tests/security/{token}")), token
+        else:
+            assert token in defined, token
+    promises = re.findall(r"^\| (?!promise|---|who|engine)(.*) \|$", page.partition("## Passwords")[2], re.MULTILINE)
+    assert len(promises) > 15
+    assert [line for line in promises if "test_" not in line] == []
+
+
 def test_the_errors_page_draws_the_tree() -> None:
     from rotators import errors  # noqa: PLC0415
 
