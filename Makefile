@@ -12,7 +12,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes beliefs conformance format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines beliefs conformance format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ reference: $(VENV)/.dev ## Write what is made from the code: rotations.yaml's sc
 
 causes: $(VENV)/.dev databases ## Write the page of causes: what `rotators check` prints for each
 	@CAUSES_PAGE=docs/reference/causes.md $(bin)/python -m pytest -q tests/checks/test_causes.py -m ""
+
+timelines: $(VENV)/.dev databases ## Draw the pictures of the strategies, each from a rotation of a real server
+	@TIMELINES=docs/explanation $(bin)/python -m pytest -q tests/docs/test_timelines.py
 
 beliefs: $(VENV)/.dev ## Write the page of what engines without a server take for true, from the tests' tables
 	@PYTHONPATH=tests $(bin)/python -m beliefs.page
