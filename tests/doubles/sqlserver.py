@@ -598,10 +598,10 @@ class Session(Statements):
         self.server.permissions[unquote(name), "CONNECT SQL", 100, None, None, None] = "G"
         self._set_options(made, *options)
 
-    @statement(rf"CREATE LOGIN {NAME} WITH PASSWORD = {TEXT}, DEFAULT_DATABASE = {NAME}, CHECK_POLICY = OFF")
-    def _create_plain_login(self, name: str, password: str, database: str) -> None:
+    @statement(rf"CREATE LOGIN {NAME} WITH PASSWORD = {TEXT}, DEFAULT_DATABASE = {NAME}(, CHECK_POLICY = OFF)?")
+    def _create_plain_login(self, name: str, password: str, database: str, unchecked: str | None) -> None:
         sid = fresh_sid(name).hex().upper()
-        self._create_login(name, password, sid, database, "us_english", "OFF", "OFF")
+        self._create_login(name, password, sid, database, "us_english", "OFF" if unchecked else "ON", "OFF")
         self.server.logins[unquote(name)].history.clear()
 
     @statement(rf"ALTER LOGIN {NAME} WITH DEFAULT_LANGUAGE = {NAME}")
