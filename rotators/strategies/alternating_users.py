@@ -147,7 +147,7 @@ def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account
         UserPairMismatch: it is not there, or is the admin; or somebody else logged in.
     """
     user = named_user(context, "ROTATION_TWIN=adopt")
-    mine, account = act.admin.find_account(user), act.admin.find_account(other)
+    own_account, account = act.admin.find_account(user), act.admin.find_account(other)
     if account is None:
         raise UserPairMismatch(
             f"there is no user '{other}' at {context.admin.host}, and ROTATION_TWIN=adopt makes none",
@@ -155,7 +155,7 @@ def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account
         )
     if account == act.admin.account:
         raise UserPairMismatch(f"the other user of {context.current.source} is the admin itself", "name another admin")
-    if mine is None or mine.name != act.account.name:
+    if own_account is None or own_account.name != act.account.name:
         raise UserPairMismatch(
             f"{context.current.source} logs in as {act.account}, which is not the user '{user}' of ROTATION_USERS",
             "correct the secret, or ROTATION_USERS",

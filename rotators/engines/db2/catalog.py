@@ -267,13 +267,13 @@ def beyond(connection: Connection, one: str, other: str) -> str:
         return f"it has {surplus[0]}"
     if surplus := sorted(roles(connection, one) - roles(connection, other)):
         return f"it has the role {surplus[0]}"
-    mine, theirs = grants(connection, one).all, _strongest(grants(connection, other).all)
-    lack = [right for right in sorted(mine) if not _covered(right, theirs)]
+    of_one, of_other = grants(connection, one).all, _strongest(grants(connection, other).all)
+    lack = [right for right in sorted(of_one) if not _covered(right, of_other)]
     if lack:
         # It may have the same by a role.
         for role in sorted(roles(connection, other)):
-            theirs |= _strongest({right for _, right in _read(connection, role, "R")})
-        lack = [right for right in lack if not _covered(right, theirs)]
+            of_other |= _strongest({right for _, right in _read(connection, role, "R")})
+        lack = [right for right in lack if not _covered(right, of_other)]
     if lack:
         on = f" on {lack[0].on}" if lack[0].on else ""
         return f"it has {lack[0].what}{on}" + (" with its option" if lack[0].passed_on else "")

@@ -39,21 +39,21 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
         UserNotRotatable: one of the two administers the database.
         PermissionRefused: the admin may not run tasks.
     """
-    mine, theirs = authid(current.name), authid(other_name)
-    other = catalog.account_of(connection, theirs)
-    is_source = not mine.endswith(authid(CLONE_SUFFIX))
+    own_id, other_id = authid(current.name), authid(other_name)
+    other = catalog.account_of(connection, other_id)
+    is_source = not own_id.endswith(authid(CLONE_SUFFIX))
     require_application(connection, current)
-    is_known = catalog.is_known(connection, theirs)
+    is_known = catalog.is_known(connection, other_id)
     if is_known:
         require_application(connection, other)
-        for clone, current_is_source in ((theirs, True), (mine, False)):
+        for clone, current_is_source in ((other_id, True), (own_id, False)):
             if catalog.is_marked(connection, clone):
                 return Pair(current, other_name, other, current_is_source, Relation.MARKED)
     others = tasks.other_databases(connection)
-    if not is_known and not _is_known_elsewhere(connection, theirs, others):
+    if not is_known and not _is_known_elsewhere(connection, other_id, others):
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    relation, reason = _related(connection, mine, theirs, others, is_source=is_source)
-    remedy = "" if relation is Relation.RELATED else _remedy(connection, theirs if is_source else mine)
+    relation, reason = _related(connection, own_id, other_id, others, is_source=is_source)
+    remedy = "" if relation is Relation.RELATED else _remedy(connection, other_id if is_source else own_id)
     return Pair(current, other_name, other, is_source, relation, reason, remedy)
 
 
@@ -174,30 +174,30 @@ def _is_known_elsewhere(connection: Connection, user: str, databases: list[str])
 
 
 def _related(
-    connection: Connection, mine: str, theirs: str, others: list[str], *, is_source: bool
+    connection: Connection, own_id: str, other_id: str, others: list[str], *, is_source: bool
 ) -> tuple[Relation, str]:
     """What the two may do in every database of the host, where nothing is marked."""
-    if surplus := sorted(catalog.groups(connection, theirs) - catalog.groups(connection, mine)):
+    if surplus := sorted(catalog.groups(connection, other_id) - catalog.groups(connection, own_id)):
         return Relation.MORE_POWERFUL, f"it is in the group {surplus[0]}"
-    if not is_source and (lack := sorted(catalog.groups(connection, mine) - catalog.groups(connection, theirs))):
-        return Relation.UNRELATED, f"it is not in the group {lack[0]}, and '{mine}' is"
-    found = _compared(connection, mine, theirs, is_source=is_source)
+    if not is_source and (lack := sorted(catalog.groups(connection, own_id) - catalog.groups(connection, other_id))):
+        return Relation.UNRELATED, f"it is not in the group {lack[0]}, and '{own_id}' is"
+    found = _compared(connection, own_id, other_id, is_source=is_source)
     for database in others:
         if found is not None:
             break
         try:
             with connection.connected_to(database) as other:
-                found = _compared(other, mine, theirs, is_source=is_source)
+                found = _compared(other, own_id, other_id, is_source=is_source)
         except ServiceError as error:
             found = Relation.UNRELATED, f"what it may do in the database {database} can't be seen: {error.what}"
     return found or (Relation.RELATED, "")
 
 
-def _compared(connection: Connection, mine: str, theirs: str, *, is_source: bool) -> tuple[Relation, str] | None:
-    if surplus := catalog.beyond(connection, theirs, mine):
+def _compared(connection: Connection, own_id: str, other_id: str, *, is_source: bool) -> tuple[Relation, str] | None:
+    if surplus := catalog.beyond(connection, other_id, own_id):
         return Relation.MORE_POWERFUL, f"in {connection.database}, {surplus}"
-    if not is_source and (lack := catalog.beyond(connection, mine, theirs)):
-        return Relation.UNRELATED, f"in {connection.database}, '{mine}' may do what it may not: {lack}"
+    if not is_source and (lack := catalog.beyond(connection, own_id, other_id)):
+        return Relation.UNRELATED, f"in {connection.database}, '{own_id}' may do what it may not: {lack}"
     return None
 
 
@@ -236,16 +236,16 @@ def _wanted(source: Grants, clone: Grants) -> set[Right]:
 
 
 def _sync(connection: Connection, source: str, clone: str) -> None:
-    mine, theirs = catalog.grants(connection, source), catalog.grants(connection, clone)
-    wanted = _wanted(mine, theirs)
+    of_source, of_clone = catalog.grants(connection, source), catalog.grants(connection, clone)
+    wanted = _wanted(of_source, of_clone)
     keys = {right.key for right in wanted}
-    surplus = {f"{right.what} on {right.on}" for right in theirs.explicit if right.key not in keys}
+    surplus = {f"{right.what} on {right.on}" for right in of_clone.explicit if right.key not in keys}
     _say(clone, "rights", surplus)
-    for statement in statements(wanted, set(theirs.explicit), clone):
+    for statement in statements(wanted, set(of_clone.explicit), clone):
         connection.execute(statement)
     # What the clone made: the source gets the owner's rights on it, too.
-    held = {right.key for right in mine.all}
-    for statement in statements({right for right in theirs.implicit if right.key not in held}, set(), source):
+    held = {right.key for right in of_source.all}
+    for statement in statements({right for right in of_clone.implicit if right.key not in held}, set(), source):
         connection.execute(statement)
 
 
@@ -261,9 +261,9 @@ def _mark(connection: Connection, clone: str) -> None:
 
 
 def _compare(connection: Connection, source: str, clone: str, groups: set[str]) -> None:
-    mine, theirs = catalog.grants(connection, source), catalog.grants(connection, clone)
-    wanted = _wanted(mine, theirs)
-    if catalog.groups(connection, clone) != groups or wanted - theirs.all or theirs.explicit - wanted:
+    of_source, of_clone = catalog.grants(connection, source), catalog.grants(connection, clone)
+    wanted = _wanted(of_source, of_clone)
+    if catalog.groups(connection, clone) != groups or wanted - of_clone.all or of_clone.explicit - wanted:
         raise ServiceFailed(
             f"'{clone}' at {connection.host} is not the equal of '{source}' after it was made so",
             "no password was changed; the rotation will be repeated; if it fails again, compare their rows in SYSCAT",

@@ -34,19 +34,19 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
         UserNotRotatable: one of the two is not there, or administers the server.
     """
     database = database_of(current)
-    mine, theirs = require(connection, current), catalog.find(connection, database, other_name)
-    require_application(connection, mine)
-    if theirs is None:
+    current_user, other_user = require(connection, current), catalog.find(connection, database, other_name)
+    require_application(connection, current_user)
+    if other_user is None:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    require_application(connection, theirs)
-    other = account_of(current.server, theirs)
-    if SOURCE in mine.roles and CLONE in theirs.roles:
+    require_application(connection, other_user)
+    other = account_of(current.server, other_user)
+    if SOURCE in current_user.roles and CLONE in other_user.roles:
         return Pair(current, other_name, other, current_is_source=True, relation=Relation.MARKED)
-    if CLONE in mine.roles and SOURCE in theirs.roles:
+    if CLONE in current_user.roles and SOURCE in other_user.roles:
         return Pair(current, other_name, other, current_is_source=False, relation=Relation.MARKED)
     is_source = not current.name.endswith(CLONE_SUFFIX)
-    relation, reason = _related(connection, mine, theirs, is_source=is_source)
-    source, clone = (mine, theirs) if is_source else (theirs, mine)
+    relation, reason = _related(connection, current_user, other_user, is_source=is_source)
+    source, clone = (current_user, other_user) if is_source else (other_user, current_user)
     remedy = "" if relation is Relation.RELATED else _remedy(connection, source, clone)
     return Pair(current, other_name, other, is_source, relation, reason, remedy)
 
@@ -144,14 +144,19 @@ def database_of(account: Account) -> str:
     return database
 
 
-def _related(connection: Connection, mine: MongoUser, theirs: MongoUser, *, is_source: bool) -> tuple[Relation, str]:
-    own, others = catalog.power(connection, mine.roles), catalog.power(connection, theirs.roles)
-    if surplus := others.beyond(own):
+def _related(
+    connection: Connection, current_user: MongoUser, other_user: MongoUser, *, is_source: bool
+) -> tuple[Relation, str]:
+    current_power, other_power = (
+        catalog.power(connection, current_user.roles),
+        catalog.power(connection, other_user.roles),
+    )
+    if surplus := other_power.beyond(current_power):
         return Relation.MORE_POWERFUL, surplus[0]
-    if mine.restrictions != theirs.restrictions:
+    if current_user.restrictions != other_user.restrictions:
         return Relation.UNRELATED, "it may log in from other addresses"
-    if not is_source and (lack := own.beyond(others)):
-        return Relation.UNRELATED, f"of '{mine.name}' {lack[0].removeprefix('it ')} can't be said of it"
+    if not is_source and (lack := current_power.beyond(other_power)):
+        return Relation.UNRELATED, f"of '{current_user.name}' {lack[0].removeprefix('it ')} can't be said of it"
     return Relation.RELATED, ""
 
 

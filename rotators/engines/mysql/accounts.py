@@ -112,8 +112,8 @@ def of_password(rows: Iterable[Row], account: Account, password: str, plugins: f
         UserNotRotatable: the one that logged in is not there, or has another password by now.
     """
     found = list(rows)
-    mine = [row for row in found if row.takes(password)]
-    if account.key not in {(row.user, row.host) for row in mine}:
+    matching = [row for row in found if row.takes(password)]
+    if account.key not in {(row.user, row.host) for row in matching}:
         own = [row for row in found if (row.user, row.host) == account.key]
         for row in own:
             require_password(row, plugins, where)
@@ -122,10 +122,10 @@ def of_password(rows: Iterable[Row], account: Account, password: str, plugins: f
             "that the admin sees, or its password changed meanwhile",
             "rotate the secret again; if it stays so, the admin's host is not the server that answered",
         )
-    others = [str(row) for row in found if row not in mine]
+    others = [str(row) for row in found if row not in matching]
     if others:
         logger.warning("accounts of the user with another password are left alone", accounts=others)
-    return mine
+    return matching
 
 
 def require_password(row: Row, plugins: frozenset[str], where: str) -> None:

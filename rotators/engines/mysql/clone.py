@@ -44,20 +44,20 @@ class _Beside:
     Args:
         dialect: the server.
         current: the user in use.
-        mine: its accounts, by their hosts.
+        current_rows: its accounts, by their hosts.
         others: all accounts of the other's name.
 
     Raises:
         UserNotRotatable: one that belongs to the pair is an admin's.
     """
 
-    def __init__(self, dialect: Dialect, current: Account, mine: dict[str, Row], others: list[Row]) -> None:
-        self._mine = mine
-        self._own = mine[_host(current)]
+    def __init__(self, dialect: Dialect, current: Account, current_rows: dict[str, Row], others: list[Row]) -> None:
+        self._current_rows = current_rows
+        self._own = current_rows[_host(current)]
         admin = dialect.own_power()
-        self._power = {host: refuse_admin(dialect, row, admin, proven=True) for host, row in mine.items()}
+        self._power = {host: refuse_admin(dialect, row, admin, proven=True) for host, row in current_rows.items()}
         self._others: dict[str, set[GrantedRight]] = {}
-        self.is_source = _is_source(current, mine.values(), others)
+        self.is_source = _is_source(current, current_rows.values(), others)
         self.marked: list[Row] = []
         self.related: list[Row] = []
         self.strangers: list[_Stranger] = []
@@ -76,7 +76,7 @@ class _Beside:
     @property
     def in_the_way(self) -> list[_Stranger]:
         """Strangers where the user in use has an account, so that theirs would be the clone's or the source's."""
-        return [one for one in self.strangers if one.row.host in self._mine]
+        return [one for one in self.strangers if one.row.host in self._current_rows]
 
     @property
     def unproven(self) -> list[Row]:
@@ -84,7 +84,7 @@ class _Beside:
 
         Where others have one, those on further hosts say nothing, for nothing is brought level there.
         """
-        beside = [row for row in self.related if row.host in self._mine]
+        beside = [row for row in self.related if row.host in self._current_rows]
         return beside if beside or self.marked else self.related
 
     def lost(self) -> str:
@@ -102,7 +102,7 @@ class _Beside:
         return beside.host == row.host and beside.clone_of == row.user
 
     def _beside(self, row: Row) -> Row:
-        return self._mine.get(row.host, self._own)
+        return self._current_rows.get(row.host, self._own)
 
     def _power_beside(self, row: Row) -> set[GrantedRight]:
         return self._power[self._beside(row).host]
@@ -114,8 +114,8 @@ def inspect_pair(dialect: Dialect, current: Account, other_name: str) -> Pair:
     Each account of the other user is looked at by itself: a mark, or rights that the user in use has as well, on that
     very host or where it logged in, say that it is this secret's. Others are another person's.
     """
-    mine, others = rows_of(dialect, current), dialect.rows(other_name)
-    beside = _Beside(dialect, current, mine, others)
+    current_rows, others = rows_of(dialect, current), dialect.rows(other_name)
+    beside = _Beside(dialect, current, current_rows, others)
     if not others:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
     ours = beside.marked + beside.related
@@ -284,8 +284,8 @@ def refuse_admin(dialect: Dialect, row: Row, admin: set[GrantedRight], *, proven
     return power
 
 
-def _is_source(current: Account, mine: Iterable[Row], others: list[Row]) -> bool:
-    if others and any(row.clone_of == others[0].user for row in mine):
+def _is_source(current: Account, current_rows: Iterable[Row], others: list[Row]) -> bool:
+    if others and any(row.clone_of == others[0].user for row in current_rows):
         return False
     return any(row.clone_of == current.name for row in others) or not current.name.endswith(CLONE_SUFFIX)
 

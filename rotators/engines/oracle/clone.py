@@ -70,21 +70,33 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
             f"the other user of {current} would be '{other_name}', a name of {len(other_name.encode())} bytes",
             f"this version of Oracle takes {_SHORT_NAME}: give the secret's user a shorter name",
         )
-    mine = passwords.require_settable(connection, current)
-    theirs = catalog.find_named(connection, other_name)
-    if theirs is None:
-        return Pair(mine.account, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    theirs = passwords.require_settable(connection, theirs.account)
-    current_is_source = not is_clone(mine.name)
-    marked = _is_marked(connection, mine, theirs)
-    if not marked and _is_marked(connection, theirs, mine):
+    current_user = passwords.require_settable(connection, current)
+    other_user = catalog.find_named(connection, other_name)
+    if other_user is None:
+        return Pair(current_user.account, other_name, None, current_is_source=True, relation=Relation.ABSENT)
+    other_user = passwords.require_settable(connection, other_user.account)
+    current_is_source = not is_clone(current_user.name)
+    marked = _is_marked(connection, current_user, other_user)
+    if not marked and _is_marked(connection, other_user, current_user):
         marked, current_is_source = True, False
     elif marked:
         current_is_source = True
-    relation, reason = (Relation.MARKED, "") if marked else _relation(connection, mine, theirs, current_is_source)
-    two = _Users(mine, theirs, theirs.name) if current_is_source else _Users(theirs, mine, mine.name)
+    relation, reason = (
+        (Relation.MARKED, "") if marked else _relation(connection, current_user, other_user, current_is_source)
+    )
+    two = (
+        _Users(current_user, other_user, other_user.name)
+        if current_is_source
+        else _Users(other_user, current_user, current_user.name)
+    )
     return Pair(
-        mine.account, other_name, theirs.account, current_is_source, relation, reason, _create_trigger(connection, two)
+        current_user.account,
+        other_name,
+        other_user.account,
+        current_is_source,
+        relation,
+        reason,
+        _create_trigger(connection, two),
     )
 
 
@@ -142,17 +154,21 @@ def trigger_of(clone_name: str) -> str:
 
 def _relation(
     connection: Connection,
-    mine: OracleUser,
-    theirs: OracleUser,
+    current_user: OracleUser,
+    other_user: OracleUser,
     current_is_source: bool,  # noqa: FBT001  # the one thing it is about
 ) -> tuple[Relation, str]:
-    my_powers, their_powers = (_powers(connection, user.name) for user in (mine, theirs))
-    beyond = sorted(their_powers - my_powers - _of_ones_own(mine.name, their_powers))
+    current_powers, other_powers = (_powers(connection, user.name) for user in (current_user, other_user))
+    beyond = sorted(other_powers - current_powers - _of_ones_own(current_user.name, other_powers))
     if beyond:
         return Relation.MORE_POWERFUL, f"it {beyond[0]}"
-    lost = [] if current_is_source else sorted(my_powers - their_powers - _of_ones_own(theirs.name, my_powers))
+    lost = (
+        []
+        if current_is_source
+        else sorted(current_powers - other_powers - _of_ones_own(other_user.name, current_powers))
+    )
     if lost:
-        return Relation.UNRELATED, f"{mine.account} would lose what it has: it {lost[0]}"
+        return Relation.UNRELATED, f"{current_user.account} would lose what it has: it {lost[0]}"
     return Relation.RELATED, ""
 
 
@@ -181,11 +197,11 @@ def _is_marked(connection: Connection, source: OracleUser, clone: OracleUser) ->
 
 
 def _users_of(connection: Connection, pair: Pair) -> _Users:
-    mine = passwords.require_settable(connection, pair.current)
-    theirs = None if pair.other is None else passwords.require_settable(connection, pair.other)
-    if theirs is None or pair.current_is_source:
-        return _Users(mine, theirs, pair.other_name if theirs is None else theirs.name)
-    return _Users(theirs, mine, mine.name)
+    current_user = passwords.require_settable(connection, pair.current)
+    other_user = None if pair.other is None else passwords.require_settable(connection, pair.other)
+    if other_user is None or pair.current_is_source:
+        return _Users(current_user, other_user, pair.other_name if other_user is None else other_user.name)
+    return _Users(other_user, current_user, current_user.name)
 
 
 def _wanted(connection: Connection, two: _Users) -> set[Right]:

@@ -81,17 +81,19 @@ def inspect(
     Raises:
         UserNotRotatable: one of the two is a superuser, may not log in, or logs in by IAM.
     """
-    mine = _usable(connection, by_oid(connection, int(str(current.key))), current.name)
+    current_role = _usable(connection, by_oid(connection, int(str(current.key))), current.name)
     found = by_name(connection, other_name)
     if found is None:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
     other = _usable(connection, found, other_name)
-    base, clone = (other, mine) if mine.name.endswith(CLONE_SUFFIX) else (mine, other)
+    base, clone = (other, current_role) if current_role.name.endswith(CLONE_SUFFIX) else (current_role, other)
     account = as_account(other)
     # The role without _clone is the source, unless we made it as the clone of the one with it.
     if _is_marked(connection, base, clone) and _proofs(connection, clone, base):
-        return Pair(current, other_name, account, current_is_source=mine.oid == clone.oid, relation=Relation.MARKED)
-    is_source = mine.oid == base.oid
+        return Pair(
+            current, other_name, account, current_is_source=current_role.oid == clone.oid, relation=Relation.MARKED
+        )
+    is_source = current_role.oid == base.oid
     if not _proofs(connection, base, clone):
         return Pair(
             current,
@@ -163,11 +165,15 @@ def sync(connection: LibpqConnection, pair: Pair) -> Role:
 
 
 def _roles(connection: LibpqConnection, pair: Pair) -> _Roles:
-    mine = _usable(connection, by_oid(connection, int(str(pair.current.key))), pair.current.name)
+    current_role = _usable(connection, by_oid(connection, int(str(pair.current.key))), pair.current.name)
     if pair.other is None:
-        return _Roles(mine, pair.other_name, None)
+        return _Roles(current_role, pair.other_name, None)
     other = _usable(connection, by_oid(connection, int(str(pair.other.key))), pair.other_name)
-    return _Roles(mine, other.name, other) if pair.current_is_source else _Roles(other, mine.name, mine)
+    return (
+        _Roles(current_role, other.name, other)
+        if pair.current_is_source
+        else _Roles(other, current_role.name, current_role)
+    )
 
 
 def _usable(connection: LibpqConnection, role: Role | None, name: str) -> Role:

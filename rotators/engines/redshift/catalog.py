@@ -272,17 +272,17 @@ def beyond(connection: LibpqConnection, one: str, other: str) -> str:
     Returns:
         A phrase; empty where there is nothing.
     """
-    mine = rights(connection, one) | owned(connection, one)[1]
-    theirs = _strongest(rights(connection, other) | owned(connection, other)[1])
-    lack = [right for right in sorted(mine) if not _covered(right, theirs)]
+    of_one = rights(connection, one) | owned(connection, one)[1]
+    of_other = _strongest(rights(connection, other) | owned(connection, other)[1])
+    lack = [right for right in sorted(of_one) if not _covered(right, of_other)]
     if lack:
         # It may have the same by a group or a role.
         for name, kind in (
             *((group, "group") for group in sorted(groups(connection, other))),
             *((role, "role") for role in sorted(all_roles(connection, other))),
         ):
-            theirs |= _strongest(rights(connection, name, kind))
-        lack = [right for right in lack if not _covered(right, theirs)]
+            of_other |= _strongest(rights(connection, name, kind))
+        lack = [right for right in lack if not _covered(right, of_other)]
     if lack:
         on = f" on {lack[0].on}" if lack[0].on else ""
         return f"it has {lack[0].what}{on}" + (" with its option" if lack[0].passed_on else "")

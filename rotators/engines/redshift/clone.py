@@ -54,21 +54,21 @@ def inspect(
     Raises:
         UserNotRotatable: one of the two is a superuser, or may set others' passwords, or has no password.
     """
-    mine = require_user(connection, current)
-    require_application(connection, mine)
-    theirs = catalog.by_name(connection, other_name)
-    if theirs is None:
+    current_user = require_user(connection, current)
+    require_application(connection, current_user)
+    other_user = catalog.by_name(connection, other_name)
+    if other_user is None:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    require_application(connection, theirs)
-    other = as_account(theirs)
-    of_mine, of_theirs = (catalog.groups(connection, user.name) for user in (mine, theirs))
-    if SOURCE in of_mine and CLONE in of_theirs:
+    require_application(connection, other_user)
+    other = as_account(other_user)
+    current_groups, other_groups = (catalog.groups(connection, user.name) for user in (current_user, other_user))
+    if SOURCE in current_groups and CLONE in other_groups:
         return Pair(current, other_name, other, current_is_source=True, relation=Relation.MARKED)
-    if CLONE in of_mine and SOURCE in of_theirs:
+    if CLONE in current_groups and SOURCE in other_groups:
         return Pair(current, other_name, other, current_is_source=False, relation=Relation.MARKED)
-    is_source = not mine.name.endswith(CLONE_SUFFIX)
-    relation, reason = _related(connection, mine, theirs, is_source=is_source)
-    source, clone = (mine, theirs) if is_source else (theirs, mine)
+    is_source = not current_user.name.endswith(CLONE_SUFFIX)
+    relation, reason = _related(connection, current_user, other_user, is_source=is_source)
+    source, clone = (current_user, other_user) if is_source else (other_user, current_user)
     remedy = "" if relation is Relation.RELATED else _remedy(connection, source, clone)
     return Pair(current, other_name, other, is_source, relation, reason, remedy)
 
@@ -186,23 +186,27 @@ def _users(connection: LibpqConnection, pair: Pair) -> tuple[RedshiftUser, Redsh
 
 
 def _related(
-    connection: LibpqConnection, mine: RedshiftUser, theirs: RedshiftUser, *, is_source: bool
+    connection: LibpqConnection, current_user: RedshiftUser, other_user: RedshiftUser, *, is_source: bool
 ) -> tuple[Relation, str]:
     """What the two may do in every database, where nothing is marked."""
-    if surplus := _beyond(connection, theirs, mine):
+    if surplus := _beyond(connection, other_user, current_user):
         return Relation.MORE_POWERFUL, surplus
-    lack = "" if is_source else _beyond(connection, mine, theirs)
+    lack = "" if is_source else _beyond(connection, current_user, other_user)
     for dbname in other_databases(connection):
         if lack:
             break
         try:
             with connection.connect_to(dbname) as other:
-                if surplus := catalog.beyond(other, theirs.name, mine.name):
+                if surplus := catalog.beyond(other, other_user.name, current_user.name):
                     return Relation.MORE_POWERFUL, f"in {dbname}, {surplus}"
-                lack = "" if is_source else catalog.beyond(other, mine.name, theirs.name)
+                lack = "" if is_source else catalog.beyond(other, current_user.name, other_user.name)
         except ServiceError as error:
             return Relation.UNRELATED, f"what it may do in the database {dbname} can't be seen: {error.what}"
-    return (Relation.UNRELATED, f"'{mine.name}' may do what it may not: {lack}") if lack else (Relation.RELATED, "")
+    return (
+        (Relation.UNRELATED, f"'{current_user.name}' may do what it may not: {lack}")
+        if lack
+        else (Relation.RELATED, "")
+    )
 
 
 def _beyond(connection: LibpqConnection, one: RedshiftUser, other: RedshiftUser) -> str:
@@ -242,9 +246,9 @@ def _marks(connection: LibpqConnection, source: str, clone: str) -> Iterator[sql
 
 
 def _require_copied(connection: LibpqConnection, source: str, clone: str) -> None:
-    mine, theirs = catalog.uncopied(connection, source), catalog.uncopied(connection, clone)
-    if mine != theirs:
-        whose, what = (source, mine - theirs) if mine - theirs else (clone, theirs - mine)
+    of_source, of_clone = catalog.uncopied(connection, source), catalog.uncopied(connection, clone)
+    if of_source != of_clone:
+        whose, what = (source, of_source - of_clone) if of_source - of_clone else (clone, of_clone - of_source)
         raise UserNotRotatable(
             f"'{whose}' at {connection.host} has {min(what)}, which can't be copied from '{source}' to '{clone}'",
             "give it to a role, and the role to the user: roles are copied; or rotate this secret as a single user",
@@ -276,9 +280,9 @@ def _sync_user(connection: LibpqConnection, source: RedshiftUser, clone: Redshif
         for group in sorted(groups):
             text = f"ALTER GROUP {{}} {verb} USER {{}}"
             connection.execute(sql.SQL(text).format(sql.Identifier(group), name))
-    mine, theirs = catalog.roles(connection, source.name), catalog.roles(connection, clone_name)
-    _say(clone_name, "roles", {right.what for right in theirs} - {right.what for right in mine})
-    for statement in _grants(mine, theirs, clone_name):
+    of_source, of_clone = catalog.roles(connection, source.name), catalog.roles(connection, clone_name)
+    _say(clone_name, "roles", {right.what for right in of_clone} - {right.what for right in of_source})
+    for statement in _grants(of_source, of_clone, clone_name):
         connection.execute(statement)
 
 
@@ -296,11 +300,11 @@ def _sync_database(connection: LibpqConnection, source: str, clone: str) -> None
     _say(clone, "rights", {f"{right.what} on {right.on}" for right in present if right.key not in wanted})
     for statement in _grants(granted | as_owner, present, clone):
         connection.execute(statement)
-    mine, theirs = catalog.defaults(connection, source), catalog.defaults(connection, clone)
-    expected = {_renamed(one, source, clone) for one in mine}
-    for default in sorted(theirs - expected, key=str):
+    of_source, of_clone = catalog.defaults(connection, source), catalog.defaults(connection, clone)
+    expected = {_renamed(one, source, clone) for one in of_source}
+    for default in sorted(of_clone - expected, key=str):
         connection.execute(_default(default, granting=False))
-    for default in sorted(expected - theirs, key=str):
+    for default in sorted(expected - of_clone, key=str):
         connection.execute(_default(default, granting=True))
     _require_equal(connection, granted, as_owner, clone)
 
@@ -345,9 +349,9 @@ def _say(clone: str, what: str, surplus: set[str]) -> None:
         logger.warning(message, user=clone, revoked=sorted(surplus))
 
 
-def _attributes(mine: RedshiftUser, theirs: RedshiftUser) -> Iterator[sql.Composable]:
-    for word, value in mine.attributes.items():
-        if theirs.attributes[word] == value:
+def _attributes(source: RedshiftUser, clone: RedshiftUser) -> Iterator[sql.Composable]:
+    for word, value in source.attributes.items():
+        if clone.attributes[word] == value:
             continue
         if word == "CREATEDB":
             yield sql.SQL(value)
@@ -359,11 +363,11 @@ def _attributes(mine: RedshiftUser, theirs: RedshiftUser) -> Iterator[sql.Compos
             yield sql.SQL(f"{word} {value}")
 
 
-def _settings(mine: RedshiftUser, theirs: RedshiftUser) -> Iterator[sql.Composable]:
-    for name in sorted(theirs.settings.keys() - mine.settings.keys()):
+def _settings(source: RedshiftUser, clone: RedshiftUser) -> Iterator[sql.Composable]:
+    for name in sorted(clone.settings.keys() - source.settings.keys()):
         yield sql.SQL("RESET {}").format(sql.Identifier(name))
-    for name, value in sorted(mine.settings.items()):
-        if theirs.settings.get(name) != value:
+    for name, value in sorted(source.settings.items()):
+        if clone.settings.get(name) != value:
             yield sql.SQL("SET {} TO {}").format(sql.Identifier(name), setting_value(name, value))
 
 

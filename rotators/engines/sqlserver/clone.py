@@ -68,19 +68,19 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
         PermissionRefused: the admin does not see enough to judge.
         UserNotRotatable: one of the two has no password of the server's, is disabled, or is an admin.
     """
-    mine = passwords.require_settable(connection, current)
-    theirs = _second(connection, mine, other_name)
-    if theirs is None:
-        return Pair(mine.account, other_name, None, current_is_source=True, relation=Relation.ABSENT)
-    catalog.usable(connection, theirs)
-    if not theirs.contained:
-        passwords.require_no_admin(connection, theirs)
-    current_is_source = _is_source(mine, theirs)
-    relation, reason = _relation(connection, mine, theirs, current_is_source=current_is_source)
-    right = powers.mark(theirs.name, contained=theirs.contained)
-    place = connection.database if theirs.contained else "master"
-    remedy = f"USE {name(place)}; {right} TO {name(mine.name)}"
-    return Pair(mine.account, other_name, theirs.account, current_is_source, relation, reason, remedy)
+    current_login = passwords.require_settable(connection, current)
+    other_login = _second(connection, current_login, other_name)
+    if other_login is None:
+        return Pair(current_login.account, other_name, None, current_is_source=True, relation=Relation.ABSENT)
+    catalog.usable(connection, other_login)
+    if not other_login.contained:
+        passwords.require_no_admin(connection, other_login)
+    current_is_source = _is_source(current_login, other_login)
+    relation, reason = _relation(connection, current_login, other_login, current_is_source=current_is_source)
+    right = powers.mark(other_login.name, contained=other_login.contained)
+    place = connection.database if other_login.contained else "master"
+    remedy = f"USE {name(place)}; {right} TO {name(current_login.name)}"
+    return Pair(current_login.account, other_name, other_login.account, current_is_source, relation, reason, remedy)
 
 
 def check(connection: Connection, pair: Pair) -> None:
@@ -97,14 +97,14 @@ def check(connection: Connection, pair: Pair) -> None:
         _require_server_rights(connection, wanted, present)
     for database in _databases(connection, two.source):
         with connection.use(database):
-            mine, theirs, orphan = _users(connection, two)
-            if mine is None and theirs is None:
+            source_user, clone_user, orphan = _users(connection, two)
+            if source_user is None and clone_user is None:
                 continue
-            if orphan is not None and theirs is None:
+            if orphan is not None and clone_user is None:
                 _require_nobodys(connection, two, orphan, database)
             # Read in any case: what can't be passed on is found here.
-            wanted, present = _in_database(connection, two, mine, theirs)
-            _require_owner(connection, database, makes_user=theirs is None, roles=wanted.roles ^ present.roles)
+            wanted, present = _in_database(connection, two, source_user, clone_user)
+            _require_owner(connection, database, makes_user=clone_user is None, roles=wanted.roles ^ present.roles)
 
 
 def sync(connection: Connection, pair: Pair) -> Account:
@@ -205,43 +205,53 @@ def _statement(verb: str, unit: tuple[str, str], column: str, grantee: str) -> s
     return " ".join(filter(None, words))
 
 
-def _second(connection: Connection, mine: Login, other_name: str) -> Login | None:
+def _second(connection: Connection, current_login: Login, other_name: str) -> Login | None:
     named = catalog.find_named(connection, other_name)
-    if any(one.contained != mine.contained for one in named):
+    if any(one.contained != current_login.contained for one in named):
         raise UserPairMismatch(
-            f"of {mine.account} and '{other_name}' at {connection.host} one is a login and the other a contained user",
+            f"of {current_login.account} and '{other_name}' at {connection.host} one is a login and the other a "
+            "contained user",
             "rename the one that is somebody else's",
         )
     return named[0] if named else None
 
 
-def _is_source(mine: Login, theirs: Login) -> bool:
+def _is_source(current_login: Login, other_login: Login) -> bool:
     """Whether the one that logged in is the source: by the SID that we gave to a clone, else by the names."""
-    if mine.sid == derived_sid(theirs.sid, mine.name):
+    if current_login.sid == derived_sid(other_login.sid, current_login.name):
         return False
-    return theirs.sid == derived_sid(mine.sid, theirs.name) or not mine.name.endswith(CLONE_SUFFIX)
+    return other_login.sid == derived_sid(current_login.sid, other_login.name) or not current_login.name.endswith(
+        CLONE_SUFFIX
+    )
 
 
-def _relation(connection: Connection, mine: Login, theirs: Login, *, current_is_source: bool) -> tuple[Relation, str]:
+def _relation(
+    connection: Connection, current_login: Login, other_login: Login, *, current_is_source: bool
+) -> tuple[Relation, str]:
     # A SID that was derived proves that the other was made for this one. The other way round it proves nothing: from
     # SQL Server 2022 on, whoever has CREATE LOGIN, and no more, may make a login of any SID.
-    if _is_marked(connection, mine, theirs) or theirs.sid == derived_sid(mine.sid, theirs.name):
+    if _is_marked(connection, current_login, other_login) or other_login.sid == derived_sid(
+        current_login.sid, other_login.name
+    ):
         return Relation.MARKED, ""
-    my_powers, their_powers, unseen = powers.compare(connection, mine, theirs)
-    beyond = their_powers.beyond(my_powers)
+    current_powers, other_powers, unseen = powers.compare(connection, current_login, other_login)
+    beyond = other_powers.beyond(current_powers)
     if beyond:
         return Relation.MORE_POWERFUL, f"it {beyond[0].what} in {beyond[0].where}"
     if unseen:
         return Relation.UNRELATED, f"what it may do in the database '{unseen[0]}' can't be seen"
-    lost = [] if current_is_source else my_powers.beyond(their_powers)
+    lost = [] if current_is_source else current_powers.beyond(other_powers)
     if lost:
-        return Relation.UNRELATED, f"{mine.account} would lose what it has: it {lost[0].what} in {lost[0].where}"
+        return (
+            Relation.UNRELATED,
+            f"{current_login.account} would lose what it has: it {lost[0].what} in {lost[0].where}",
+        )
     return Relation.RELATED, ""
 
 
-def _is_marked(connection: Connection, mine: Login, theirs: Login) -> bool:
-    read = catalog.rights if mine.contained else catalog.server_rights
-    return powers.mark(theirs.name, contained=theirs.contained) in read(connection, [mine.principal])[mine.principal]
+def _is_marked(connection: Connection, one: Login, other: Login) -> bool:
+    read = catalog.rights if one.contained else catalog.server_rights
+    return powers.mark(other.name, contained=other.contained) in read(connection, [one.principal])[one.principal]
 
 
 def _mark(connection: Connection, source: Login, clone: Login) -> None:
@@ -259,11 +269,11 @@ def _mark(connection: Connection, source: Login, clone: Login) -> None:
 
 
 def _roles(connection: Connection, pair: Pair) -> _Roles:
-    mine = passwords.require_settable(connection, pair.current)
-    theirs = None if pair.other is None else passwords.require_settable(connection, pair.other)
-    if theirs is None or pair.current_is_source:
-        return _Roles(mine, theirs, pair.other_name if theirs is None else theirs.name)
-    return _Roles(theirs, mine, mine.name)
+    current_login = passwords.require_settable(connection, pair.current)
+    other_login = None if pair.other is None else passwords.require_settable(connection, pair.other)
+    if other_login is None or pair.current_is_source:
+        return _Roles(current_login, other_login, pair.other_name if other_login is None else other_login.name)
+    return _Roles(other_login, current_login, current_login.name)
 
 
 def _databases(connection: Connection, source: Login) -> Iterator[str]:
@@ -330,12 +340,12 @@ def _require_server_rights(connection: Connection, wanted: _Has, present: _Has) 
 
 def _roles_lacking(connection: Connection, roles: frozenset[Membership], own: set[Membership]) -> Iterator[str]:
     """What would let the admin change who is in these roles."""
-    mine = name(connection.user)
+    admin = name(connection.user)
     for role in sorted(roles, key=lambda one: one.name):
         if role.fixed and role not in own:
-            yield f"ALTER SERVER ROLE {name(role.name)} ADD MEMBER {mine}"
+            yield f"ALTER SERVER ROLE {name(role.name)} ADD MEMBER {admin}"
         elif not role.fixed and not catalog.may_alter_role(connection, role.name):
-            yield f"GRANT ALTER ON SERVER ROLE::{name(role.name)} TO {mine}"
+            yield f"GRANT ALTER ON SERVER ROLE::{name(role.name)} TO {admin}"
 
 
 def _rights_lacking(connection: Connection, rights: set[Permission], own: set[Permission]) -> Iterator[str]:
@@ -354,13 +364,13 @@ def _require_owner(connection: Connection, database: str, *, makes_user: bool, r
     """
     if catalog.may(connection, "CONTROL", here=True):
         return
-    mine = name(connection.user)
-    lacking = [f"ALTER ROLE db_owner ADD MEMBER {mine}"]
+    admin = name(connection.user)
+    lacking = [f"ALTER ROLE db_owner ADD MEMBER {admin}"]
     if database.lower() in _SYSTEM:
         may_make = not makes_user or catalog.may(connection, "ALTER ANY USER", here=True)
-        lacking = [] if may_make else [f"GRANT ALTER ANY USER TO {mine}"]
+        lacking = [] if may_make else [f"GRANT ALTER ANY USER TO {admin}"]
         lacking += [
-            f"GRANT ALTER ON ROLE::{name(role.name)} TO {mine}"
+            f"GRANT ALTER ON ROLE::{name(role.name)} TO {admin}"
             for role in sorted(roles, key=lambda one: one.name)
             if not catalog.may_alter_role(connection, role.name, here=True)
         ]
@@ -441,28 +451,28 @@ def _sync_login(connection: Connection, two: _Roles) -> _Roles:
 
 def _sync_user(connection: Connection, two: _Roles) -> _Roles:
     """Level the pair in the present database; gives the pair back, with a contained clone that was made."""
-    mine, theirs, orphan = _users(connection, two)
-    if mine is None and theirs is None:
+    source_user, clone_user, orphan = _users(connection, two)
+    if source_user is None and clone_user is None:
         return two
-    if theirs is not None and theirs.name == DBO:
-        _add_to_owners(connection, mine)
+    if clone_user is not None and clone_user.name == DBO:
+        _add_to_owners(connection, source_user)
         return two
-    schema = mine.default_schema if mine else None
-    if theirs is None or (schema is not None and theirs.default_schema != schema):
+    schema = source_user.default_schema if source_user else None
+    if clone_user is None or (schema is not None and clone_user.default_schema != schema):
         with _changing(connection):
-            if orphan is not None and theirs is None:
+            if orphan is not None and clone_user is None:
                 connection.execute(f"ALTER USER {name(orphan.name)} WITH LOGIN = {name(two.clone_name)}")
-            elif theirs is None:
+            elif clone_user is None:
                 connection.execute(_create_user(two, schema))
-            if schema is not None and (theirs is not None or orphan is not None):
-                called = name((theirs or orphan).name)  # type: ignore[union-attr]
+            if schema is not None and (clone_user is not None or orphan is not None):
+                called = name((clone_user or orphan).name)  # type: ignore[union-attr]
                 connection.execute(f"ALTER USER {called} WITH DEFAULT_SCHEMA = {name(schema)}")
         if two.clone is None:
             two = _Roles(two.source, _made(connection, two.clone_name), two.clone_name)
-        mine, theirs, _ = _users(connection, two)
-        if theirs is None:
+        source_user, clone_user, _ = _users(connection, two)
+        if clone_user is None:
             raise ServiceFailed(f"{connection.where}: the user '{two.clone_name}' is gone", "see who drops it")
-    _sync(connection, two, mine, theirs)
+    _sync(connection, two, source_user, clone_user)
     return two
 
 
@@ -473,41 +483,41 @@ def _made(connection: Connection, clone_name: str) -> Login:
     return found
 
 
-def _add_to_owners(connection: Connection, mine: DatabaseUser | None) -> None:
+def _add_to_owners(connection: Connection, source_user: DatabaseUser | None) -> None:
     """The clone owns the database: its source becomes its equal."""
-    if mine is None or "db_owner" in {one.name for one in catalog.roles(connection).all(mine.principal)}:
+    if source_user is None or "db_owner" in {one.name for one in catalog.roles(connection).all(source_user.principal)}:
         return
     with _changing(connection):
-        connection.execute(f"ALTER ROLE [db_owner] ADD MEMBER {name(mine.name)}")
+        connection.execute(f"ALTER ROLE [db_owner] ADD MEMBER {name(source_user.name)}")
 
 
-def _sync(connection: Connection, two: _Roles, mine: DatabaseUser | None, theirs: DatabaseUser) -> None:
+def _sync(connection: Connection, two: _Roles, source_user: DatabaseUser | None, clone_user: DatabaseUser) -> None:
     for again in _ROUNDS:
-        wanted, present = _in_database(connection, two, mine, theirs)
+        wanted, present = _in_database(connection, two, source_user, clone_user)
         plan = [
-            f"ALTER ROLE {name(role.name)} {verb} MEMBER {name(theirs.name)}"
+            f"ALTER ROLE {name(role.name)} {verb} MEMBER {name(clone_user.name)}"
             for verb, roles in (("ADD", wanted.roles - present.roles), ("DROP", present.roles - wanted.roles))
             for role in sorted(roles, key=lambda one: one.name)
         ]
-        plan += statements(set(wanted.rights), set(present.rights), theirs.name, again=again)
-        plan += [] if mine is None else _given_back(connection, mine, theirs)
+        plan += statements(set(wanted.rights), set(present.rights), clone_user.name, again=again)
+        plan += [] if source_user is None else _given_back(connection, source_user, clone_user)
         if not plan:
             return
         with _changing(connection):
             for statement in plan:
                 connection.execute(statement)
-        _tell(theirs, wanted, present, connection.user)
-    _require_equal(connection, *_in_database(connection, two, mine, theirs), f"the user '{theirs.name}'")
+        _tell(clone_user, wanted, present, connection.user)
+    _require_equal(connection, *_in_database(connection, two, source_user, clone_user), f"the user '{clone_user.name}'")
 
 
-def _given_back(connection: Connection, mine: DatabaseUser, theirs: DatabaseUser) -> list[str]:
+def _given_back(connection: Connection, source_user: DatabaseUser, clone_user: DatabaseUser) -> list[str]:
     """What gives the source control of what the clone owns."""
-    if mine.name == DBO:
+    if source_user.name == DBO:
         return []
-    owned = catalog.owned(connection, [theirs.principal])[theirs.principal]
-    has = {right.on for right in catalog.rights(connection, [mine.principal])[mine.principal]
+    owned = catalog.owned(connection, [clone_user.principal])[clone_user.principal]
+    has = {right.on for right in catalog.rights(connection, [source_user.principal])[source_user.principal]
            if right.permission == "CONTROL" and right.state in {"G", "W"}}  # fmt: skip
-    return [f"GRANT CONTROL {on} TO {name(mine.name)}" for on in sorted(owned - has)]
+    return [f"GRANT CONTROL {on} TO {name(source_user.name)}" for on in sorted(owned - has)]
 
 
 def _users(connection: Connection, two: _Roles) -> tuple[DatabaseUser | None, DatabaseUser | None, DatabaseUser | None]:
@@ -519,10 +529,10 @@ def _users(connection: Connection, two: _Roles) -> tuple[DatabaseUser | None, Da
     found = catalog.users(connection, [source, clone], two.clone_name)
     if two.source.contained and two.clone is None:
         clone = b""
-    mine = next((user for user in found if user.sid == source), None)
-    theirs = next((user for user in found if user.sid == clone), None)
+    source_user = next((user for user in found if user.sid == source), None)
+    clone_user = next((user for user in found if user.sid == clone), None)
     orphan = next((user for user in found if user.sid not in {source, clone}), None)
-    return mine, theirs, orphan
+    return source_user, clone_user, orphan
 
 
 def _create_user(two: _Roles, default_schema: str | None) -> str:
@@ -537,35 +547,35 @@ def _create_user(two: _Roles, default_schema: str | None) -> str:
 
 
 def _in_database(
-    connection: Connection, two: _Roles, mine: DatabaseUser | None, theirs: DatabaseUser | None
+    connection: Connection, two: _Roles, source_user: DatabaseUser | None, clone_user: DatabaseUser | None
 ) -> tuple[_Has, _Has]:
     """What the clone should have in the present database, and what it has."""
-    ids = [user.principal for user in (mine, theirs) if user is not None]
+    ids = [user.principal for user in (source_user, clone_user) if user is not None]
     memberships = catalog.roles(connection)
     rights, owned = catalog.rights(connection, ids), catalog.owned(connection, ids)
     ignored = set() if two.clone is None else powers.marks((two.source, two.clone))
-    its = set() if theirs is None else owned.get(theirs.principal, set())
+    its = set() if clone_user is None else owned.get(clone_user.principal, set())
     present = _Has(frozenset(), frozenset())
-    if theirs is not None:
-        direct = frozenset(memberships.direct(theirs.principal))
-        present = _Has(direct, frozenset(rights[theirs.principal] - ignored))
-    if mine is None:
+    if clone_user is not None:
+        direct = frozenset(memberships.direct(clone_user.principal))
+        present = _Has(direct, frozenset(rights[clone_user.principal] - ignored))
+    if source_user is None:
         return _Has(frozenset(), frozenset()), present
-    if mine.name == DBO:
+    if source_user.name == DBO:
         # There is one owner of a database. Its equal is a member of this role.
-        owners = {one for one in memberships.direct(mine.principal) | present.roles if one.name == "db_owner"}
+        owners = {one for one in memberships.direct(source_user.principal) | present.roles if one.name == "db_owner"}
         return _Has(frozenset(owners or {Membership(0, "db_owner", fixed=True)}), frozenset(_CONNECT_HERE)), present
-    wanted = rights[mine.principal] - ignored
+    wanted = rights[source_user.principal] - ignored
     held = {right.on for right in wanted if right.permission == "CONTROL" and not right.column}
     wanted |= {
         Permission("CONTROL", on)
-        for on in owned.get(mine.principal, set())
+        for on in owned.get(source_user.principal, set())
         if on.startswith(_OWNABLE) and on not in held
     }
     # Nobody can be granted anything on what is its own, nor on oneself.
-    self_on = f"ON USER::{name(theirs.name if theirs else two.clone_name)}"
+    self_on = f"ON USER::{name(clone_user.name if clone_user else two.clone_name)}"
     wanted = {right for right in _without(wanted, self_on) if right.on not in its}
-    return _Has(frozenset(memberships.direct(mine.principal)), frozenset(wanted)), present
+    return _Has(frozenset(memberships.direct(source_user.principal)), frozenset(wanted)), present
 
 
 _CONNECT_HERE = {Permission("CONNECT", "")}
