@@ -21,7 +21,7 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 	@$(bin)/rotators demo
 
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test that does not take minutes
-	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" $(PYTEST_ARGS)
+	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" --durations=10 $(PYTEST_ARGS)
 
 test-long: $(VENV)/.dev databases layers ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
