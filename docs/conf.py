@@ -39,8 +39,20 @@ html_use_index = False
 
 # The first pages of each part. All others of its folders follow by name, so that a new page is never left out.
 PARTS = {
-    "Start": ["docs/tutorial/*"],
+    "Start": [
+        "docs/tutorial/*",
+        "docs/how-to/choose-a-strategy",
+        "docs/explanation/comparison",
+        "docs/reference/glossary",
+    ],
     "Guides": [
+        "docs/how-to/rotate-postgres",
+        "docs/how-to/rotate-mysql",
+        "docs/how-to/rotate-sqlserver",
+        "docs/how-to/rotate-oracle",
+        "docs/how-to/rotate-db2",
+        "docs/how-to/rotate-documentdb",
+        "docs/how-to/rotate-redshift",
         "docs/how-to/prepare-your-application",
         "docs/how-to/deploy",
         "docs/how-to/use-in-a-cdk-app",
