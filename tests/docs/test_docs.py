@@ -224,3 +224,34 @@ def test_the_errors_page_draws_the_tree() -> None:
     tree = re.search(r"::\n\n(.*?)\n\nEvery text", errors.__doc__ or "", re.DOTALL)
     assert tree is not None
     assert tree[1] in page
+
+
+def test_the_rotator_of_the_readme_rotates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    (block,) = [
+        one for one in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "class" in one
+    ]
+    names: dict[str, Any] = {"__name__": "billing"}
+    exec(block, names)  # noqa: S102  # our own documentation
+    assert len(names["accepted"]) == 2
+
+
+def test_the_readme_logs_in_as_the_page_of_applications_does() -> None:
+    page = (ROOT / "docs/how-to/prepare-your-application.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    assert f"```python\n{blocks[0]}```" in page
+
+
+def test_the_readme_counts_causes_and_extras_rightly() -> None:
+    text = (ROOT / "README.md").read_text()
+    causes = re.findall(r"^\| (?!cause|---)", (ROOT / "docs/reference/causes.md").read_text(), re.MULTILINE)
+    assert len(causes) > 50
+    assert "[more than 50 causes]" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    rows = re.findall(
+        r"^\| (`.*`) \| (?:the command|applications|constructs|the test kit|a database)", text, re.MULTILINE
+    )
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) == 11
+    assert named <= project.keys()
