@@ -22,7 +22,7 @@ extensions = ["myst_parser"]
 # Sources are read from the repository's root: links from a page to README, CHANGELOG or rotations.yaml lead there.
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**.md"]
-exclude_patterns = [".*", "build", "cdk.out", "dist", "docs/README.md"]
+exclude_patterns = [".*", "build", "cdk.out", "dist"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 # What is indented is a command, an answer or JSON: not Python.
@@ -40,6 +40,7 @@ html_use_index = False
 # The first pages of each part. All others of its folders follow by name, so that a new page is never left out.
 PARTS = {
     "Start": [
+        "docs/README",
         "docs/tutorial/*",
         "docs/how-to/choose-a-strategy",
         "docs/explanation/comparison",
