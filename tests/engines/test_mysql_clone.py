@@ -184,6 +184,31 @@ def test_proxies_with_and_without_their_option(pair: Pair) -> None:
         pair.root(f"REVOKE PROXY ON {anybody} FROM 'admin'@'%'")
 
 
+def test_a_proxys_option_does_not_become_the_option_of_everything_else(pair: Pair) -> None:
+    """Issue 12, C12: on both servers it does, where nobody takes that away again."""
+    mysql = pair.target.kind == "mysql"
+    app, other = pair.account(pair.first), pair.account(pair.target.make_application().username)
+    anybody = "''@''" if mysql else "''@'%'"
+    pair.root(f"GRANT PROXY ON {anybody} TO 'admin'@'%' WITH GRANT OPTION")
+    try:
+        pair.root(f"GRANT SELECT, PROCESS ON *.* TO {app}")
+        pair.root(f"GRANT PROXY ON {other} TO {app} WITH GRANT OPTION")
+        pair.root(f"REVOKE GRANT OPTION ON *.* FROM {app}")
+        if mysql:
+            pair.root(f"GRANT XA_RECOVER_ADMIN ON *.* TO {app} WITH GRANT OPTION")
+        for _ in range(2):
+            pair.rotate()
+            pair.equal()
+            with pair.target.session(pair.subject.value) as cursor:
+                with pytest.raises(pymysql.err.OperationalError):
+                    cursor.execute(f"GRANT PROCESS ON *.* TO {other}")
+                cursor.execute(f"GRANT PROXY ON {other} TO {other}")
+                if mysql:
+                    cursor.execute(f"GRANT XA_RECOVER_ADMIN ON *.* TO {other}")
+    finally:
+        pair.root(f"REVOKE PROXY ON {anybody} FROM 'admin'@'%'")
+
+
 def test_a_proxy_of_one_user_is_passed_on_by_an_admin_who_has_its_option(pair: Pair) -> None:
     """SHOW GRANTS quotes the proxied user otherwise than the tables that have the application's rights."""
     other = pair.account(pair.target.make_application().username)

@@ -93,6 +93,7 @@ def test_options_partial_revokes_and_default_roles() -> None:
         f"GRANT `q`@`%` TO {CLONE} WITH ADMIN OPTION",
         f"GRANT `r`@`%` TO {CLONE} WITH ADMIN OPTION",
         f"GRANT PROXY ON 'x'@'y' TO {CLONE} WITH GRANT OPTION",
+        f"REVOKE GRANT OPTION ON *.* FROM {CLONE}",
         f"REVOKE SELECT ON `mysql`.* FROM {CLONE}",
     ]
     without = {right for right in wanted if right.kind not in {"admin option", "revoked"}}
@@ -109,12 +110,34 @@ def test_options_partial_revokes_and_default_roles() -> None:
     assert list(statements(proxy, parse(["GRANT PROXY ON `x`@`y` TO `app`@`%`"]), CLONE)) == [
         f"REVOKE PROXY ON 'x'@'y' FROM {CLONE}",
         f"GRANT PROXY ON 'x'@'y' TO {CLONE} WITH GRANT OPTION",
+        f"REVOKE GRANT OPTION ON *.* FROM {CLONE}",
     ]
+
+
+def test_the_option_of_everything_comes_with_a_proxys_and_goes_with_dynamic_ones() -> None:
+    """Issue 12, C12: as both servers do it; see tests/engines/test_mysql_clone.py."""
+    proxy = "GRANT PROXY ON `x`@`y` TO `u`@`%` WITH GRANT OPTION"
+    dynamic = "GRANT XA_RECOVER_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"
+    everything = "GRANT USAGE ON *.* TO `u`@`%` WITH GRANT OPTION"
+    revoke, again = f"REVOKE GRANT OPTION ON *.* FROM {CLONE}", dynamic.replace("`u`@`%`", CLONE)
+    given = f"GRANT PROXY ON 'x'@'y' TO {CLONE} WITH GRANT OPTION"
+    assert list(statements(parse([proxy, everything]), set(), CLONE)) == [
+        f"GRANT USAGE ON *.* TO {CLONE} WITH GRANT OPTION",
+        given,
+    ]
+    assert list(statements(parse([proxy, dynamic]), parse([dynamic]), CLONE))[-3:] == [given, revoke, again]
+    assert list(statements(parse([dynamic]), parse([dynamic, everything]), CLONE)) == [revoke, again]
+    assert list(statements(parse([proxy]), parse([proxy]), CLONE)) == []
 
 
 def test_a_grant_of_a_form_that_is_not_known_is_no_right() -> None:
     with pytest.raises(ValueError, match="TO"):
         parse(["GRANT SELECT ON `d`.*"])
+
+
+def test_a_dynamic_privilege_and_its_option_need_one_grant() -> None:
+    wanted = parse(["GRANT CONNECTION_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"])
+    assert lacking(wanted, set(), wanted) == ["GRANT CONNECTION_ADMIN ON *.*"]
 
 
 def test_what_an_admin_lacks_is_named() -> None:

@@ -80,6 +80,9 @@ class GrantedRight:
         return words.get(self.kind, f"{self.name} ON {self.on}")
 
 
+_OPTION_EVERYWHERE = GrantedRight("grant option", GRANT_OPTION, EVERYWHERE)
+
+
 def parse(grants: Iterable[str]) -> set[GrantedRight]:
     """Take the lines of SHOW GRANTS apart.
 
@@ -113,13 +116,29 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
                 yield _TAKE["proxy"].format(name=right.name, on=right.on, account=account)
     for kind in _GIVE:
         yield from _each(kind, missing - whole, _GIVE, account)
+        if kind == "proxy option":
+            yield from _without_option_everywhere(wanted, missing, extra, account)
     yield from _each("privilege", extra, _TAKE, account)
     # Of a table, a privilege goes together with the same one on its columns.
     taken = {(right.name, right.on) for right in extra if right.kind == "privilege"}
     again = {right for right in wanted if " (" in right.name and (right.name.partition(" (")[0], right.on) in taken}
     yield from _each("privilege", again, _GIVE, account)
-    for right in sorted(extra):
+    for right in sorted(extra - {_OPTION_EVERYWHERE}):
         yield from _take(right, account, wanted)
+
+
+def _without_option_everywhere(
+    wanted: set[GrantedRight], missing: set[GrantedRight], extra: set[GrantedRight], account: str
+) -> Iterator[str]:
+    """Take the grant option of ``*.*`` where it is not wanted: GRANT PROXY … WITH GRANT OPTION gives it as well.
+
+    On MySQL, REVOKE GRANT OPTION ON ``*.*`` takes the options of dynamic privileges with it, so these come again.
+    """
+    if _OPTION_EVERYWHERE in wanted:
+        return
+    if _OPTION_EVERYWHERE in extra or any(one.kind == "proxy option" for one in missing):
+        yield _TAKE["grant option"].format(on=EVERYWHERE, account=account)
+        yield from _each("dynamic option", wanted, _GIVE, account)
 
 
 def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: str) -> Iterator[str]:
@@ -141,7 +160,7 @@ def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set
         everything: all that the receiver is to have: where a partial revoke is part of it, the admin may have it too.
     """
     everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == EVERYWHERE}
-    may_pass = GrantedRight("grant option", GRANT_OPTION, EVERYWHERE) in admin
+    may_pass = _OPTION_EVERYWHERE in admin
     needed = []
     for right in sorted(wanted):
         if right.kind == "privilege":
@@ -167,7 +186,8 @@ def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set
         for right in sorted(admin - everything)
         if right.kind == "revoked" and right.name in wider
     ]
-    return needed
+    # A dynamic privilege and its option need one and the same grant.
+    return list(dict.fromkeys(needed))
 
 
 def _passes(right: GrantedRight, admin: set[GrantedRight], everywhere: set[str], *, may_pass: bool) -> bool:
