@@ -245,7 +245,7 @@ _TRIED_ON = {
 }
 # Privileges that the admin does not have with their option.
 _NOT_PASSED = {
-    "mysql": ("FILE", "CREATE TABLESPACE", "BACKUP_ADMIN", "SESSION_VARIABLES_ADMIN"),
+    "mysql": ("FILE", "CREATE TABLESPACE", "BACKUP_ADMIN", "SESSION_VARIABLES_ADMIN", "CONNECTION_ADMIN"),
     "mariadb": ("FILE", "CREATE TABLESPACE", "BINLOG ADMIN", "CONNECTION ADMIN"),
 }
 _ADMINS = {
@@ -322,6 +322,9 @@ class MysqlWorld:
             except pymysql.MySQLError as error:
                 if not statement.startswith("REVOKE") or error.args[0] not in _GONE:
                     raise
+            if self.kind == "mysql" and statement.startswith("REVOKE GRANT OPTION ON *.*"):
+                # It takes the options of dynamic privileges out of the tables, and leaves them in memory.
+                self._run("FLUSH PRIVILEGES")
 
     def features(self, choice: Random) -> list[Feature]:
         """See :class:`equality.base.World`."""
@@ -413,7 +416,7 @@ class MysqlWorld:
             )
 
     def _dynamic(self, choice: Random) -> Iterator[Feature]:
-        for privilege in ("XA_RECOVER_ADMIN", "CONNECTION_ADMIN", "APPLICATION_PASSWORD_ADMIN"):
+        for privilege in ("XA_RECOVER_ADMIN", "APPLICATION_PASSWORD_ADMIN"):
             yield self._grant(choice, privilege, "*.*", odds=0.7)
 
     def _restricted(self, choice: Random) -> Iterator[Feature]:
@@ -463,6 +466,8 @@ class MysqlWorld:
                 f"{words} {value} of {account}",
                 [f"ALTER USER {account} {words} {value}"],
                 [f"ALTER USER {account} {words} {nothing}"],
+                # Of what TLS has to be, the last word counts.
+                slot="tls" if words == "REQUIRE" else "",
                 odds=1.2,
             )
 

@@ -1,8 +1,8 @@
 """PostgreSQL: what a role can be given, and what is tried as one.
 
 A clone's sessions are its source's, so that everything is expected to be equal but what hangs on ``session_user``: the
-texts of its own other sessions and ending these, which both may after SET ROLE NONE only; and policies and defaults
-that are written with ``session_user``.
+texts of its own other sessions and ending these, which both may after SET ROLE NONE only; policies and defaults that
+are written with ``session_user``; and, before PostgreSQL 15, granting membership in itself.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ GRANT CREATE ON SCHEMA {s2} TO {g3};
 GRANT CONNECT ON DATABASE {closed} TO {g2};
 SELECT lo_from_bytea(0, 'x'::bytea), lo_from_bytea(0, 'y'::bytea);
 """
-_PARAMETERS, _MAINTAIN, _MEMBERSHIP_OPTIONS, _READ_ALL = 15, 17, 16, 14
+_PARAMETERS, _MAINTAIN, _MEMBERSHIP_OPTIONS, _READ_ALL, _NOT_ITS_OWN_ADMIN = 15, 17, 16, 14, 15
 _TABLE_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 # Those that an admin without superuser rights may give, and values of them.
 _SETTINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -274,6 +274,8 @@ class PostgresWorld:
     def __init__(self, target: PostgresTarget) -> None:
         self.target = target
         self.version = target.server.installation.version
+        # https://www.postgresql.org/docs/15/release-15.html: until then by session_user.
+        self._of_sessions = {"GRANT {app} TO {third}"} if self.version < _NOT_ITS_OWN_ADMIN else set()
         # A limit is tried where it was ever given.
         self._limited = False
         self._kept = contextlib.ExitStack()
@@ -502,7 +504,7 @@ class PostgresWorld:
         outcomes: dict[str, str] = {}
         try:
             with contextlib.closing(self.target.server.connect(*login, HERE)) as connection:
-                outcomes |= self._within(connection, self.tried)
+                outcomes |= self._within(connection, [one for one in self.tried if one not in self._of_sessions])
                 outcomes |= self._outside(connection, self.outside)
                 outcomes |= _settings(connection)
                 outcomes["for others"] = self._for_others(connection)
