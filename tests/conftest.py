@@ -53,6 +53,10 @@ on which server, with which strategy. Each test of faults breaks whole rotations
 Manager, or of the packets to the database (where the driver has one connection at a time), or at random; `make
 test-long` breaks all.
 
+What a user may do in the end is tried on PostgreSQL, MySQL, MariaDB, SecantusDB and, as far as PostgreSQL has it,
+Redshift, with [random sets of rights](testing.md#what-both-users-can-do). A double of SQL Server, Oracle or Db2 can't
+[answer that](../explanation/decisions.md#no-double-is-asked-what-a-user-may-do).
+
 | server | strategy | conformance | faults |
 |---|---|---|---|
 """
