@@ -15,8 +15,9 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from infra.config import load
-from infra.config.model import Rotations
+from infra.config.model import CUSTOM, Rotations
 from infra.stack import make_stacks
+from rotators.cdk.trust_layer import PUBLIC_CA
 from rotators.errors import ConfigurationError, RotationError
 from rotators.packaging import trust
 from rotators.packaging.archive import LIMIT, human
@@ -40,7 +41,7 @@ def main() -> None:
     try:
         rotations = load(file)
         certificates = ca_certificates(rotations, file.parent, without=without == "true")
-        make_stacks(app, rotations, certificates=certificates, bundles=bundles)
+        make_stacks(app, rotations, certificates=certificates, bundles=bundles, folder=file.parent)
     except RotationError as error:
         say(str(error))
         sys.exit(1)
@@ -61,12 +62,18 @@ def main() -> None:
         sys.exit(1)
     # Read by whoever ran this by hand; the CDK command has its own last line.
     if "CDK_OUTDIR" not in os.environ:
-        say(last_words(certificates is not None, Path(app.outdir)))
+        trial = certificates is None and needs_certificates(rotations)
+        say(last_words(Path(app.outdir), trial=trial))
 
 
-def last_words(has_certificates: bool, outdir: Path) -> str:  # noqa: FBT001  # one question, one answer
-    """What to do with what was written."""
-    if not has_certificates:
+def last_words(outdir: Path, *, trial: bool) -> str:
+    """What to do with what was written.
+
+    Args:
+        outdir: where it was written.
+        trial: databases would be trusted by no certificate of the file.
+    """
+    if trial:
         return f"{outdir.name} is a trial: before it is deployed, pin ca_bundle in the file and run this again"
     return f"{outdir.name} is ready. In this folder: npx aws-cdk@2 deploy --all --app {outdir.name}"
 
@@ -89,6 +96,11 @@ def beyond_limits(outdir: Path) -> str | None:
     return None
 
 
+def needs_certificates(rotations: Rotations) -> bool:
+    """Whether a function of the file logs in at a database whose certificate no public CA has signed."""
+    return any(secret.engine not in PUBLIC_CA | {CUSTOM} for secret in rotations.secrets)
+
+
 def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str | None:
     """The CA certificates that the file names.
 
@@ -98,7 +110,7 @@ def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str
         without: go on where it names none.
 
     Raises:
-        ConfigurationError: it names none.
+        ConfigurationError: it names none, and a database needs them.
         PackagingFailed: they can't be had.
     """
     bundle = rotations.ca_bundle
@@ -106,6 +118,8 @@ def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str
         return trust.read(folder / bundle.file)
     if bundle is not None and bundle.sha256 is not None:
         return trust.fetch(rotations.partition, bundle.sha256)
+    if not needs_certificates(rotations):
+        return None
     if without:
         say("WARNING: no ca_bundle: the functions will trust the CAs of their operating system, and no database of RDS")
         return None

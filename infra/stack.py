@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
 from aws_cdk import aws_iam as iam
@@ -14,7 +15,8 @@ from constructs import Construct
 
 from infra.config.environment import environment
 from infra.config.functions import Group, groups
-from infra.config.model import Rotations, Secret
+from infra.config.model import CUSTOM, Rotations, Secret
+from infra.config.own import rotator
 from infra.config.parts import parts
 from infra.config.schedule import rules
 from rotators.cdk.alarms import FunctionAlarms
@@ -32,12 +34,14 @@ from rotators.cdk.naming import construct_id
 from rotators.cdk.notifications import Notifications
 from rotators.cdk.other_account import OtherAccount
 from rotators.cdk.overdue_watch import OverdueWatch, WatchedSecret
+from rotators.cdk.own_statement import OwnStatement
 from rotators.cdk.rotation_dashboard import RotationDashboard
 from rotators.cdk.secret_reference import SecretReference
 from rotators.cdk.secret_rotation import SecretRotation, permit
 from rotators.cdk.trust_layer import PUBLIC_CA, TrustLayer
 from rotators.engines.specs import SPECS
-from rotators.packaging.bundles import Bundles
+from rotators.packaging.archive import Archive
+from rotators.packaging.bundles import HANDLER, Bundles
 from rotators.packaging.platforms import DRIVERS, Platform
 
 # A function's resource policy may have 20 KB: up to so many secrets are named one by one.
@@ -51,6 +55,7 @@ def make_stacks(
     *,
     certificates: str | None,
     bundles: Callable[[Platform], Bundles] = Bundles,
+    folder: Path = Path(),
 ) -> list[RotationStack]:
     """The stacks of a file: the first has what all share, and each rotates its part of the secrets.
 
@@ -59,6 +64,7 @@ def make_stacks(
         rotations: what ``rotations.yaml`` says.
         certificates: the CA certificates to trust, as PEM; None: those of the functions' operating system.
         bundles: makes the layers and functions for a platform.
+        folder: where the file lies, beside which is the code of rotators of the user's own.
 
     Raises:
         ConfigurationError: AWS would refuse what the file asks for.
@@ -74,6 +80,7 @@ def make_stacks(
                 number=number,
                 part=part,
                 first=made[0] if made else None,
+                folder=folder,
             )
         )
         if number > 1:
@@ -92,6 +99,7 @@ class RotationStack(Stack):
         number: which of the file's stacks it is.
         part: the secrets that it rotates, with their numbers in the file; None: all of them.
         first: the file's first stack, where this is another one.
+        folder: where the file lies, beside which is the code of rotators of the user's own.
     """
 
     def __init__(
@@ -104,6 +112,7 @@ class RotationStack(Stack):
         number: int = 1,
         part: Sequence[tuple[int, Secret]] | None = None,
         first: RotationStack | None = None,
+        folder: Path = Path(),
     ) -> None:
         super().__init__(
             scope,
@@ -121,6 +130,7 @@ class RotationStack(Stack):
         self._certificates = certificates
         self._make_bundles = bundles
         self._number = number
+        self._folder = folder
         self._first = first or self
         self._bundles: dict[Platform, Bundles] = {}
         self._drivers: dict[tuple[str, Platform], DriverLayer] = {}
@@ -211,14 +221,15 @@ class RotationStack(Stack):
         function = BundledFunction(
             scope,
             "Rotation",
-            archive=bundles.function(group.engine),
-            layers=[self._base, self._driver(group.engine, options.target), *self._trusted_by(group.engine)],
+            archive=self._archive(group, bundles),
+            layers=[self._base, *self._driver(group.engine, options.target), *self._trusted_by(group.engine)],
             options=options,
             environment=environment(group),
             description=description,
             place=None
             if network is None
             else lambda _: network.place(inside, _databases(group), f"Rotation: {description}"[:255]),
+            handler=group.settings.handler or HANDLER,
         )
         FunctionAlarms(scope, "Alarms", function=function, topic=self._first.topic)
         references = [(secret, self._secret(secret)) for _, secret in group.secrets]
@@ -230,7 +241,10 @@ class RotationStack(Stack):
                 if secret.admin_database is not None:
                     managed[secret.admin] = ManagedAdmin(admins[secret.admin], secret.admin_database)
         rotated = [reference for _, reference in references]
-        grants = function.may_rotate(rotated, list(admins.values()), list(managed.values()))
+        own = [
+            OwnStatement(one.actions, one.resources, one.conditions, one.because) for one in group.settings.permissions
+        ]
+        grants = function.may_rotate(rotated, list(admins.values()), list(managed.values()), own)
         needs = [grants] if network is None or network.endpoint is None else [grants, network.endpoint]
         permissions = self._permissions(scope, function, rotated)
         for secret, reference in references:
@@ -368,12 +382,19 @@ class RotationStack(Stack):
         of_ones_own = bundle is not None and bundle.file is not None
         return self._trust if of_ones_own or engine not in PUBLIC_CA else []
 
-    def _driver(self, engine: str, target: Platform) -> DriverLayer:
+    def _archive(self, group: Group, bundles: Bundles) -> Archive:
+        if group.engine != CUSTOM:
+            return bundles.function(group.engine)
+        return bundles.custom(rotator(group.settings, self._folder), group.name)
+
+    def _driver(self, engine: str, target: Platform) -> list[DriverLayer]:
+        if engine == CUSTOM:
+            return []
         key = (DRIVERS[engine], target)
         if key not in self._drivers:
             id_ = f"Driver-{key[0]}-{target.architecture}"
             self._drivers[key] = DriverLayer(self, id_, bundles=self._bundles_for(target), engine=engine)
-        return self._drivers[key]
+        return [self._drivers[key]]
 
     def _bundles_for(self, target: Platform) -> Bundles:
         if target not in self._bundles:
@@ -438,13 +459,16 @@ def _databases(group: Group) -> list[tuple[str, int]]:
             or network.database_cidr
         ]
         if where is not None
-        for port in _ports(secret)
+        for port in _ports(secret, group.settings.ports)
     ]
 
 
-def _ports(secret: Secret) -> list[int]:
-    """The database's port, and the admin's where it is another one."""
-    ports = [secret.port or SPECS[secret.engine].port]
+def _ports(secret: Secret, of_ones_own: Sequence[int]) -> list[int]:
+    """The database's port, and the admin's where it is another one; those that a rotator of one's own names."""
+    if secret.port is not None:
+        ports = [secret.port]
+    else:
+        ports = list(of_ones_own) if secret.engine == CUSTOM else [SPECS[secret.engine].port]
     _, of_the_admin = secret.admin_address or ("", None)
     if of_the_admin is not None and of_the_admin not in ports:
         ports.append(of_the_admin)

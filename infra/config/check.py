@@ -10,7 +10,8 @@ from pathlib import Path
 from infra.config.environment import LIMIT, OURS, environment, size
 from infra.config.functions import Group, groups, settings_of
 from infra.config.mistakes import Mistake, Place
-from infra.config.model import KEY_ARN, NAME, SECRET_ARN, Replica, Rotations, Secret
+from infra.config.model import CUSTOM, KEY_ARN, NAME, SECRET_ARN, Replica, Rotations, Secret
+from infra.config.own import check_own
 from infra.config.parts import FOREIGN_A_STACK, FUNCTIONS_A_STACK, MADE_A_STACK, RESOURCES, SECRETS_A_STACK, parts
 from infra.config.schedule import ScheduleMistake, rules
 from rotators.engines.specs import SPECS
@@ -43,6 +44,7 @@ def check(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
     for part in parts(rotations.secrets, rotations.stacks):
         for group in groups(rotations, part):
             yield from _function(group)
+    yield from check_own(rotations, folder)
     yield from _unused_functions(rotations)
     yield from _names(rotations)
     yield from _variables(rotations)
@@ -68,9 +70,10 @@ def _schedule(secret: Secret, place: Place) -> Iterator[Mistake]:
 def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     needs = secret.strategy == "alternating-users" or secret.twin == "adopt" or secret.allow_admin_reset
     in_secret = secret.create is not None and "masterarn" in secret.create.values
+    spec = SPECS.get(secret.engine)
     if secret.admin is None and (in_secret or secret.admin_named_in_secret):
         yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
-    elif secret.admin is None and not SPECS[secret.engine].self_service:
+    elif secret.admin is None and spec is not None and not spec.self_service:
         yield Mistake(
             (*place, "admin"),
             f"is missing: no user of {secret.engine} changes its own password: give the admin's secret",
@@ -81,7 +84,7 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
             (*place, key),
             f"is '{secret.strategy}' without an admin secret: give admin, the name or ARN of the admin's secret",
         )
-    if secret.strategy == "dual-password" and not SPECS[secret.engine].second_password:
+    if secret.strategy == "dual-password" and spec is not None and not spec.second_password:
         yield Mistake(
             (*place, "strategy"),
             f"is 'dual-password', and a user of {secret.engine} has one password: take alternating-users",
@@ -159,12 +162,17 @@ def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
             copy: Place = (*place, "create", "replicas", number, "kms_key")
             yield from _key_arn(rotations, one.kms_key, copy, region=one.region)
     network = rotations.networks.get(secret.network or "")
-    if network is not None and not (
-        network.security_group
-        or secret.database_security_group
-        or secret.database_cidr
-        or network.database_security_group
-        or network.database_cidr
+    reaches = secret.engine != CUSTOM or secret.port or settings_of(rotations, secret.function_label).ports
+    if (
+        network is not None
+        and reaches
+        and not (
+            network.security_group
+            or secret.database_security_group
+            or secret.database_cidr
+            or network.database_security_group
+            or network.database_cidr
+        )
     ):
         yield Mistake((*place, "database_security_group"), "is missing: nothing says where the database is")
 
@@ -257,6 +265,8 @@ def _function(group: Group) -> Iterator[Mistake]:
         )
     yield from _told_addresses(group)
     yield from _told_users(group)
+    if group.engine == CUSTOM:
+        return
     try:
         platforms.check(group.engine, group.architecture)
     except PackagingFailed as error:

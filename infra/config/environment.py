@@ -75,7 +75,8 @@ def size(variables: dict[str, str]) -> int:
 
 def generator(secret: Secret) -> Generator:
     """How a secret's passwords look."""
-    usual = min(_USUAL_LENGTH, SPECS[secret.engine].longest_password)
+    spec = SPECS.get(secret.engine)
+    usual = _USUAL_LENGTH if spec is None else min(_USUAL_LENGTH, spec.longest_password)
     policy = secret.password
     if policy is None:
         return Generator(usual)

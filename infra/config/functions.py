@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from infra.config.model import Function, Network, Rotations, Secret
-from rotators.packaging.platforms import usual_architecture
+from infra.config.model import CUSTOM, NamedFunction, Network, Rotations, Secret
+from rotators.packaging.platforms import ARM64, usual_architecture
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Group:
 
     name: str
     secrets: tuple[tuple[int, Secret], ...]
-    settings: Function
+    settings: NamedFunction
     network: Network | None
 
     @property
@@ -33,13 +33,13 @@ class Group:
 
     @property
     def engine(self) -> str:
-        """The kind of database."""
+        """The kind of database, or ``custom``."""
         return self.first.engine
 
     @property
     def architecture(self) -> str:
         """What it runs on."""
-        return self.settings.architecture or usual_architecture(self.engine)
+        return self.settings.architecture or (ARM64 if self.engine == CUSTOM else usual_architecture(self.engine))
 
     @property
     def admins(self) -> set[str]:
@@ -90,8 +90,8 @@ def groups(rotations: Rotations, part: Iterable[tuple[int, Secret]] | None = Non
     ]
 
 
-def settings_of(rotations: Rotations, name: str) -> Function:
+def settings_of(rotations: Rotations, name: str) -> NamedFunction:
     """A function's settings: those for all, and what is different for it."""
     general, own = rotations.function.model_dump(exclude_unset=True), rotations.functions.get(name, {})
     environment = {**general.get("environment", {}), **(own.get("environment") or {})}
-    return Function.model_validate(general | own | ({"environment": environment} if environment else {}))
+    return NamedFunction.model_validate(general | own | ({"environment": environment} if environment else {}))

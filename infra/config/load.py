@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from infra.config.check import check
 from infra.config.mistakes import Mistake, MistakesFound, Place, of_pydantic
-from infra.config.model import Defaults, Function, Rotations
+from infra.config.model import Defaults, NamedFunction, Rotations
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -36,7 +36,7 @@ def load(file: Path) -> Rotations:
     for name, own in _items(raw, "functions"):
         general = raw.get("function")
         given = (general if isinstance(general, dict) else {}) | (own if isinstance(own, dict) else {"": own})
-        _validated(Function, given, ("functions", name), mistakes)
+        _validated(NamedFunction, given, ("functions", name), mistakes)
     rotations = _validated(Rotations, raw, (), mistakes)
     if rotations is not None and not mistakes:
         mistakes.extend(check(rotations, file.parent))
@@ -48,7 +48,7 @@ def load(file: Path) -> Rotations:
 def schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors."""
     whole = Rotations.model_json_schema()
-    for key, model in (("defaults", Defaults), ("functions", Function)):
+    for key, model in (("defaults", Defaults), ("functions", NamedFunction)):
         part = model.model_json_schema()
         whole["$defs"] |= part.pop("$defs", {})
         whole["$defs"][model.__name__] = part

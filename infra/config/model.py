@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from rotators.settings import address
 
-Engine = Literal["postgres", "mysql", "mariadb", "oracle", "sqlserver", "db2", "mongo", "redshift"]
+CUSTOM = "custom"
+"""The engine of a secret that a rotator of the user's own rotates."""
+Engine = Literal["postgres", "mysql", "mariadb", "oracle", "sqlserver", "db2", "mongo", "redshift", "custom"]
 Strategy = Literal["auto", "single-user", "dual-password", "alternating-users"]
 Architecture = Literal["arm64", "x86_64"]
 
@@ -48,6 +50,11 @@ _PARTITIONS = {
 Cidr = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 Email = Annotated[str, StringConstraints(pattern=_EMAIL)]
+_ACTION = r"^[a-z0-9-]+:[A-Za-z0-9*?]+$"
+Action = Annotated[str, StringConstraints(pattern=_ACTION)]
+_RESOURCE = r"^(\*|arn:\S+)$"
+Resource = Annotated[str, StringConstraints(pattern=_RESOURCE)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 KeyAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/_-]{1,250}$")]
 # Lambda's own variables begin with AWS_: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]+$")]
@@ -67,6 +74,8 @@ FORMS = {
     _ROLE_ARN: "no ARN of a role: arn:aws:iam::ACCOUNT:role/NAME",
     _CODE_SIGNING_ARN: "no ARN of a code signing configuration",
     _EMAIL: "no address of mail",
+    _ACTION: "no action of IAM: write service:Action, as in sqs:SendMessage",
+    _RESOURCE: "neither an ARN nor '*'",
 }
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
@@ -159,7 +168,7 @@ class Rotating(_Model):
 class Defaults(Rotating):
     """What ``defaults`` may hold."""
 
-    engine: Engine | None = Field(None, description="The kind of database.")
+    engine: Engine | None = Field(None, description="The kind of database, or custom.")
     admin: str | None = Field(None, description="The admin's secret, by name or ARN: for alternating users.")
 
 
@@ -169,7 +178,9 @@ class Secret(Rotating):
     name: SecretName | None = Field(None, description="The name of one that is there.")
     arn: SecretArn | None = Field(None, description="The ARN of one that is there, perhaps in another account.")
     create: Create | None = Field(None, description="One to make.")
-    engine: Engine = Field(description="The kind of database.")
+    engine: Engine = Field(
+        description="The kind of database; custom: what `function` rotates by code of yours, which `functions` names."
+    )
     admin: str | None = Field(None, description="The admin's secret, by name or ARN: for alternating users.")
     admin_named_in_secret: bool = Field(
         default=False, description="The secret itself names its admin as masterarn; admin then only permits to read it."
@@ -295,12 +306,6 @@ class Network(_Model):
         None, description="A security group of yours for the functions: its rules are yours, and none is added to it."
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Network:
-        if self.database_security_group is None and self.database_cidr is None and self.security_group is None:
-            raise ValueError("needs database_security_group, database_cidr, or security_group")
-        return self
-
 
 class Function(_Model):
     """What a function is made of."""
@@ -320,6 +325,48 @@ class Function(_Model):
     snap_start: bool = Field(default=False, description="SnapStart, and an alias that rotations go through.")
     role: RoleArn | None = Field(None, description="A role of yours; it gets our permissions, but no others.")
     code_signing_config: CodeSigningArn | None = Field(None, description="Only code signed by it is deployed.")
+
+
+class Permission(_Model):
+    """What a rotator of one's own may do beside rotating its secrets."""
+
+    actions: list[Action] = Field(min_length=1, description="The actions, as IAM writes them.")
+    resources: list[Resource] = Field(min_length=1, description="The ARNs.")
+    conditions: dict[str, dict[str, str | list[str]]] = Field(
+        default_factory=dict, description="On what conditions, as IAM writes them."
+    )
+    because: Annotated[str, StringConstraints(min_length=10, max_length=500)] | None = Field(
+        None, description="Why an action or a resource has a wildcard; none may have one without a reason."
+    )
+
+
+class NamedFunction(Function):
+    """What one function is made of: for `engine: custom`, its code too."""
+
+    code: str | None = Field(
+        None,
+        description="The folder with your rotator's modules, beside rotations.yaml: docs/how-to/write-a-rotator.md.",
+    )
+    handler: str | None = Field(None, description="The instance of your Rotator, as Lambda names it: module.handler.")
+    requirements: str | None = Field(
+        None, description="The lock of what it imports beside rotators, Powertools and boto3: with hashes, for Lambda."
+    )
+    permissions: list[Permission] = Field(
+        default_factory=list, description="What it may do beside rotating its secrets. By default nothing."
+    )
+    ports: list[Port] = Field(
+        default_factory=list,
+        description="For a network: the ports that it reaches at database_security_group or database_cidr, for each "
+        "secret that names no port. By default none.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> NamedFunction:
+        if (self.code is None) != (self.handler is None):
+            raise ValueError("needs both code and handler, or neither: code: src, handler: module.handler")
+        if self.code is None and self.requirements is not None:
+            raise ValueError("has requirements, which are those of code: give code and handler")
+        return self
 
 
 class Key(_Model):

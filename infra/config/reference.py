@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from infra.config.load import schema
@@ -10,8 +10,8 @@ from infra.config.load import schema
 _HEAD = """# rotations.yaml
 
 Made from the model by `make reference`; `infra/rotations.schema.json` tells an editor the same. The example at the top
-of the repository has one of everything. A mistake is named with its line, its path, the value and what is allowed, all
-of them at once.
+of the repository has one of everything but a rotator of one's own, for which `rotators new` writes a file. A mistake is
+named with its line, its path, the value and what is allowed, all of them at once.
 
 Secrets share a function where engine, network and strategy are the same, and what it is told by its environment
 (`password`, `test_query`, `allow_admin_reset`, `twin`, the admin and its host) must be the same for all of them;
@@ -24,6 +24,8 @@ _PARTS = {
     "Network": "`networks`: one of them, by its name",
     "Key": "`keys`: one of them, by its name",
     "Function": "`function`, and `functions`: one of them, by its name",
+    "NamedFunction": "`functions`: what one may have beside, for `engine: custom`",
+    "Permission": "`permissions`",
     "CaBundle": "`ca_bundle`",
     "Logs": "`logs`",
     "Alarms": "`alarms`",
@@ -35,17 +37,20 @@ def page() -> str:
     whole = schema()
     parts = [_HEAD, "## The file\n", *_table(whole)]
     for name, title in _PARTS.items():
-        parts += [f"\n## {title}\n", *_table(whole["$defs"][name])]
+        said = whole["$defs"]["Function"]["properties"] if name == "NamedFunction" else {}
+        parts += [f"\n## {title}\n", *_table(whole["$defs"][name], said)]
     return "\n".join(parts) + "\n"
 
 
-def _table(model: dict[str, Any]) -> Iterator[str]:
+def _table(model: dict[str, Any], said: Collection[str] = ()) -> Iterator[str]:
     yield "| key | what it is | default |"
     yield "|---|---|---|"
     required = set(model.get("required", ()))
     for key, shape in model["properties"].items():
-        said = str(shape.get("description", "")).replace("|", "\\|")
-        yield f"| `{key}` | {said}{_choices(shape)} | {_default(shape, needed=key in required)} |"
+        if key in said:
+            continue
+        description = str(shape.get("description", "")).replace("|", "\\|")
+        yield f"| `{key}` | {description}{_choices(shape)} | {_default(shape, needed=key in required)} |"
 
 
 def _choices(shape: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A function that rotates secrets of one engine."""
+"""A function that rotates secrets: of one engine, or by a rotator of one's own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rotators.cdk.function_network import Place
 from rotators.cdk.grants import Grants
 from rotators.cdk.layers import ARCHITECTURES, code
 from rotators.cdk.managed_admin import ManagedAdmin
+from rotators.cdk.own_statement import OwnStatement
 from rotators.cdk.secret_reference import SecretReference
 from rotators.packaging.archive import Archive
 from rotators.packaging.bundles import HANDLER
@@ -102,6 +103,7 @@ class BundledFunction(Construct):
         place: tells where it runs, and may make what is needed for it below the function; None: outside of a VPC.
         role: a role of one's own; it gets the permissions.
         log_group: a log group of one's own.
+        handler: what Lambda calls.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class BundledFunction(Construct):
         place: Callable[[Construct], Place | None] | None = None,
         role: iam.IRole | None = None,
         log_group: logs.ILogGroup | None = None,
+        handler: str = HANDLER,
     ) -> None:
         super().__init__(scope, id_)
         set_flags(self)
@@ -143,7 +146,7 @@ class BundledFunction(Construct):
             self,
             "Function",
             code=code(archive),
-            handler=HANDLER,
+            handler=handler,
             runtime=lambda_.Runtime(options.target.runtime, lambda_.RuntimeFamily.PYTHON, supports_snap_start=True),
             architecture=ARCHITECTURES[options.target.architecture],
             layers=list(layers),
@@ -195,6 +198,7 @@ class BundledFunction(Construct):
         secrets: Sequence[SecretReference],
         admins: Sequence[SecretReference],
         managed: Sequence[ManagedAdmin] = (),
+        own: Sequence[OwnStatement] = (),
     ) -> Grants:
         """Permit it to rotate secrets, to read their admins', and to use the keys of both.
 
@@ -202,6 +206,7 @@ class BundledFunction(Construct):
             secrets: those that it rotates.
             admins: those that it reads.
             managed: those of the admins whose server's address it asks of RDS or Redshift.
+            own: what else its rotator may do.
 
         Returns:
             the policies, on which the secrets' schedules are to depend.
@@ -215,8 +220,11 @@ class BundledFunction(Construct):
             made.allow(statement)
         for one in managed:
             made.allow_each(permissions.look_at_admins(), one.secret.arn)
+        for number, asked in enumerate(own, start=1):
+            made.allow(asked.of(number), asked.characters)
+        explained = [reason for asked in own for reason in asked.acknowledgments()]
         for policy in made.policies:
-            Validations.of(policy).acknowledge(_LISTS)
+            Validations.of(policy).acknowledge(_LISTS, *explained)
         return made
 
     def _role(self, options: FunctionOptions, own: iam.IRole | None) -> tuple[iam.IRole, iam.IRole]:

@@ -81,9 +81,17 @@ class Grants(Construct):
         self._granted: set[tuple[str, str | None, str]] = set()
         self._open: dict[tuple[str, str | None], tuple[iam.PolicyStatement, list[str]]] = {}
 
-    def allow(self, statement: iam.PolicyStatement) -> None:
-        """Add a statement that lists nothing."""
-        self._put(statement, _FRAME)
+    def allow(self, statement: iam.PolicyStatement, characters: int = 0) -> None:
+        """Add a statement that lists nothing.
+
+        Args:
+            statement: the statement.
+            characters: how long its actions, resources and conditions are, where they may be many.
+
+        Raises:
+            ConfigurationError: a role's policies have no room for it.
+        """
+        self._put(statement, _FRAME + characters)
 
     def allow_each(self, listing: Listing, arn: str) -> None:
         """Add an ARN to the list of a statement; one that is there already stays there once.

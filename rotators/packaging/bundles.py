@@ -105,7 +105,7 @@ class Bundles:
         check(engine, self.target.architecture)
         return self._function(engine)
 
-    def custom(self, rotator: CustomRotator) -> Archive:
+    def custom(self, rotator: CustomRotator, name: str = "custom") -> Archive:
         """The code of somebody's own rotator, with what its lock names; rotators and Powertools are in :meth:`base`.
 
         All of it lies in the function's own folder, which comes before the layers: a library that both have is taken
@@ -113,6 +113,7 @@ class Bundles:
 
         Args:
             rotator: its source, handler and lock, which are checked.
+            name: what it is called in what is said of it.
 
         Raises:
             PackagingFailed: they are not what they must be, or a wheel is not to be had.
@@ -133,7 +134,7 @@ class Bundles:
             rotator.copy(folder)
             self._compile(folder, bytecode.FUNCTION)
 
-        return self._archive("function-custom", [content, *wheel_inputs], fill)
+        return self._archive(f"function-{name}", [content, *wheel_inputs], fill)
 
     def overdue(self) -> Archive:
         """The code of the function that looks for overdue secrets."""

@@ -40,15 +40,8 @@ class CustomRotator:
         Raises:
             PackagingFailed: the folder, the handler or the lock is not what it must be.
         """
-        if not self.source.is_dir():
-            raise PackagingFailed(f"there is no folder {self.source}", "name the folder with the rotator's modules")
-        for path in sorted(TAKEN):
-            if (self.source / path).is_dir() or (self.source / f"{path}.py").is_file():
-                raise PackagingFailed(
-                    f"{self.source} holds a module '{path}', which would hide the one that the function needs",
-                    "rename it",
-                )
-        _check_handler(self.source, self.handler)
+        check_source(self.source)
+        check_handler(self.source, self.handler)
         if self.requirements is not None:
             check_lock(self.requirements)
 
@@ -74,6 +67,21 @@ class CustomRotator:
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
+
+
+def check_source(source: Path) -> None:
+    """Make sure that a folder is there, and hides no module that every function needs.
+
+    Raises:
+        PackagingFailed: it is not, or it does.
+    """
+    if not source.is_dir():
+        raise PackagingFailed(f"there is no folder {source}", "name the folder with the rotator's modules")
+    for path in sorted(TAKEN):
+        if (source / path).is_dir() or (source / f"{path}.py").is_file():
+            raise PackagingFailed(
+                f"{source} holds a module '{path}', which would hide the one that the function needs", "rename it"
+            )
 
 
 def check_lock(lock: Path) -> None:
@@ -135,7 +143,16 @@ def _is_left_out(place: Path) -> bool:
     )
 
 
-def _check_handler(source: Path, handler: str) -> None:
+def check_handler(source: Path, handler: str) -> None:
+    """Make sure that a handler is one, as far as can be seen without running its module.
+
+    Args:
+        source: the folder with the modules.
+        handler: as Lambda names it, ``module.handler``.
+
+    Raises:
+        PackagingFailed: its form is wrong, its module is not there, or has no such instance.
+    """
     found = _HANDLER.fullmatch(handler)
     if found is None:
         raise PackagingFailed(f"'{handler}' is no handler", _HANDLER_FORM)

@@ -21,12 +21,14 @@ networks:
     secrets_manager: create-endpoint
     database_security_group: sg-00000001
 keys: {mine: {create: The secrets of orders}}
+functions: {keys: {code: own/src, handler: billing.handler}}
 secrets:
   - {name: app, engine: postgres}
   - create: {name: made, values: {username: u, host: db, port: 5432}}
     engine: mysql
     kms_key: mine
     admin: boss
+  - {name: keys, engine: custom, function: keys}
 """
 _OTHER = """  other:
     vpc: vpc-00000002
@@ -110,11 +112,28 @@ EDITS: dict[str, tuple[str, str]] = {
         "{name: app,",
         "{arn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:app-AbCdEf',",
     ),
+    "other code of one's own": ("code: own/src", "code: own/next"),
+    "a handler of one's own": ("billing.handler", "billing.second"),
+    "a lock of one's own that names nothing": ("code: own/src", "requirements: own/requirements.txt, code: own/src"),
+    "a permission of one's own": (
+        "code: own/src",
+        "permissions: [{actions: [sqs:SendMessage], resources: ['arn:aws:sqs:eu-west-1:1:q']}], code: own/src",
+    ),
+    "a port of one's own": ("code: own/src", "ports: [8443], code: own/src"),
+    "a variable of one's own": ("code: own/src", "environment: {REALM: orders}, code: own/src"),
+    "code of one's own instead of ours": (
+        "{name: app, engine: postgres}",
+        "{name: app, engine: custom, function: keys}",
+    ),
+    "a rotator of one's own less": (
+        "  - {name: keys, engine: custom, function: keys}\n",
+        "",
+    ),
     "a secret less": ("  - {name: app, engine: postgres}\n", ""),
 }
 SHORT = 6
 # Edits that take a secret's rotation away, for that is what they say.
-ENDS = {"a secret less": "app"}
+ENDS = {"a secret less": "app", "a rotator of one's own less": "keys"}
 
 
 def edited(name: str) -> str:
@@ -123,6 +142,8 @@ def edited(name: str) -> str:
     text = BASE.replace(before, after) if name == "a network renamed" else BASE.replace(before, after, 1)
     if name == "another network":
         text = text.replace("{name: app, engine: postgres}", "{name: app, engine: postgres, network: other}")
+    if name == "a rotator of one's own less":
+        text = text.replace("functions: {keys: {code: own/src, handler: billing.handler}}\n", "")
     if text == BASE:
         raise ValueError(name)
     return text

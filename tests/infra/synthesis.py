@@ -17,6 +17,8 @@ from infra.stack import RotationStack, make_stacks
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import Platform
 
+# A rotator of one's own, which lies beside every file.
+OWN = Path(__file__).with_name("corpus") / "own"
 NETWORK = """
 networks:
   main:
@@ -37,13 +39,15 @@ def read(folder: Path, text: str) -> Rotations:
     """What ``rotations.yaml`` with this text says."""
     file = folder / "rotations.yaml"
     file.write_text(textwrap.dedent(text))
+    if not (folder / OWN.name).exists():
+        (folder / OWN.name).symlink_to(OWN)
     return load(file)
 
 
 def synth(folder: Path, text: str, certificates: str | None = None) -> dict[str, Any]:
     """The template of a file with this text."""
     app = cdk.App(outdir=str(folder / "cdk.out"))
-    stack = RotationStack(app, read(folder, text), certificates=certificates, bundles=bundles)
+    stack = RotationStack(app, read(folder, text), certificates=certificates, bundles=bundles, folder=folder)
     template: dict[str, Any] = dict(Template.from_stack(stack).to_json())
     return template
 
@@ -57,7 +61,7 @@ def synth_all(folder: Path, text: str) -> dict[str, dict[str, Any]]:
     """The templates of all stacks of a file with this text, by the stacks' names."""
     folder.mkdir(exist_ok=True)
     app = cdk.App(outdir=str(folder / "cdk.out"))
-    made = make_stacks(app, read(folder, text), certificates=None, bundles=bundles)
+    made = make_stacks(app, read(folder, text), certificates=None, bundles=bundles, folder=folder)
     assembly = app.synth()
     return {one.stack_name: dict(assembly.get_stack_by_name(one.stack_name).template) for one in made}
 

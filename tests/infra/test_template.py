@@ -219,7 +219,7 @@ class TestPermissions:
         page = (Path(__file__).parents[2] / "docs/reference/permissions.md").read_text()
         (tmp_path / "managed").mkdir()
         every = [*statements(everything), *statements(synth(tmp_path / "managed", MANAGED))]
-        names = {re.sub(r"\d+$", "", statement["Sid"]) for statement in every} | {"SendTraces"}
+        names = {re.sub(r"\d+$", "", statement["Sid"]) for statement in every} | {"OfItsOwn", "SendTraces"}
         assert names == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     def test_the_service_may_call_it_for_its_account_and_secret(self, everything: dict[str, Any]) -> None:
@@ -610,8 +610,8 @@ class TestNetwork:
         (group,) = of_type(template, "AWS::EC2::SecurityGroup")
         assert ("10.1.2.0/24", 3306) in [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupEgress"]]
         assert of_type(template, "AWS::EC2::SecurityGroupIngress") == []
-        (tmp_path / "own").mkdir()
-        template = synth(tmp_path / "own", f"{NETWORK}    security_group: sg-00000007\n{one}")
+        (tmp_path / "given").mkdir()
+        template = synth(tmp_path / "given", f"{NETWORK}    security_group: sg-00000007\n{one}")
         assert of_type(template, "AWS::EC2::SecurityGroup") == []
         (function,) = [one for one in of_type(template, "AWS::Lambda::Function") if "VpcConfig" in one]
         assert function["VpcConfig"]["SecurityGroupIds"] == ["sg-00000007"]

@@ -14,7 +14,7 @@ import pytest
 from cdk_nag import AwsSolutionsChecks
 from synthesis import bundles, read
 
-from infra.app import ca_certificates
+from infra.app import ca_certificates, needs_certificates
 from infra.config import load
 from infra.stack import RotationStack
 from rotators.errors import ConfigurationError
@@ -80,6 +80,14 @@ def test_without_a_ca_bundle_it_stops_with_the_way_out(tmp_path: Path) -> None:
     file = tmp_path / "rotations.yaml"
     file.write_text(f"ca_bundle: {{file: {own.name}}}\nsecrets: [{{name: a, engine: mysql, every: 1 day}}]\n")
     assert ca_certificates(load(file), tmp_path, without=False) == own.read_text()
+
+
+@pytest.mark.parametrize("secret", ["engine: redshift", "engine: custom, function: billing"])
+def test_without_a_database_of_rds_no_ca_bundle_is_asked_for(tmp_path: Path, secret: str) -> None:
+    own = "functions: {billing: {code: own/src, handler: billing.handler}}\n" if "custom" in secret else ""
+    rotations = read(tmp_path, f"{own}secrets: [{{name: a, {secret}, every: 1 day}}]\n")
+    assert not needs_certificates(rotations)
+    assert ca_certificates(rotations, tmp_path, without=False) is None
 
 
 @pytest.mark.parametrize(
