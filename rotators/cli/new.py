@@ -1,4 +1,4 @@
-"""``rotators new``: a rotator of one's own, with its test and lock, to begin with."""
+"""``rotators new``: a rotator of one's own, with its test, lock and schedule, to begin with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rotators.errors import PackagingFailed
 from rotators.packaging.custom import TAKEN
 
 _TEMPLATES = Path(__file__).parent / "new_files"
+_LONGEST_LABEL = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 # Each file's place, and the template that it is made of.
 _FILES = {
@@ -22,6 +23,7 @@ _FILES = {
     "pyproject.toml": "pyproject.toml.tmpl",
     "requirements.in": "requirements.in.tmpl",
     "requirements.txt": "requirements.txt.tmpl",
+    "rotations.yaml": "rotations.yaml.tmpl",
     "src/my_service.py": "rotator.py.tmpl",
     "tests/test_my_service.py": "test.py.tmpl",
 }
@@ -40,7 +42,7 @@ def new(
     name: Annotated[str, typer.Argument(help="The service, as in billing-api.", callback=_name)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the folder of that name is made.")] = Path(),
 ) -> None:
-    """Write a rotator of your own into a new folder: with its test, its lock and a README.
+    """Write a rotator of your own into a new folder: with its test, its lock, its schedule and a README.
 
     The test passes as it is. Nothing that is there is overwritten.
 
@@ -74,4 +76,13 @@ def _fill(text: str, name: str) -> str:
     """A template's text with the names of a service instead of my-service's."""
     module = name.replace("-", "_")
     class_name = "".join(part.capitalize() for part in module.split("_"))
-    return text.replace("my_service", module).replace("my-service", name).replace("MyService", class_name)
+    # What rotations.yaml calls a function, and CloudFormation a stack, has no underscores.
+    label = name.replace("_", "-")[:_LONGEST_LABEL].rstrip("-")
+    for placeholder, chosen in (
+        ("my_service", module),
+        ("my-service", name),
+        ("MyService", class_name),
+        ("my-label", label),
+    ):
+        text = text.replace(placeholder, chosen)
+    return text

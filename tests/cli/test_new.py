@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from infra.config import load
 from rotators.cli.main import app
 from rotators.errors import PackagingFailed
 from rotators.packaging.custom import CustomRotator
@@ -23,6 +24,7 @@ def test_the_files_have_the_services_names_and_can_be_packaged(tmp_path: Path) -
         "pyproject.toml",
         "requirements.in",
         "requirements.txt",
+        "rotations.yaml",
         "src/billing_api.py",
         "tests/test_billing_api.py",
     }
@@ -32,7 +34,17 @@ def test_the_files_have_the_services_names_and_can_be_packaged(tmp_path: Path) -
         assert "my-service" not in text
         assert "my_service" not in text
         assert "MyService" not in text
+        assert "my-label" not in text
     CustomRotator(folder / "src", "billing_api.handler", folder / "requirements.txt").check()
+
+
+@pytest.mark.parametrize(
+    "name", ["billing", "billing_api", "a-very-long-name-of-a-service-that-nobody-would-ever-choose"]
+)
+def test_its_schedule_is_a_file_that_the_cdk_app_takes(tmp_path: Path, name: str) -> None:
+    assert CliRunner().invoke(app, ["new", name, "-o", str(tmp_path)]).exit_code == 0
+    rotations = load(tmp_path / name / "rotations.yaml")
+    assert [secret.label for secret in rotations.secrets] == [name]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

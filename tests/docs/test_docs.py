@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from doubles.key_api import KeyApi
 from typer.testing import CliRunner
 
+from infra.config import load
 from rotators.cli.main import app
 from rotators.testing import RotationService
 from rotators.testing.servers.fixtures import require_postgres
@@ -95,16 +97,16 @@ def commands_of(page: str) -> list[str]:
     """The commands of a page, in order: what is indented outside of the blocks of code, and begins with a program."""
     text = re.sub(r"```.*?```", "", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
     lines = re.sub(r"\\\n\s+", "", text).splitlines()
-    return [line.strip() for line in lines if re.match(r"    (aws|cd|python|rotators|uv) ", line)]
+    return [line.strip() for line in lines if re.match(r"    (aws|cd|npx|python|rotators|uv|[A-Z]+=\S+) ", line)]
 
 
 @pytest.mark.slow
-def test_the_rotator_of_the_how_to_from_nothing_to_its_zip_files(
+def test_the_rotator_of_the_how_to_from_nothing_to_its_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = "how-to/write-a-rotator.md"
     text = (ROOT / "docs" / page).read_text()
-    install, new, cd, test, lock, package, *deploy = commands_of(page)
+    install, new, cd, test, lock, secret, synth, to_clone, deploy, package, *by_hand = commands_of(page)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert install == "python -m pip install '.[cli,testing]'"
     assert {"cli", "testing"} <= extras.keys()
@@ -118,6 +120,8 @@ def test_the_rotator_of_the_how_to_from_nothing_to_its_zip_files(
     assert set(shown) == {"src/billing.py", "tests/test_billing.py"}
     assert {place: Path(place).read_text() for place in shown} == shown
     assert Path("conftest.py").read_text() in code_of(page)
+    written, more, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert Path("rotations.yaml").read_text() == written
 
     # As somebody has it who has set no Region.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -136,6 +140,28 @@ def test_the_rotator_of_the_how_to_from_nothing_to_its_zip_files(
     # What the layer of ours holds is tests/packaging's business.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("rotators.packaging.wheels.install", lambda *arguments: arguments[-1].mkdir())
+    said = synthesized(synth, tmp_path / "clone")
+    assert to_clone == "cd CLONE"
+    assert said.strip().splitlines()[-1] == f"cdk.out is ready. In this folder: {deploy}"
+    resources = json.loads((tmp_path / "clone/cdk.out/Rotate-billing.template.json").read_text())["Resources"]
+    (schedule,) = [one for one in resources.values() if one["Type"] == "AWS::SecretsManager::RotationSchedule"]
+    assert schedule["Properties"]["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
+    assert secret.split()[:5] == [
+        "aws",
+        "secretsmanager",
+        "create-secret",
+        "--name",
+        schedule["Properties"]["SecretId"],
+    ]
+    function = resources[schedule["Properties"]["RotationLambdaARN"]["Fn::GetAtt"][0]]["Properties"]
+    assert function["Handler"] == "billing.handler"
+    with zipfile.ZipFile(tmp_path / "clone/cdk.out" / f"asset.{function['Code']['S3Key']}") as archive:
+        assert archive.read("billing.py").decode() == shown["src/billing.py"]
+    # What may stand there beside is what the page says, too.
+    kept = written.partition("functions:")[0]
+    Path("rotations.yaml").write_text(kept + more)
+    assert load(Path("rotations.yaml")).functions["billing"]["permissions"][1]["because"]
+
     packaged = CliRunner().invoke(app, shlex.split(package)[1:])
     assert packaged.exit_code == 0, packaged.output
     named = set(re.findall(r"[a-z-]+\.zip", text))
@@ -144,11 +170,34 @@ def test_the_rotator_of_the_how_to_from_nothing_to_its_zip_files(
     for key, value in (("Handler", manifest["handler"]), ("Runtime", manifest["runtime"])):
         assert f"      {key}: {value}\n" in text
     assert f"Architectures: [{manifest['architecture']}]" in text
-    assert [command.split()[:3] for command in deploy] == [
-        ["aws", "secretsmanager", "create-secret"],
+    assert [command.split()[:3] for command in by_hand] == [
         ["aws", "s3", "cp"],
         ["aws", "cloudformation", "deploy"],
     ]
+
+
+# What `make synth` runs, with layers that hold no wheels.
+SYNTH = """
+from rotators.packaging import wheels
+wheels.install = lambda *arguments: arguments[-1].mkdir()
+from infra.app import main
+main()
+"""
+
+
+def synthesized(command: str, clone: Path) -> str:
+    """What the app says in a clone of which there is nothing else."""
+    variable, make = command.split(maxsplit=1)
+    assert make == "make -C CLONE synth"
+    name, _, value = variable.partition("=")
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("CDK_")}
+    environment |= {"PYTHONPATH": str(ROOT), "WITHOUT_CA_BUNDLE": "true", name: value.replace("$PWD", str(Path.cwd()))}
+    clone.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", SYNTH], check=False, capture_output=True, text=True, cwd=clone, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stderr
 
 
 def test_the_two_keys_of_the_how_to(rotation_service: RotationService) -> None:
