@@ -83,18 +83,19 @@ FailedSteps = dict[tuple[str, str], FailedStep]
 """The newest failed step of each secret and version, by their ids; for any version of it, by ``""``."""
 
 
-def newest(account: Account, log_group: str, now: datetime) -> tuple[FailedSteps, bool]:
+def newest(account: Account, log_group: str, now: datetime, since: datetime | None = None) -> tuple[FailedSteps, bool]:
     """The newest failed steps, and whether the log was read to its end.
 
     Args:
         account: the function's.
         log_group: the function's log.
         now: the time.
+        since: what is older is of no interest; by default, of the last 7 days.
 
     Raises:
         AwsRefused: the log may not be read, or there is none.
     """
-    start = int((now - _LOOK_BACK).timestamp() * 1000)
+    start = int((since or now - _LOOK_BACK).timestamp() * 1000)
     pages = account.pages("logs", "filter_log_events", logGroupName=log_group, filterPattern=_PATTERN, startTime=start)
     found: FailedSteps = {}
     for page in islice(pages, _MOST_PAGES):

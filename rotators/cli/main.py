@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rotators import __version__
-from rotators.cli import check, demo, explain, local, new, package, plan, repair, run, status
+from rotators.cli import check, demo, explain, local, new, package, plan, repair, rotate, run, status
 from rotators.errors import RotationError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("explain")(explain.explain)
 app.command("repair")(repair.repair)
+app.command("rotate")(rotate.rotate)
 app.command("local")(local.local)
 app.command("demo")(demo.demo)
 app.command("new")(new.new)

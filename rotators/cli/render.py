@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _GOOD, _BAD, _UNSURE = "green", "bold red", "cyan"
 STYLES = {"ok": _GOOD, "warning": "yellow", "failure": _BAD, "unknown": _UNSURE}
+STYLES |= {"rotated": _GOOD, "failed": _BAD, "unfinished": "yellow", "not started": "yellow"}
 STYLES |= {"current": _GOOD, "rotating": _UNSURE, "stuck": _BAD, "missing": _BAD, "deleted": _BAD}
 
 

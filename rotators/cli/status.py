@@ -85,8 +85,8 @@ def status(
 
     Example: rotators status --tag team=payments --problems --region eu-west-1 --region us-east-1
     """
-    choice = _choice(secrets or (), tag or (), name_prefix, everything=everything)
-    places = _places(region or (), profile or (), accounts, role)
+    choice = choose(secrets or (), tag or (), name_prefix, everything=everything)
+    places = places_of(region or (), profile or (), accounts, role)
     with render.progress() as report:
         rows = survey(places, choice, datetime.now(UTC), report)
     troubled = [row for row in rows if row.problem]
@@ -129,7 +129,7 @@ class Choice:
     def takes(self, listed: Listed) -> bool:
         """Whether a listed secret is one of them."""
         if self.named:
-            return any(_is_named(listed, name) for name in self.named)
+            return any(is_named(listed, name) for name in self.named)
         return (
             listed.deleted is None
             and (listed.rotates or self.everything)
@@ -150,7 +150,7 @@ def survey(places: Sequence[Place], choice: Choice, now: datetime, report: Repor
     Raises:
         AwsRefused: there is one place only, and it can't be looked at. Of several it is a row.
     """
-    found = fleet.side_by_side(lambda place: _list(place, choice), places, report, "listing secrets")
+    found = fleet.side_by_side(lambda place: listing(place, choice), places, report, "listing secrets")
     rows: list[Row] = []
     listed: list[tuple[Place, Listed]] = []
     for place, outcome in zip(places, found, strict=True):
@@ -165,10 +165,15 @@ def survey(places: Sequence[Place], choice: Choice, now: datetime, report: Repor
         function = functions.get((place, one.function_arn or ""))
         rows.append(judge(one, function, now, place.name, place.account.region))
     rows.sort(key=lambda row: (row.account, row.region, row.secret))
-    return rows + [_missing(name, places) for name in choice.named if not any(_is_named(x, name) for _, x in listed)]
+    return rows + [missing(name, places) for name in choice.named if not any(is_named(x, name) for _, x in listed)]
 
 
-def _list(place: Place, choice: Choice) -> list[Listed]:
+def listing(place: Place, choice: Choice) -> list[Listed]:
+    """The chosen secrets of one account and Region.
+
+    Raises:
+        AwsRefused: they may not be listed.
+    """
     found: dict[str, Listed] = {}
     for parameters in choice.calls():
         for page in place.account.pages("secretsmanager", "list_secrets", **parameters):
@@ -189,7 +194,7 @@ def _functions(
 
     def look(item: tuple[tuple[Place, str], bool]) -> Function:
         (place, arn), suspect = item
-        function = _configuration(place, arn)
+        function = ask_function(place, arn)
         if suspect:
             _read_log(place, function, now)
         return function
@@ -198,7 +203,8 @@ def _functions(
     return {key: one for key, one in zip(wanted, looked, strict=True) if isinstance(one, Function)}
 
 
-def _configuration(place: Place, arn: str) -> Function:
+def ask_function(place: Place, arn: str) -> Function:
+    """What a function is; what its ARN alone tells, where more may not be asked."""
     try:
         return Function.read(arn, place.account.call("lambda", "get_function_configuration", FunctionName=arn))
     except AwsRefused as error:
@@ -218,7 +224,7 @@ def _read_log(place: Place, function: Function, now: datetime) -> None:
         function.unread = "" if whole else "its function's log is too long to be read to its end"
 
 
-def _missing(name: str, places: Sequence[Place]) -> Row:
+def missing(name: str, places: Sequence[Place]) -> Row:
     """A row for what was asked for and is not there."""
     place = places[0] if len(places) == 1 else None
     where = f"in {place.region}" if place is not None else "where you looked"
@@ -239,14 +245,20 @@ def _name(secret_id: str) -> str:
     return name[:-7] if _SUFFIX.fullmatch(name[-7:]) else name
 
 
-def _is_named(listed: Listed, secret_id: str) -> bool:
+def is_named(listed: Listed, secret_id: str) -> bool:
+    """Whether a secret is the one that was asked for by a name or an ARN."""
     if not secret_id.startswith("arn:"):
         return listed.name == secret_id
     # A partial ARN lacks the hyphen and the six characters that Secrets Manager adds.
     return listed.arn == secret_id or listed.arn[:-7] == secret_id
 
 
-def _choice(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, everything: bool) -> Choice:
+def choose(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, everything: bool) -> Choice:
+    """What the arguments and options of a command choose.
+
+    Raises:
+        typer.BadParameter: they contradict one another.
+    """
     if named and (tags or prefix or everything):
         raise typer.BadParameter("either name secrets, or choose them by --tag, --name-prefix or --all")
     chosen: dict[str, str] = {}
@@ -260,7 +272,13 @@ def _choice(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, ev
     return Choice(tuple(dict.fromkeys(named)), chosen, prefix or "", everything)
 
 
-def _places(regions: Sequence[str], profiles: Sequence[str], accounts: Path | None, role: str | None) -> list[Place]:
+def places_of(regions: Sequence[str], profiles: Sequence[str], accounts: Path | None, role: str | None) -> list[Place]:
+    """The accounts and Regions that a command's options name.
+
+    Raises:
+        typer.BadParameter: they contradict one another.
+        ConfigurationError: the file is no list of accounts.
+    """
     if accounts is None:
         if role is not None:
             raise typer.BadParameter("it needs --accounts", param_hint="--role")

@@ -579,6 +579,9 @@ class RotationService:
         if function not in self._functions:
             raise Refused("AccessDeniedException", _NOT_INVOCABLE)
         immediately = parameters.get("RotateImmediately", True)
+        if immediately and parameters.get("ClientRequestToken") in secret.versions:
+            # A call that is repeated because its answer was lost: the version is made once.
+            return self._named(secret) | {"VersionId": parameters["ClientRequestToken"]}
         pending = labels.holder(secret, PENDING)
         if immediately and pending is not None and pending != labels.holder(secret, CURRENT):
             raise Refused("InvalidRequestException", _INCOMPLETE)
