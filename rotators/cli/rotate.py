@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -294,7 +295,10 @@ def _chosen(where: _Where, choice: Choice, order: Order, *, dry_run: bool, yes: 
     path = file or Path(f"rotators-rotate-{begun:%Y%m%dT%H%M%SZ}.jsonl")
     run = Run(str(uuid.uuid4()), what, callers(places), begun, tasks, Journal.create(path))
     head = {"run": run.id, "what": what, "callers": list(run.callers), "places": where.to_json(places)}
-    run.kept.begin(begun, head, [task.to_json() for task in tasks])
+    with contextlib.ExitStack() as stack:
+        stack.callback(run.kept.close)
+        run.kept.begin(begun, head, [task.to_json() for task in tasks])
+        stack.pop_all()
     typer.echo(f"journal: {path}; to go on after a break: rotators rotate --resume {quote(str(path))}", err=True)
     return run
 
@@ -302,21 +306,21 @@ def _chosen(where: _Where, choice: Choice, order: Order, *, dry_run: bool, yes: 
 def _resumed(file: Path) -> Run:
     """The run of a journal, as far as it had come."""
     journal, lines = Journal.resume(file)
-    head, rest = lines[0], lines[1:]
-    try:
-        kept, events = rest[: head["secrets"]], rest[head["secrets"] :]
+    with contextlib.ExitStack() as stack:
+        stack.callback(journal.close)
+        head, rest = lines[0], lines[1:]
+        try:
+            kept, events = rest[: head["secrets"]], rest[head["secrets"] :]
+            places = _reopened(head["places"])
+            tasks = [Task.from_json(one, places) for one in kept]
+            replay(tasks, events)
+            run = Run(head["run"], head["what"], head["callers"], datetime.fromisoformat(head["at"]), tasks, journal)
+        except (LookupError, TypeError, ValueError, StopIteration):
+            raise ConfigurationError(f"{file} is no journal of this version's", "name another file") from None
         if len(kept) < head["secrets"]:
-            raise ConfigurationError(
-                f"the journal {file} was broken off before anything was rotated", "begin a new run"
-            )
-        places = _reopened(head["places"])
-        tasks = [Task.from_json(one, places) for one in kept]
-        replay(tasks, events)
-        begun = datetime.fromisoformat(head["at"])
-        run = Run(head["run"], head["what"], head["callers"], begun, tasks, journal)
-    except (LookupError, TypeError, ValueError, StopIteration):
-        raise ConfigurationError(f"{file} is no journal of this version's", "name another file") from None
-    run.callers = list(dict.fromkeys([*run.callers, *callers(places)]))
+            raise ConfigurationError(f"the journal {file} ends before anything was rotated", "begin a new run")
+        run.callers = list(dict.fromkeys([*run.callers, *callers(places)]))
+        stack.pop_all()
     return run
 
 

@@ -321,7 +321,7 @@ class Follower:
             self._throttled[task.arn] += 1
             self._queue.release(task)
             self._queue.add(task, first=True)
-            self.pace.bucket("rotate_secret", task.quota).punish(1.0)
+            self.pace.bucket("rotate_secret", task.quota).punish(now, 1.0)
             return
         if refused is not None and (refused.code or task.turn is None):
             self._refused(task, refused)

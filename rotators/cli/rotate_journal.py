@@ -117,6 +117,10 @@ class Journal:
         lines = [first, *({"kind": "secret", **one} for one in secrets)]
         self._append("".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines))
 
+    def close(self) -> None:
+        """Close it: another process may open it."""
+        self._stream.close()
+
     def _append(self, text: str) -> None:
         with self._lock:
             try:
@@ -132,7 +136,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stream.close()
+        self.close()
 
 
 def _locked(file: Path, descriptor: int) -> BufferedRandom:

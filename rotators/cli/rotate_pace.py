@@ -54,8 +54,9 @@ class TokenBucket:
         self._saved -= 1.0
         return True
 
-    def punish(self, seconds: float) -> None:
+    def punish(self, now: float, seconds: float) -> None:
         """Admit nothing for some seconds: the service has throttled a call all the same."""
+        self._fill(now)
         self._saved = min(self._saved, 1.0 - seconds * self.rate)
 
     def _fill(self, now: float) -> None:
