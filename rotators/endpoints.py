@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from rotators.aws import make_client
 from rotators.errors import SecretsManagerDenied, SecretsManagerError, SecretsManagerUnreachable, UserPairMismatch
 from rotators.limits import within
 from rotators.logs import logger
@@ -178,11 +178,8 @@ class _Api:
     def _pages(
         self, operation: str, result: str, parameters: Mapping[str, str]
     ) -> Callable[[], list[Mapping[str, Any]]]:
-        # No stubs are installed for these services.
-        make: Any = boto3.client
-
         def ask() -> list[Mapping[str, Any]]:
-            client = make(self._service, region_name=self._region, config=_CLIENT_CONFIG)
+            client = make_client(self._service, region_name=self._region, config=_CLIENT_CONFIG)
             pages = client.get_paginator(operation).paginate(**parameters)
             return [one for page in pages for one in page.get(result, ())]
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError, ParamValidationError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from rotators import snapshots
+from rotators.aws import make_client
 from rotators.environment import Environment
 from rotators.errors import (
     ConfigurationError,
@@ -123,8 +124,9 @@ class SecretVersions:
     read here that knows what must be there waits for it.
 
     Args:
-        client: a boto3 client for Secrets Manager. Without one, a client is made for the endpoint in
-            SECRETS_MANAGER_ENDPOINT, else boto3's own (which heeds AWS_ENDPOINT_URL).
+        client: a boto3 or botocore client for Secrets Manager. Without one, a client is made for the endpoint in
+            SECRETS_MANAGER_ENDPOINT, else botocore's own (which heeds AWS_ENDPOINT_URL); and made anew after each
+            restore of a snapshot.
         patience: seconds to wait for what was just written to become visible.
         longest_call: seconds that one call may take, its repetitions included.
 
@@ -138,8 +140,11 @@ class SecretVersions:
         patience: float = 3.0,
         longest_call: float = _LONGEST_CALL,
     ) -> None:
-        self._client = _make_client() if client is None else client
-        self._client.meta.events.register_first("before-send.secretsmanager", _refuse_late, unique_id="rotators-late")
+        if client is None:
+            self._renew_client()
+            snapshots.at_restore(self._renew_client)
+        else:
+            self._client = _timely(client)
         self._patience = patience
         self._longest_call = longest_call
         # The pending version that this process has stored, until testSecret has passed. A version's value never
@@ -371,6 +376,9 @@ class SecretVersions:
 
         return self._await(ask, lambda seen: seen)
 
+    def _renew_client(self) -> None:
+        self._client = _timely(_make_client())
+
     def _get(self, secret_id: str, **which: str) -> SecretVersion:
         reply = self._call("get_secret_value", secret_id, SecretId=secret_id, **which)
         if "SecretString" not in reply:
@@ -506,13 +514,19 @@ def _pauses(total: float) -> Iterator[bool]:
         yield True
 
 
+def _timely(client: SecretsManagerClient) -> SecretsManagerClient:
+    """The client, which sends nothing more when a call's time is over."""
+    client.meta.events.register_first("before-send.secretsmanager", _refuse_late, unique_id="rotators-late")
+    return client
+
+
 def _make_client() -> SecretsManagerClient:
     # At DEBUG botocore logs whole requests, SecretString included.
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.INFO)
     endpoint = Environment().text("SECRETS_MANAGER_ENDPOINT")
     try:
-        return boto3.client("secretsmanager", endpoint_url=endpoint, config=_CLIENT_CONFIG)
+        return make_client("secretsmanager", endpoint_url=endpoint, config=_CLIENT_CONFIG)  # type: ignore[no-any-return]
     except NoRegionError:
         raise ConfigurationError(
             "no client for Secrets Manager can be made: no Region is set",

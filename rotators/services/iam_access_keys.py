@@ -17,12 +17,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotators.aws import make_client
 from rotators.credentials import SecretValue
 from rotators.errors import LoginRefused, PermissionRefused, ServiceFailed, Unreachable
 from rotators.rotator import Rotation
@@ -120,8 +120,7 @@ def call(secret: AccessKeyValue, service: str, operation: str, **parameters: str
     """
     key = secret.required_text("AccessKeyId")
     try:
-        # Of one type for both services: the stubs name each.
-        client = cast("Any", boto3).client(
+        client = make_client(
             service,
             aws_access_key_id=key,
             aws_secret_access_key=secret.required_text("SecretAccessKey"),

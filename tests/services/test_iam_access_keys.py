@@ -154,7 +154,7 @@ def test_a_refusal_is_told_in_our_words(
     def refuse(*_: Any, **__: Any) -> Any:
         raise raised
 
-    monkeypatch.setattr(boto3, "client", refuse)
+    monkeypatch.setattr("rotators.services.iam_access_keys.make_client", refuse)
     error = rotation_service.rotate(secret).error
     assert isinstance(error, kind)
     assert rotation_service.value(secret)["SecretAccessKey"] not in str(error)

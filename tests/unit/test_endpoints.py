@@ -372,7 +372,7 @@ class TestSilent:
 
     def test_it_takes_no_longer_than_the_step_has(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         arn = cloud.instance()
-        monkeypatch.setattr("rotators.endpoints.boto3.client", lambda *_, **__: time.sleep(30))
+        monkeypatch.setattr("rotators.endpoints.make_client", lambda *_, **__: time.sleep(30))
         started = time.monotonic()
         with pytest.raises(SecretsManagerUnreachable, match="TimeoutError"):
             ManagedEndpoints(SecretVersions(cloud.secrets)).find(arn, started + 0.2)
@@ -382,7 +382,7 @@ class TestSilent:
 def test_no_client_is_made_before_one_is_needed(
     monkeypatch: pytest.MonkeyPatch, rotation_service: RotationService
 ) -> None:
-    monkeypatch.setattr("rotators.endpoints.boto3.client", pytest.fail)
+    monkeypatch.setattr("rotators.endpoints.make_client", pytest.fail)
     arn = rotation_service.client.create_secret(Name="admin", SecretString="{}")["ARN"]
     endpoints = ManagedEndpoints(SecretVersions(rotation_service.client))
     assert endpoints.find(arn, time.monotonic() + 10) is None

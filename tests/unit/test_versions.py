@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
 from rotators.errors import ConfigurationError, SecretsManagerError, SecretsManagerUnreachable
@@ -46,7 +45,6 @@ def test_without_a_region_the_advice_names_the_variable_that_boto3_reads(monkeyp
     # boto3 does not read this one.
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with pytest.raises(
         ConfigurationError, match=r"no Region is set\. set AWS_DEFAULT_REGION: boto3 does not read"
     ) as no:
@@ -59,8 +57,6 @@ def test_without_a_region_the_advice_names_the_variable_that_boto3_reads(monkeyp
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, nobody_listens: str) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    # boto3 keeps the credentials that it found for the process's first client.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
