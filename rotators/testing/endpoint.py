@@ -17,11 +17,12 @@ from rotators.testing.service import RotationService
 
 
 @contextmanager
-def served(service: RotationService) -> Iterator[str]:
+def served(service: RotationService, keys: list[str] | None = None) -> Iterator[str]:
     """Serve it on loopback.
 
     Args:
         service: the simulation.
+        keys: gets the access key that each call was signed with.
 
     Yields:
         the endpoint's URL, for SECRETS_MANAGER_ENDPOINT.
@@ -31,6 +32,8 @@ def served(service: RotationService) -> Iterator[str]:
         def do_POST(self) -> None:  # http.server's name
             """Answer one call."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if keys is not None:
+                keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
             operation = self.headers["X-Amz-Target"].partition(".")[2]
             try:
                 reply = getattr(service.client, xform_name(operation))(**body)

@@ -1,11 +1,18 @@
-"""A packaged function in a process of its own, with Lambda's folders and nothing else on its path."""
+"""A packaged function in a process of its own: Lambda's folders, AWS's runtime client, and nothing else on its path."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import queue
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import threading
+import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,29 +20,32 @@ from typing import Any
 
 from rotators.engines.sessions import Closing
 from rotators.errors import ServiceFailed
+from rotators.testing.runtime_api import CREDENTIALS_PATH, Answer, RuntimeApi
 
 # What Lambda's runtime brings along.
-_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
+_RUNTIME = (
+    *("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six"),
+    *("awslambdaric", "runtime_client", "snapshot_restore_py", "simplejson"),
+)
+# AWS's own main, that tells on a pipe how long the import of the handler took, and what was imported.
 _MAIN = """
-import importlib, json, sys, time
-sys.path[:0] = json.loads(sys.argv[1])
-module, _, name = sys.argv[2].replace("/", ".").rpartition(".")
-begun = time.perf_counter()
-handler = getattr(importlib.import_module(module), name)
-seconds = time.perf_counter() - begun
-files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
-print(json.dumps({"seconds": seconds, "files": files}), flush=True)
-class Context:
-    def get_remaining_time_in_millis(self):
-        return 30000
-for line in sys.stdin:
-    try:
-        handler(json.loads(line), Context())
-        answer = ""
-    except Exception as error:
-        answer = str(error)
-    print("answer " + json.dumps(answer), flush=True)
+import json, os, sys, time
+path, handler, pipe = json.loads(sys.argv[1])
+sys.path[:0] = path
+from awslambdaric import __main__, bootstrap
+find = bootstrap._get_handler
+def timed(name):
+    begun = time.perf_counter(), time.process_time()
+    found = find(name)
+    seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
+    files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
+    with os.fdopen(pipe, "w") as report:
+        json.dump({"seconds": seconds, "files": files}, report)
+    return found
+bootstrap._get_handler = timed
+__main__.main(["", handler])
 """
+_PATIENCE = 60.0
 
 
 def lay_out(function: Path, layers: Iterable[Path], folder: Path) -> None:
@@ -49,81 +59,205 @@ def lay_out(function: Path, layers: Iterable[Path], folder: Path) -> None:
     for archive, place in ((function, "task"), *((layer, "opt") for layer in layers)):
         with zipfile.ZipFile(archive) as file:
             file.extractall(folder / place)
+    add_runtime(folder)
+    protect(folder)
+
+
+def add_runtime(folder: Path) -> None:
+    """Put the packages of Lambda's runtime into the folder ``runtime``.
+
+    Args:
+        folder: what :class:`LambdaProcess` takes.
+    """
     (folder / "runtime").mkdir()
     for package in _RUNTIME:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(package)
+            raise ModuleNotFoundError(f"{package} is not installed, and Lambda's runtime has it", name=package)
         origin = Path(spec.origin)
         source = origin.parent if origin.name == "__init__.py" else origin
         (folder / "runtime" / source.name).symlink_to(source)
-    for path in (folder / "task", *(folder / "task").rglob("*"), folder / "opt", *(folder / "opt").rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def protect(folder: Path) -> None:
+    """Take away the right to write into the function's folders.
+
+    Args:
+        folder: what has ``task`` and ``opt``.
+    """
+    for place in ("task", "opt"):
+        (folder / place).mkdir(exist_ok=True)
+        for path in (folder / place, *(folder / place).rglob("*")):
+            if path.is_symlink():
+                continue
+            path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def remove(folder: Path) -> None:
+    """Remove what was laid out, read-only folders and all.
+
+    Args:
+        folder: the same.
+    """
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 class LambdaProcess(Closing):
     """A function that stays warm from one event to the next: a handler for the simulated service.
+
+    Its process runs AWS's runtime client (``awslambdaric``) against a Runtime API on loopback.
 
     Args:
         folder: what ``lay_out`` made.
         endpoint: where Secrets Manager answers (:mod:`rotators.testing.endpoint`).
         variables: the function's environment.
         handler: what Lambda calls.
+        snap_start: have the client take a snapshot after the import, and be restored from it.
 
     Attributes:
-        import_seconds: how long its import took.
+        import_seconds: how long its import took; None where it failed.
+        import_cpu: the processor's time of it.
         files: the file of each module that was imported.
+        api: the Runtime API that it asks.
+        answer: its last answer.
+        output: what it wrote: its log, and its metrics.
+        pid: its process.
     """
 
     def __init__(
-        self, folder: Path, endpoint: str, variables: Mapping[str, str], handler: str = "function.handler"
+        self,
+        folder: Path,
+        endpoint: str,
+        variables: Mapping[str, str],
+        handler: str = "function.handler",
+        *,
+        snap_start: bool = False,
     ) -> None:
+        self.api = RuntimeApi()
+        self.answer = Answer("none")
+        self.output: list[str] = []
         path = [str(folder / place) for place in ("task", "opt/python", "runtime")]
         bundle = folder / "opt" / "rotators" / "ca-bundle.pem"
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", _MAIN, json.dumps(path), handler],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={
-                "PATH": "",
-                "SECRETS_MANAGER_ENDPOINT": endpoint,
-                "AWS_DEFAULT_REGION": "eu-west-1",
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                **({"ROTATION_CA_BUNDLE": str(bundle)} if bundle.is_file() else {}),
-                **variables,
-            },
-        )
-        started = json.loads(self._line())
-        self.import_seconds: float = started["seconds"]
-        self.files: dict[str, str] = started["files"]
+        reading, writing = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", "-c", _MAIN, json.dumps([path, handler, writing])],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=folder / "task",
+                pass_fds=[writing],
+                env={
+                    **_lambda_variables(self.api, snap_start=snap_start),
+                    "SECRETS_MANAGER_ENDPOINT": endpoint,
+                    **({"ROTATION_CA_BUNDLE": str(bundle)} if bundle.is_file() else {}),
+                    **variables,
+                },
+            )
+        finally:
+            os.close(writing)
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        with os.fdopen(reading) as report:
+            # The pipe ends when the client has told, or is gone.
+            text = report.read()
+        started: dict[str, Any] = json.loads(text) if text else {}
+        self.import_seconds: float | None
+        self.import_cpu: float | None
+        self.import_seconds, self.import_cpu = started.get("seconds", (None, None))
+        self.files: dict[str, str] = started.get("files", {})
+        if not text:
+            self.answer = self.api.answers.get(timeout=_PATIENCE)
 
-    def __call__(self, event: Any, context: object) -> None:
-        """Handle an event.
+    def __call__(self, event: Any, context: Any) -> Any:
+        """Handle an event: what the function answered.
 
         Raises:
-            ServiceFailed: the function ended with an error, whose text it has.
+            ServiceFailed: the function ended with an error, whose text it has; or its time ran out.
         """
-        del context
-        if self._process.stdin is None:
-            raise ServiceFailed("the function's process has no input")
-        self._process.stdin.write(json.dumps(event) + "\n")
-        self._process.stdin.flush()
-        # Between its answers stand its log and metrics.
-        while not (line := self._line()).startswith("answer "):
-            pass
-        answer = json.loads(line.removeprefix("answer "))
-        if answer:
-            raise ServiceFailed(answer)
+        if self.import_seconds is None:
+            raise ServiceFailed(_failure(self.answer), "see its output")
+        milliseconds = int(context.get_remaining_time_in_millis())
+        trace = f"Root=1-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:24]};Parent={uuid.uuid4().hex[:16]};Sampled=1"
+        self.api.invoke(event, milliseconds, context.invoked_function_arn, trace)
+        try:
+            self.answer = self.api.answers.get(timeout=milliseconds / 1000)
+        except queue.Empty:
+            # As Lambda does, and in its words.
+            self._process.kill()
+            self._process.wait()
+            raise ServiceFailed(f"Task timed out after {milliseconds / 1000:.2f} seconds") from None
+        if self.answer.kind != "response":
+            raise ServiceFailed(_failure(self.answer))
+        return self.answer.body
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that it keeps: VmRSS."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor's time that it took until now."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+        """End the process as Lambda does, and wait until it is gone."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self.api.close()
 
-    def _line(self) -> str:
-        line = "" if self._process.stdout is None else self._process.stdout.readline()
-        if not line:
-            raise ServiceFailed("the function's process has ended", "run its import by hand")
-        return line
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended; None while it runs."""
+        return self._process.poll()
+
+    def _read(self) -> None:
+        if self._process.stdout is not None:
+            self.output.extend(self._process.stdout)
+        self.api.answers.put(Answer("ended"))
+
+
+def _failure(answer: Answer) -> str:
+    if answer.kind == "ended":
+        return "the function's process has ended"
+    return str(answer.body.get("errorMessage"))
+
+
+def _lambda_variables(api: RuntimeApi, *, snap_start: bool) -> dict[str, str]:
+    """What Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_SESSION_TOKEN": "testing"}
+    served = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{api.address}{CREDENTIALS_PATH}",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "testing",
+    }
+    return {
+        "PATH": "",
+        "TZ": ":UTC",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_LAMBDA_FUNCTION_NAME": "rotate",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if snap_start else "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/rotate",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]0",
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        **(served if snap_start else keys),
+    }
