@@ -1,4 +1,4 @@
-"""What stands on the way to a server: no CA certificates, no route, no answer, another's certificate."""
+"""Maps failures of the network and of TLS to our errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user was granted, and what brings another one to the same, where a REVOKE takes more than one right."""
+"""Rights as values, and the steps that lead from one set to another where a REVOKE takes more than one right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Right:
     """One thing that was granted.
 
     Args:
-        kind: what it is a right on, in the engine's words.
+        kind: the kind of object, in the engine's words.
         what: the privilege or role, as GRANT takes it: ``CREATE TABLE``, ``"READER"``, ``UPDATE ("PRICE")``.
         on: the object as GRANT takes it; empty where there is none.
         passed_on: with its ADMIN or GRANT OPTION.
@@ -31,7 +31,7 @@ class Right:
 
 
 def changes(wanted: set[Right], present: set[Right], unit: Callable[[Right], Hashable]) -> Iterator[tuple[bool, Right]]:
-    """What to grant, then what to revoke, then what to grant again: nobody is without a right that stays, if it can be.
+    """What to grant, to revoke, and to grant again, in this order: what stays is there all the time, if it can be.
 
     An option can't be revoked alone: then the right goes and comes back. Nor can a column's right where REVOKE takes
     the whole table's: those that stay are granted again.

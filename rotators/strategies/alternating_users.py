@@ -88,7 +88,7 @@ def _proof(context: DatabaseRotation) -> Proof | None:
         return prove_or_reset(context, context.current, own_host=False)
     if context.pending_logs_in():
         return None
-    # finishSecret was called out of turn, or somebody moved the label: the version in use must be made to context.
+    # finishSecret was called out of turn, or somebody moved the label: AWSCURRENT must be made to work.
     previous = context.previous
     if previous is None:
         raise LoginRefused(
@@ -141,7 +141,7 @@ def pair_of(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: st
 
 
 def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account:
-    """The other of two users that are kept by hand, both of whom whoever deploys has named.
+    """The second of two users that are kept by hand, and that ROTATION_USERS names.
 
     Raises:
         UserPairMismatch: it is not there, or is the admin; or somebody else logged in.

@@ -38,7 +38,7 @@ class Strategy(Protocol):
         """The next credential; what would stop the rotation is found here, and nothing is changed."""
 
     def apply(self, context: DatabaseRotation) -> None:
-        """Make the pending credential context. May be called again after any failure."""
+        """Make the pending credential valid in the database. May be called again after any failure."""
 
     def require_unedited(self, context: DatabaseRotation) -> None:
         """Raise where AWSCURRENT was edited since the pending version was made of it.

@@ -1,4 +1,4 @@
-"""One user, one password: what was refused until now is accepted from one commit on, and the other way round."""
+"""One user, one password: from one commit on the new password is accepted and the old one refused."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class SingleUser:
         return False
 
     def _check_wrong_passwords(self, context: DatabaseRotation, session: Session) -> None:
-        """See that one wrong password blocks nobody: after a break, the repetition tries the former one first.
+        """Make sure that one wrong password locks nobody out: an attempt after an interruption tries the old one first.
 
         Raises:
             UserNotRotatable: it does, and no admin may repair that.
@@ -251,7 +251,7 @@ def _label_first(login: Login) -> bool:
 
 
 def _renews_itself(context: DatabaseRotation, error: LoginRefused) -> bool:
-    """Whether the refused user may set another password all the same: the one that has expired is good for that."""
+    """Whether a refused user may still set a password: one that has expired allows that, and nothing else."""
     renews = isinstance(error, PasswordExpired) and context.can_renew
     if renews:
         logger.warning("the user's password has expired; the user sets the new one with it", reason=error.what)

@@ -33,7 +33,7 @@ ADMINISTRATIVE = {
 # Only who has SECADM can grant these:
 # https://www.ibm.com/docs/en/db2/11.5.x?topic=statements-grant-database-authorities
 BEYOND_ACCESSCTRL = {"CREATE_SECURE_OBJECT"}
-# The mark that only who may grant everything can set: to use a sequence that nobody needs.
+# The mark of a clone: USAGE on a sequence that nobody needs. Only who may grant everything can give it.
 _MARK_SCHEMA, _MARK_NAME = "ROTATORS", "CLONE"
 MARK = Right("sequence", "USAGE", f"SEQUENCE {quoted(_MARK_SCHEMA)}.{quoted(_MARK_NAME)}")
 MAKE_MARK = f"CREATE SEQUENCE {quoted(_MARK_SCHEMA)}.{quoted(_MARK_NAME)}"
@@ -177,7 +177,7 @@ class Grants:
 
     @property
     def all(self) -> set[Right]:
-        """Both."""
+        """Explicit and implicit rights together."""
         return set(self.explicit | self.implicit)
 
 
@@ -240,7 +240,7 @@ def is_marked(connection: Connection, user: str) -> bool:
 
 
 def has_mark(connection: Connection) -> bool:
-    """Whether there is what the mark is a right on."""
+    """Whether the sequence of the mark exists."""
     return bool(connection.execute(_HAS_MARK, (_MARK_SCHEMA, _MARK_NAME))[0][0])
 
 

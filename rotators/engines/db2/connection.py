@@ -257,7 +257,7 @@ def _explain(error: Exception, target: str, address: tuple[str, int], options: C
 
 
 def _of_communication(text: str, target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError:
-    """The driver gives one message for all: the way is gone again, as far as it goes."""
+    """The error for a failed connection: the driver has one message for all causes, so the way is tried without it."""
     on_the_way = _on_the_way(target, address, options)
     if on_the_way is not None:
         return on_the_way
@@ -269,7 +269,7 @@ def _of_communication(text: str, target: str, address: tuple[str, int], options:
 
 
 def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError | None:
-    """What stands on the way to the server, if anything does."""
+    """The error for a failure of the network or of TLS; None where there is none."""
     try:
         cause = within(options.timeout, lambda: network.probe_tls(address, options))
     except TimeoutError as error:

@@ -68,7 +68,7 @@ def server_message(error: Exception) -> str:
 
 
 def of_login(error: Exception, target: str) -> ServiceError:
-    """What the refusal of a login means, but for what happened on the way.
+    """What the refusal of a login means; failures of the network are told elsewhere.
 
     Args:
         error: what the driver raised.

@@ -39,7 +39,7 @@ class Db2Session(Closing):
         """A standby takes no logins, and all users have passwords: there is nothing to refuse."""
 
     def recognize(self, account: Account, password: str) -> Account:  # noqa: ARG002  # there is one of a name
-        """The same, once it is clear that it is known; see :class:`rotators.engines.base.AccountAdmin`."""
+        """The same account, if the database knows it; see :class:`rotators.engines.base.AccountAdmin`."""
         clone.require_known(self._connection, account)
         return catalog.account_of(self._connection, account.name)
 

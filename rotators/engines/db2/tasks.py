@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DATABASE = "rdsadmin"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-# Left for the steps' own end.
+# Seconds that are left for the rest of the step.
 _RESERVE = 2.0
 _LAST = "SELECT COALESCE(MAX(TASK_ID), 0) FROM TABLE(RDSADMIN.GET_TASK_STATUS(NULL, NULL, NULL)) AS T"
 _SINCE = """

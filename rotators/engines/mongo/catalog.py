@@ -244,7 +244,7 @@ def power(connection: Connection, roles: Iterable[Role]) -> Power:
         seen.add(role)
         found = None if role[0] in _BUILT_IN else _role(connection, role)
         if found is None or found.get("isBuiltin", False) or "privileges" not in found:
-            # What can't be looked into stands for itself.
+            # A role that can't be read counts by its name.
             built_in.add(role)
         for one in (found or {}).get("privileges", ()):
             resource = json.dumps(one["resource"], sort_keys=True)

@@ -66,7 +66,7 @@ def check_can_sync(connection: Connection, pair: Pair) -> None:
 
 
 def sync(connection: Connection, pair: Pair) -> Account:
-    """Give the clone what the source has, and leave the marks. A clone that is missing gets a password of nobody's.
+    """Give the clone what the source has, and leave the marks. A clone that is missing gets a placeholder password.
 
     Raises:
         PermissionRefused: the admin may not manage users.
@@ -156,7 +156,7 @@ def _related(
     if current_user.restrictions != other_user.restrictions:
         return Relation.UNRELATED, "it may log in from other addresses"
     if not is_source and (lack := current_power.beyond(other_power)):
-        return Relation.UNRELATED, f"of '{current_user.name}' {lack[0].removeprefix('it ')} can't be said of it"
+        return Relation.UNRELATED, f"unlike it, '{current_user.name}' {lack[0].removeprefix('it ')}"
     return Relation.RELATED, ""
 
 

@@ -97,7 +97,7 @@ def of_command(error: BaseException, where: str, advice: str) -> ServiceError:
 
 def _of_answer(error: OperationFailure, where: str, advice: str) -> ServiceError:
     message = f"{server_message(error)} [{error.code}]"
-    # One number for all that is wrong with a command, and what is wrong in the message only.
+    # The server has one code for every wrong command, and tells only in the message what is wrong.
     if error.code == BAD_VALUE and "password" in message.lower():
         return PasswordRefused(
             f"{where}: {message}",

@@ -96,7 +96,7 @@ class MongoSession(Closing):
         self._set_password(self.account, new, _OWN_ADVICE)
 
     def recognize(self, account: Account, password: str) -> Account:  # noqa: ARG002  # there is one of a name
-        """The same, once it is clear that the server still has it; see :class:`rotators.engines.base.AccountAdmin`."""
+        """The same account, if it is still there; see :class:`rotators.engines.base.AccountAdmin`."""
         return clone.account_of(self.account.server, clone.require(self._connection, account))
 
     def find_account(self, name: str) -> Account | None:

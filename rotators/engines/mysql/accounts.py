@@ -86,7 +86,7 @@ class Row:
 
     @property
     def copied(self) -> dict[str, Any]:
-        """What a clone has as well, by what it is called for people."""
+        """The facts that a clone gets from its source, by names for people."""
         return {
             "TLS": self.tls,
             "limits": dict(self.limits),

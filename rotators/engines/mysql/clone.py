@@ -37,9 +37,9 @@ class _Stranger:
 
 
 class _Beside:
-    """The other user's accounts, each beside the account of the user in use that counts for it.
+    """Compares each account of the other user with the account that the user in use has on that host.
 
-    That is the one on the same host; else the one that logged in.
+    Where it has none there, the account that logged in counts.
 
     Args:
         dialect: the server.
@@ -75,12 +75,12 @@ class _Beside:
 
     @property
     def in_the_way(self) -> list[_Stranger]:
-        """Strangers where the user in use has an account, so that theirs would be the clone's or the source's."""
+        """Strangers on hosts where the user in use has an account: a sync would take them for its clone or source."""
         return [one for one in self.strangers if one.row.host in self._current_rows]
 
     @property
     def unproven(self) -> list[Row]:
-        """Accounts without a mark that say by their rights alone that the two are a pair.
+        """Accounts without a mark: their rights alone suggest that the two are a pair.
 
         Where others have one, those on further hosts say nothing, for nothing is brought level there.
         """
@@ -88,7 +88,7 @@ class _Beside:
         return beside if beside or self.marked else self.related
 
     def lost(self) -> str:
-        """What the user in use would lose, were it the clone of those without a mark; empty where nothing."""
+        """What the user in use would lose if an account without a mark became its source; empty where nothing."""
         for row in self.unproven:
             right = beyond(self._power_beside(row), self._others[row.host])
             if right is not None:
@@ -177,7 +177,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
     for host in hosts:
         source = sources[host]
         if host not in clones:
-            # Nobody knows this password: the real one comes last.
+            # Placeholder; the real password is set in the last statement.
             dialect.create(source, name, placeholder_password())
             clones[host] = _row(dialect, name, host)
         clone = clones[host]
@@ -351,7 +351,7 @@ def _sync_rights(dialect: Dialect, source: Row, clone: Row) -> None:
 
 
 def _compare(dialect: Dialect, pairs: list[tuple[Row, Row]]) -> None:
-    """Look once more: only a clone that is one is given the password.
+    """Read both again: a clone that differs from its source is given no password.
 
     Raises:
         ServiceFailed: something differs.

@@ -46,7 +46,7 @@ else:
     _PymysqlConnection = PymysqlConnection
 
 _UTF8MB4 = 45
-# For the second look at a certificate, which is only for the message.
+# Seconds to fetch a certificate once more, for the error's text only.
 _LOOK = 2.0
 _FAST_PATH_SUCCEEDED = 3
 _OLD_PASSWORD = b"\xfe"
@@ -416,7 +416,7 @@ class _Login:
         return self._on_the_way(cause, expired=expired) or self._answered(error, verified=verified)
 
     def _on_the_way(self, cause: Exception, *, expired: bool) -> ServiceError | None:
-        """What network and TLS said; None where it was the server."""
+        """The error for a failure of the network or of TLS; None where the server itself refused."""
         if isinstance(cause, ssl.SSLCertVerificationError):
             return network.certificate_refused(cause, self.target, self.name, self._names_offered)
         if expired:
@@ -428,7 +428,7 @@ class _Login:
     def _answered(self, error: Exception, *, verified: bool) -> ServiceError:
         code, message = server_message(error)
         if not verified and code != CR.CR_SSL_CONNECTION_ERROR:
-            # Whoever answers so far may be anybody: what it says is no more than a connection that broke.
+            # The server is not verified yet: whatever it says counts as a lost connection.
             kind, advice = LOGIN.codes.get(code, (ConnectionLost, ""))
             hint = f"; if it was the server that said [{code}]: {advice}" if kind is not ConnectionLost else ""
             return ConnectionLost(

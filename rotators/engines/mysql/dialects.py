@@ -249,7 +249,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def add_password(self, row: Row, new: str, old: str) -> None:
-        """Give an account a password beside the present one; again is no harm."""
+        """Give an account a password beside the present one. May be repeated."""
 
 
 def _exact(column: str) -> str:

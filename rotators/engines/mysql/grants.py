@@ -17,7 +17,7 @@ from rotators.engines.mysql.quoting import quote_account
 
 # A name in backticks, a text in quotes, a word, or a single character: quotes inside are doubled.
 _TOKEN = re.compile(r"`(?:[^`]|``)*`|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s`'\"(),]+|[(),]")
-# Whoever may be anybody's proxy, and pass that on: ''@'' or ''@'%'.
+# Who stands for anybody in GRANT PROXY: ''@'' or ''@'%'.
 _ANYBODY = re.compile(r"''@")
 _ACCOUNT = re.compile(r"(`(?:[^`]|``)*`|'(?:[^']|'')*')@(`(?:[^`]|``)*`|'(?:[^']|'')*')")
 _OPEN, _CLOSE, _COMMA = "(", ")", ","
@@ -107,10 +107,10 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
         account: the account, quoted.
     """
     missing, extra = wanted - present, present - wanted
-    # A grant with its option is one of both.
+    # GRANT … WITH GRANT OPTION gives the right as well.
     whole = {GrantedRight(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
     if any(one.kind == "proxy option" for one in missing):
-        # MariaDB notes an option that comes later in its memory only, and has forgotten it when it starts again.
+        # MariaDB keeps an option that is added later in memory only, until it restarts: so the proxy is granted anew.
         for right in sorted(whole & present):
             if right.kind == "proxy":
                 yield _TAKE["proxy"].format(name=right.name, on=right.on, account=account)
@@ -119,7 +119,7 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
         if kind == "proxy option":
             yield from _without_option_everywhere(wanted, missing, extra, account)
     yield from _each("privilege", extra, _TAKE, account)
-    # Of a table, a privilege goes together with the same one on its columns.
+    # Revoking a privilege on a table revokes it on the table's columns as well.
     taken = {(right.name, right.on) for right in extra if right.kind == "privilege"}
     again = {right for right in wanted if " (" in right.name and (right.name.partition(" (")[0], right.on) in taken}
     yield from _each("privilege", again, _GIVE, account)
@@ -180,7 +180,7 @@ def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set
         ):
             needed.append(f"GRANT PROXY ON {right.name}")
     wider = {right.name for right in everything if right.kind == "privilege" and right.on == EVERYWHERE}
-    # https://dev.mysql.com/doc/refman/8.4/en/partial-revokes.html: what the admin may not, whom it grants may not.
+    # https://dev.mysql.com/doc/refman/8.4/en/partial-revokes.html: whom the admin grants gets its restrictions.
     needed += [
         f"GRANT {right.name} ON {right.on}"
         for right in sorted(admin - everything)
@@ -204,7 +204,7 @@ def _passes(right: GrantedRight, admin: set[GrantedRight], everywhere: set[str],
 
 
 def beyond(rights: set[GrantedRight], power: set[GrantedRight]) -> GrantedRight | None:
-    """The first right that a power does not comprise; None where it comprises all.
+    """The first right that goes beyond a power; None where there is none.
 
     Args:
         rights: of the account in question.
@@ -217,7 +217,7 @@ def beyond(rights: set[GrantedRight], power: set[GrantedRight]) -> GrantedRight 
         if right.kind in {"privilege", "grant option"} and _comprised(right, power, limits):
             continue
         return right
-    # What is revoked from the one in parts, the other must not have as a whole.
+    # What one of them has with a partial revoke, the other must not have everywhere.
     whole = {right.name for right in rights if right.kind == "privilege" and right.on == EVERYWHERE}
     for name, on in sorted(limits):
         if name in whole and GrantedRight("revoked", name, on) not in rights:

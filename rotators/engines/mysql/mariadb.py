@@ -186,7 +186,7 @@ def _mark(prefix: str, user: str, host: str, source: str = "") -> str:
 
 def _methods(facts: Mapping[str, Any]) -> tuple[Method, ...]:
     first = Method(str(facts.get("plugin") or NATIVE), str(facts.get("authentication_string") or ""))
-    # The first one stands outside; its place inside is empty.
+    # The first one is in plugin and authentication_string, and its entry in auth_or is empty.
     others = [one for one in facts.get("auth_or") or () if one]
     return (
         first,

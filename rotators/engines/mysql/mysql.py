@@ -47,7 +47,7 @@ class MysqlDialect(Dialect):
 
     def __init__(self, connection: Connection, version: tuple[int, ...], user: str, host: str) -> None:
         super().__init__(connection, version, user, host)
-        # The roles that were met, by the names that rights have for them.
+        # Accounts of the roles that were read, by their names in rights.
         self._role_accounts: dict[str, tuple[str, str]] = {}
 
     @property
@@ -131,7 +131,7 @@ class MysqlDialect(Dialect):
         )
 
     def _rules(self, facts: Mapping[str, Any], locking: Mapping[str, Any]) -> tuple[str, ...]:
-        """Of columns that this version does not have, nothing."""
+        """Rules for passwords as ALTER USER takes them; none for a column that this version lacks."""
         lifetime = facts.get("password_lifetime")
         rules = ["PASSWORD EXPIRE " + ("DEFAULT" if lifetime is None else _lifetime(lifetime))]
         if "password_reuse_history" in facts:
@@ -218,7 +218,7 @@ class MysqlDialect(Dialect):
     def set_password(self, row: Row, new: str) -> None:
         """See the base."""
         how = f"IDENTIFIED WITH {quote_text(row.methods[0].plugin)} BY {quote_text(new)}"
-        # Of one that is not locked, this ends the pause after too many wrong passwords.
+        # Ends the temporary lock of FAILED_LOGIN_ATTEMPTS; an account that was locked by hand stays so.
         unblock = " ACCOUNT UNLOCK" if self.version >= _LOGIN_LIMIT_SINCE and not row.locked else ""
         self.connection.execute(f"ALTER USER {row} {how}{unblock}")
         if self.keeps_second_password:
@@ -246,7 +246,7 @@ def _mark(**facts: str | bool | None) -> dict[str, Any]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    # In ASCII, for the server reads its statements in three bytes a character there.
+    # In ASCII: the server reads an attribute's text with three bytes a character at most.
     return quote_text(json.dumps(value))
 
 

@@ -50,7 +50,7 @@ _TEXT = r"'(?:[^']|'')*'"
 _HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)
 _VIA = re.compile(rf"(\w+)(?: (?:USING|AS) ({_TEXT}))?(?: OR |$|(?= [A-Z]))")
 
-# An application that mistypes must not be locked out by what we have tried before it.
+# Wrong passwords that are left to applications before the account is locked.
 _LEFT_TO_OTHERS = 2
 _STRENGTH_OF_POLICY = {"0": 50, "LOW": 50, "1": 75, "MEDIUM": 75, "2": 100, "STRONG": 100}
 # MariaDB's default, which nobody reaches: https://mariadb.com/kb/en/server-system-variables/#max_password_errors
@@ -188,7 +188,7 @@ class _Session(Closing):
         return self.dialect.rows(name)
 
     def _own_last(self, account: Account) -> list[Row]:
-        """The accounts, the one that logs in here at the end: where it has the new password, the others have it."""
+        """The accounts in the order of change, the one that logs in here last: once it is changed, all are."""
         return sorted(
             clone.rows_of(self.dialect, account).values(), key=lambda row: (row.user, row.host) == account.key
         )
@@ -404,7 +404,7 @@ class MariadbSession(_Session):
 
     def _activate_roles(self) -> None:
         """Only one role can be active: the first that lets it change users, where it may not by itself."""
-        # Its own rows are shown to anybody: whether it may read more, is not yet clear.
+        # Everybody sees their own rows here, without SELECT on mysql.*.
         own = self._connection.execute(
             "SELECT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'CREATE USER'"
         )

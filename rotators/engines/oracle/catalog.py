@@ -64,7 +64,7 @@ WHERE OWNER = :1 AND SUBOBJECT_NAME IS NULL AND GENERATED = 'N'
 _TRIGGER = """
 SELECT CREATED FROM SYS.DBA_OBJECTS WHERE OWNER = :1 AND OBJECT_NAME = :2 AND OBJECT_TYPE = 'TRIGGER'
 """
-# Whoever may log in as somebody else without their password, or is somebody elsewhere, or may reach out.
+# What lets a user log in as another, act in another database, or connect to other hosts.
 _PROXIES = "SELECT CLIENT FROM SYS.DBA_PROXIES WHERE PROXY = :1"
 _LINKS = "SELECT DB_LINK FROM SYS.DBA_DB_LINKS WHERE OWNER = :1"
 _HOSTS = """

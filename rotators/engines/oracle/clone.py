@@ -126,7 +126,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
     two = _sync_user(connection, _users_of(connection, pair))
     if count := catalog.count_owned(connection, two.clone_name):
         logger.warning(
-            "the clone owns objects, which neither finds without their schema", user=two.clone_name, objects=count
+            "the clone owns objects, which are found only by its schema's name", user=two.clone_name, objects=count
         )
     wanted, present = _wanted(connection, two), catalog.rights(connection, two.clone_name)
     rds = catalog.is_rds(connection)
@@ -185,7 +185,7 @@ def _powers(connection: Connection, user: str) -> set[str]:
 
 
 def _of_ones_own(owner: str, powers: set[str]) -> set[str]:
-    """Those powers over what belongs to somebody, who has them anyway."""
+    """The powers over a user's own schema and objects, which it has without a grant."""
     schema, inside = f" on SCHEMA {quoted(owner)}", f" on {quoted(owner)}."
     return {power for power in powers if power.endswith(schema) or inside in power}
 
@@ -207,13 +207,13 @@ def _users_of(connection: Connection, pair: Pair) -> _Users:
 def _wanted(connection: Connection, two: _Users) -> set[Right]:
     """What the clone should have."""
     its = f"{quoted(two.clone_name)}."
-    # Nobody can be granted anything on what is its own.
+    # No user can be granted rights on its own objects.
     wanted = {right for right in catalog.rights(connection, two.source.name) if not right.on.startswith(its)}
     return _each_once(wanted | catalog.owned(connection, two.source.name))
 
 
 def _each_once(rights: set[Right]) -> set[Right]:
-    """Of what several people granted, the one with its option."""
+    """One of each right, though several users granted it: the one with its option."""
     return set({right.key: right for right in sorted(rights)}.values())
 
 
@@ -305,13 +305,13 @@ def _sync_trigger(connection: Connection, two: _Users) -> None:
         return
     name = trigger_of(two.clone_name)
     if catalog.trigger_made(connection, connection.user, name) is not None:
-        # It is that of users who were dropped.
+        # The trigger is older than the two: it was made for users who were dropped.
         connection.execute(f"DROP TRIGGER {quoted(connection.user)}.{quoted(name)}")
     connection.execute(_create_trigger(connection, two))
 
 
 def _create_trigger(connection: Connection, two: _Users) -> str:
-    # A trigger that fails would keep the clone out: better in, and in a schema of its own.
+    # An error in the trigger would refuse the login. Ignored, it leaves the clone in its own schema.
     return (
         f"CREATE TRIGGER {quoted(connection.user)}.{quoted(trigger_of(two.clone_name))} "
         f"AFTER LOGON ON {quoted(two.clone_name)}.SCHEMA BEGIN "

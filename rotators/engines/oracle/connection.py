@@ -117,7 +117,7 @@ class Connection:
             return within(seconds, lambda: _run(driver, statement, values))
 
     def _abandon(self) -> None:
-        """Leave it alone: somebody may wait for its answer still."""
+        """Use the connection no more, and do not close it: another thread may still wait for its answer."""
         self._driver = None
         if self._context is not None:
             self._context.cut()

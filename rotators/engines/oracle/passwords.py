@@ -183,12 +183,12 @@ def _in_rollover(status: str) -> bool:
 
 
 def _count(limit: str | None) -> int | None:
-    """A profile's limit of something that is counted."""
+    """A profile's limit as a number; None where it is UNLIMITED or DEFAULT."""
     return int(limit) if limit is not None and limit.isdigit() else None
 
 
 def _rolls_over(limit: str | None) -> bool:
-    """Whether a profile's PASSWORD_ROLLOVER_TIME, in days, is more than none."""
+    """Whether a profile's PASSWORD_ROLLOVER_TIME is more than zero."""
     try:
         return float(limit or 0) > 0
     except ValueError:

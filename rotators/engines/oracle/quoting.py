@@ -56,7 +56,7 @@ def _alternate(name: str) -> str:
 
 
 def _upper(character: str) -> str:
-    # Letter by letter: of a sharp s Oracle makes no two.
+    # Letter by letter: Oracle does not upper-case ß to SS.
     upper = character.upper()
     return upper if len(upper) == 1 else character
 

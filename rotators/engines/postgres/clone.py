@@ -136,7 +136,7 @@ def check(connection: LibpqConnection, pair: Pair) -> None:
         clone = _sync(connection, roles)
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(pair.other_name)))
     if roles.clone is not None:
-        # What belongs to whom can be tried only where the membership is there to be acted on.
+        # The hand-over can be rehearsed only where the membership exists already.
         hand_over(connection, roles.source, clone, adopting=_is_new_to_us(connection, roles), dry_run=True)
 
 
@@ -156,7 +156,7 @@ def sync(connection: LibpqConnection, pair: Pair) -> Role:
         clone = _sync(connection, roles)
     if roles.clone is not None:
         hand_over(connection, roles.source, clone, adopting=adopting)
-    # Only now: if we were interrupted before, the clone is adopted once more.
+    # The mark comes last: an attempt after an interruption adopts the clone once more.
     if not _is_marked(connection, clone, roles.source):
         with connection.transaction():
             connection.execute(_mark(clone.name, roles.source.name, _comment(connection, clone)))
@@ -197,7 +197,7 @@ def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
         raise UserPairMismatch(f"the role '{roles.clone_name}' was renamed meanwhile", "the rotation will be repeated")
     _join(connection, source, clone)
     _leave_others(connection, source, clone)
-    # What somebody else has to run for the admin, they run before the clone is there.
+    # A statement that a superuser has to run for the admin needs the clone: so it makes that first.
     first = None if roles.clone else _by_hand(connection, source, name)
     for change in _attributes(source, clone, connection.version):
         execute_advised(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
@@ -210,7 +210,7 @@ def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
 
 
 def _join(connection: LibpqConnection, source: Role, clone: Role) -> None:
-    """Make the clone a member of the source, able to be it."""
+    """Make the clone a member of the source that may SET ROLE to it."""
     held = [one for one in memberships(connection, clone.oid) if one.group == source.oid]
     if connection.version < MEMBERSHIP_OPTIONS:
         if not held:
@@ -268,7 +268,7 @@ def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> 
 
 
 def _played(connection: LibpqConnection, source: Role, value: str) -> str | None:
-    """What a clone plays where its source has a setting "role"; None where the server passes over that at login."""
+    """The clone's setting "role" where its source has one; None where the server ignores the source's at login."""
     if value == "none":
         return source.name
     mode = "SET" if connection.version >= MEMBERSHIP_OPTIONS else "MEMBER"

@@ -1,4 +1,4 @@
-"""What the clone was granted itself: nothing of it may count, since its source may lose the same right.
+"""Revokes what was granted to the clone itself: it would keep a right that its source loses.
 
 https://www.postgresql.org/docs/current/ddl-priv.html
 """

@@ -61,7 +61,7 @@ SELECT pg_catalog.current_setting('rds.restrict_password_commands', true) = 'on'
     WHERE r.rolname = 'rds_password' AND pg_catalog.pg_has_role(session_user, r.oid, 'USAGE'))
 """
 
-# Who feeds a replica, where we may know it.
+# The host from which a replica gets its WAL, where this role may see that.
 _SENDER = "SELECT sender_host FROM pg_catalog.pg_stat_wal_receiver WHERE sender_host IS NOT NULL"
 
 

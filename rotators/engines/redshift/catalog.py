@@ -27,7 +27,7 @@ SELECT usesysid, usename, usesuper, usecreatedb, COALESCE(CAST(CAST(valuntil AS 
 FROM pg_user
 WHERE {which} = {value}
 """
-# By itself: what is read from the leader's tables may not be joined with what is not.
+# A statement of its own: the leader node's tables can't be joined with others.
 _USER_INFO = "SELECT connection_limit, syslog_access, session_timeout FROM svv_user_info WHERE user_name = {user}"
 _GROUPS = """
 SELECT g.groname
@@ -38,7 +38,7 @@ WHERE u.usename = {user}
 _GROUP = "SELECT COUNT(*) FROM pg_group WHERE groname = {group}"
 _DATABASES = "SELECT database_name FROM svv_redshift_databases WHERE database_type = 'local' ORDER BY database_name"
 _IDENTITY = "WHERE identity_name = {user} AND identity_type = {kind}"
-# Redshift's own: nothing there is anybody's to grant.
+# Redshift's own schemas, where nothing can be granted.
 _NO_SYSTEM = (
     "AND namespace_name NOT LIKE 'pg!_%' ESCAPE '!' AND namespace_name NOT IN ('information_schema', 'catalog_history')"
 )
@@ -102,10 +102,10 @@ _UNCOPIED = (
     (_MASKED, "the masking policy {} on {}.{}"),
     (_ROW_SECURITY, "the row-level security policy {} on {}.{}"),
 )
-# Of others than superusers: who has one of these sets others' passwords, or gives itself roles.
+# Whoever has one of these can set others' passwords or give itself roles, without being a superuser.
 _ADMIN_ROLES = {"sys:secadmin", "sys:superuser"}
 _ADMIN_PRIVILEGES = {"CREATE USER", "ALTER USER", "DROP USER", "CREATE ROLE", "ALTER ROLE", "GRANT ROLE"}
-# Where nothing of it, a name, can stand for anything else: what the views say of types and privileges.
+# Types and privileges as the views have them: words that may stand in a statement unquoted.
 _WORDS = re.compile(r"[A-Z_ ]+|\d+")
 _ARGUMENTS = re.compile(r'[A-Za-z0-9_ ,()\[\]"]*')
 _EVERYTHING_ON_TABLES = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "ALTER", "TRUNCATE")

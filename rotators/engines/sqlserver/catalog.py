@@ -226,7 +226,7 @@ class DatabaseUser:
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """What stands in the catalog of one permission.
+    """One permission, as the catalog has it.
 
     Args:
         permission: its name, ``SELECT``.
@@ -242,7 +242,7 @@ class Permission:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What there is one state for."""
+        """All but the state."""
         return self.permission, self.on, self.column
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How an admin makes one login the equal of another: server, then each database; the password comes last, elsewhere.
+"""How an admin makes one login the equal of another: server, then each database; it sets no password.
 
 The source of a pair is the one without ``_clone``, where both exist: what is granted to it or revoked from it reaches
 the clone at the next rotation. What either owns, the other controls: nothing is handed over, since that would drop
@@ -28,7 +28,7 @@ _SYSTEM = {"master", "msdb", "rdsadmin"}
 _CONNECT = {Permission("CONNECT", ""), Permission("CONNECT SQL", "")}
 # A statement on a table may take those on its columns with it: what is left is put right the second time.
 _ROUNDS = (False, True)
-# What only an owner can have more of, and GRANT can give.
+# What an owner has control of, and GRANT CONTROL can be given on.
 _OWNABLE = ("ON SCHEMA::", "ON OBJECT::")
 
 
@@ -484,7 +484,7 @@ def _made(connection: Connection, clone_name: str) -> Login:
 
 
 def _add_to_owners(connection: Connection, source_user: DatabaseUser | None) -> None:
-    """The clone owns the database: its source becomes its equal."""
+    """Make the source a member of db_owner where the clone owns the database."""
     if source_user is None or "db_owner" in {one.name for one in catalog.roles(connection).all(source_user.principal)}:
         return
     with _changing(connection):
@@ -572,7 +572,7 @@ def _in_database(
         for on in owned.get(source_user.principal, set())
         if on.startswith(_OWNABLE) and on not in held
     }
-    # Nobody can be granted anything on what is its own, nor on oneself.
+    # Nobody can be granted rights on what it owns, nor on itself.
     self_on = f"ON USER::{name(clone_user.name if clone_user else two.clone_name)}"
     wanted = {right for right in _without(wanted, self_on) if right.on not in its}
     return _Has(frozenset(memberships.direct(source_user.principal)), frozenset(wanted)), present
@@ -582,7 +582,7 @@ _CONNECT_HERE = {Permission("CONNECT", "")}
 
 
 def _tell(clone: Login | DatabaseUser, wanted: _Has, present: _Has, where: str) -> None:
-    """Say what only the clone had, and has no more: nothing is lost without a word."""
+    """Log what only the clone had, and has lost."""
     kept = {right.key for right in wanted.rights}
     for role in sorted(present.roles - wanted.roles, key=lambda one: one.name):
         logger.warning("the clone lost a role that its source has not", user=clone.name, role=role.name, place=where)

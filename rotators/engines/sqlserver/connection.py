@@ -38,7 +38,7 @@ class _Wire(socket.socket):
     """A socket without time-outs of the driver's: those begin anew with each byte."""
 
     def settimeout(self, value: float | None) -> None:
-        """Leave it: what takes too long is cut."""
+        """Ignore it: our own limit shuts the socket down."""
 
 
 class _Units(str):

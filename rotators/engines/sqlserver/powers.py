@@ -1,4 +1,4 @@
-"""What a login may do, all power counted: to tell whether it may do what another one may not.
+"""All that a login may do, by roles and ownership as well: to tell whether it may do what another one may not.
 
 https://learn.microsoft.com/sql/relational-databases/security/permissions-hierarchy-database-engine
 """
@@ -79,12 +79,12 @@ def compare(connection: Connection, one: Login, two: Login) -> tuple[Powers, Pow
 
 
 def _label(database: str) -> str:
-    """What no database can be called: else one named like the server would stand for it."""
+    """A label that differs from the server's, whatever the database is called."""
     return f"the database {name(database)}"
 
 
 def mark(other: str, *, contained: bool) -> Permission:
-    """What says of somebody that ``other`` is the second user of its pair.
+    """The permission that marks a user as paired with ``other``: IMPERSONATE on it, denied.
 
     It takes something away, and so harms nobody. Whoever may grant or deny the right to be another login could be that
     login without us: CONTROL of it, ALTER ANY LOGIN, or the right itself. So no application can make it for a login
@@ -94,7 +94,7 @@ def mark(other: str, *, contained: bool) -> Permission:
 
 
 def marks(pair: tuple[Login, Login]) -> set[Permission]:
-    """Both of a pair's."""
+    """The marks of both users of a pair."""
     return {mark(login.name, contained=login.contained) for login in pair}
 
 
@@ -122,7 +122,7 @@ def _in_database(connection: Connection, where: str, pair: tuple[Login, Login], 
     ignored = marks(pair)
     for user, its in present:
         principals = ids[user.principal]
-        # What everybody may do there, is power as well.
+        # A user of a database has the rights of public there.
         its.may.add(Power(where, "is a user"))
         its.may |= {Power(where, f"is in the role {one.name}") for one in memberships.all(user.principal)}
         _count(its, where, rights, principals, ignored)
