@@ -205,8 +205,30 @@ def test_a_proxys_option_does_not_become_the_option_of_everything_else(pair: Pai
                 cursor.execute(f"GRANT PROXY ON {other} TO {other}")
                 if mysql:
                     cursor.execute(f"GRANT XA_RECOVER_ADMIN ON *.* TO {other}")
+        if mysql:
+            # Nothing of it may stay in the server's memory.
+            pair.root(f"REVOKE XA_RECOVER_ADMIN ON *.* FROM {app}")
+            for _ in range(2):
+                pair.rotate()
+                pair.equal()
     finally:
         pair.root(f"REVOKE PROXY ON {anybody} FROM 'admin'@'%'")
+
+
+def test_what_mysql_keeps_in_memory_of_a_dynamic_privilege_is_no_option_of_everything(pair: Pair) -> None:
+    """Issue 12, C12: REVOKE GRANT OPTION takes a dynamic privilege's option from the tables alone."""
+    if pair.target.kind == "mariadb":
+        pytest.skip("MariaDB has no dynamic privileges")
+    app = pair.account(pair.first)
+    pair.root(f"GRANT PROCESS ON *.* TO {app}")
+    pair.root(f"GRANT XA_RECOVER_ADMIN ON *.* TO {app} WITH GRANT OPTION")
+    for what in ("GRANT OPTION", "XA_RECOVER_ADMIN"):
+        pair.root(f"REVOKE {what} ON *.* FROM {app}")
+    assert GrantedRight("dynamic option", "XA_RECOVER_ADMIN", "*.*") in pair.rights(pair.first)
+    pair.rotate()
+    assert {right for right in pair.rights(pair.clone) if right.on == "*.*"} == {
+        GrantedRight("privilege", "PROCESS", "*.*")
+    }
 
 
 def test_a_proxy_of_one_user_is_passed_on_by_an_admin_who_has_its_option(pair: Pair) -> None:

@@ -116,11 +116,10 @@ class Dialect(ABC):
                 f"the admin {self.admin} at {self.where} can't read what {quote_account(user, host)} may do",
                 self.reading,
             )
-        dynamic = {one.name for one in granted if one.level == "dynamic"}
         found = {GrantedRight("revoked", privilege, f"{quote_name(database)}.*") for privilege, database in revoked}
         for one in granted:
-            # The views show dynamic privileges as well, but not whose option it is.
-            if one.level != "user" or one.name not in dynamic:
+            # The views show MySQL's dynamic privileges from memory, which may keep revoked ones. Only these have a _.
+            if one.level != "user" or "_" not in one.name:
                 found.update(self._rights_of(one))
         return found
 

@@ -34,11 +34,11 @@ Kind = Literal[
 _GIVE: dict[Kind, str] = {
     "privilege": "GRANT {name} ON {on} TO {account}",
     "grant option": "GRANT USAGE ON {on} TO {account} WITH GRANT OPTION",
-    "dynamic option": "GRANT {name} ON {on} TO {account} WITH GRANT OPTION",
     "role": "GRANT {name} TO {account}",
     "admin option": "GRANT {name} TO {account} WITH ADMIN OPTION",
     "proxy": "GRANT PROXY ON {name} TO {account}",
     "proxy option": "GRANT PROXY ON {name} TO {account} WITH GRANT OPTION",
+    "dynamic option": "GRANT {name} ON {on} TO {account} WITH GRANT OPTION",
     "revoked": "REVOKE {name} ON {on} FROM {account}",
 }
 _TAKE: dict[Kind, str] = {
@@ -98,14 +98,23 @@ def parse(grants: Iterable[str]) -> set[GrantedRight]:
 def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: str) -> Iterator[str]:
     """What to run so that an account with some rights has exactly those that are wanted.
 
-    Nothing that is wanted is taken away on the way, but where an option can't be taken alone, or a table's privilege
-    not without its columns': what is missing comes first. Privileges on one object are given, and taken, together.
+    Nothing that is wanted is taken away on the way, but where an option can't be taken alone, or takes those of dynamic
+    privileges with it, or a table's privilege not without its columns': what is missing comes first. Privileges on one
+    object are given, and taken, together.
 
     Args:
         wanted: what it should have.
         present: what it has.
         account: the account, quoted.
     """
+    revokes_option = _revokes_option_everywhere(wanted, present)
+    if revokes_option:
+        # With it MySQL revokes the options of dynamic privileges from its tables, but not from its memory, where they
+        # then outlive the privilege: so these privileges are revoked before, and granted again.
+        names = {right.name for right in present if right.kind == "dynamic option"}
+        going = {right for right in present if right.on == EVERYWHERE and right.name in names}
+        yield from _each("privilege", going, _TAKE, account)
+        present = present - going - {_OPTION_EVERYWHERE}
     missing, extra = wanted - present, present - wanted
     # GRANT … WITH GRANT OPTION gives the right as well.
     whole = {GrantedRight(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
@@ -115,30 +124,22 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
             if right.kind == "proxy":
                 yield _TAKE["proxy"].format(name=right.name, on=right.on, account=account)
     for kind in _GIVE:
+        if kind == "dynamic option" and revokes_option:
+            yield _TAKE["grant option"].format(on=EVERYWHERE, account=account)
         yield from _each(kind, missing - whole, _GIVE, account)
-        if kind == "proxy option":
-            yield from _without_option_everywhere(wanted, missing, extra, account)
     yield from _each("privilege", extra, _TAKE, account)
     # Revoking a privilege on a table revokes it on the table's columns as well.
     taken = {(right.name, right.on) for right in extra if right.kind == "privilege"}
     again = {right for right in wanted if " (" in right.name and (right.name.partition(" (")[0], right.on) in taken}
     yield from _each("privilege", again, _GIVE, account)
-    for right in sorted(extra - {_OPTION_EVERYWHERE}):
+    for right in sorted(extra):
         yield from _take(right, account, wanted)
 
 
-def _without_option_everywhere(
-    wanted: set[GrantedRight], missing: set[GrantedRight], extra: set[GrantedRight], account: str
-) -> Iterator[str]:
-    """Take the grant option of ``*.*`` where it is not wanted: GRANT PROXY … WITH GRANT OPTION gives it as well.
-
-    On MySQL, REVOKE GRANT OPTION ON ``*.*`` takes the options of dynamic privileges with it, so these come again.
-    """
-    if _OPTION_EVERYWHERE in wanted:
-        return
-    if _OPTION_EVERYWHERE in extra or any(one.kind == "proxy option" for one in missing):
-        yield _TAKE["grant option"].format(on=EVERYWHERE, account=account)
-        yield from _each("dynamic option", wanted, _GIVE, account)
+def _revokes_option_everywhere(wanted: set[GrantedRight], present: set[GrantedRight]) -> bool:
+    """Whether the grant option of ``*.*`` has to go: GRANT PROXY … WITH GRANT OPTION gives it as well."""
+    gives = any(one.kind == "proxy option" for one in wanted - present)
+    return _OPTION_EVERYWHERE not in wanted and (_OPTION_EVERYWHERE in present or gives)
 
 
 def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: str) -> Iterator[str]:
