@@ -20,6 +20,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from rotators.checks.aws import AwsRefused
 from rotators.versions import SecretVersions
@@ -130,7 +131,8 @@ class Account:
             )
         except ClientError as error:
             raise _refusal(error, service) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
+            # What does not come from AWS, but from a proxy or a wrong endpoint, can't be parsed.
             raise _no_call(error, f"{service}:{operation}") from None
         return reply
 
@@ -145,7 +147,8 @@ class Account:
             yield from client.get_paginator(operation).paginate(**parameters)
         except ClientError as error:
             raise _refusal(error, service) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
+            # What does not come from AWS, but from a proxy or a wrong endpoint, can't be parsed.
             raise _no_call(error, f"{service}:{operation}") from None
 
 

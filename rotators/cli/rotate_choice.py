@@ -13,7 +13,7 @@ from rotators.checks import commands
 from rotators.checks.aws import AwsRefused
 from rotators.cli import fleet
 from rotators.cli.fleet import Place
-from rotators.cli.listed import Function, Listed
+from rotators.cli.listed import UNKNOWN, Function, Listed
 from rotators.cli.render import Report
 from rotators.cli.rotate_outcome import Outcome, Result, Turn
 from rotators.cli.status import Choice, ask_function, is_named, listing
@@ -23,6 +23,10 @@ from rotators.errors import ConfigurationError, RotationError
 FUNCTION, HOST, TAG = "function", "host", "tag:"
 # Whoever knows it may still log in with it after one rotation, unless that replaces the only password of the only user.
 _SINGLE = "single-user"
+# A user can't see whether it has one: https://dev.mysql.com/doc/refman/8.4/en/password-management.html#dual-passwords
+_SECOND = (
+    "with MySQL, a second password that another strategy has kept before stays valid: ALTER USER … DISCARD OLD PASSWORD"
+)
 
 
 @dataclass
@@ -218,6 +222,8 @@ def _outcome(place: Place, listed: Listed, function: Function | None, order: Ord
         outcome.cause, outcome.remedy = reason
     elif order.revoke_old:
         outcome.wanted = rotations_to_revoke(function)
+        if outcome.wanted == 1 and function is not None and function.engine in {"mysql", UNKNOWN}:
+            outcome.note = _SECOND
     return outcome
 
 

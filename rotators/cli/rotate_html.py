@@ -16,8 +16,8 @@ _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
+td { overflow-wrap: anywhere; } th, td > span { white-space: nowrap; } small { opacity: .8; }
 dt { float: left; clear: left; width: 8rem; opacity: .7; } dd { margin-left: 8rem; }
 code { font-size: .9em; }
 .rotated { color: var(--good); } .failed { color: var(--bad); font-weight: bold; }
@@ -75,7 +75,7 @@ def _problem(outcome: Outcome) -> str:
     cells = (
         _text(outcome.secret or _place(outcome)),
         _result(outcome.result),
-        _text(outcome.step),
+        f"<span>{_text(outcome.step)}</span>",
         _text(outcome.cause),
         f"<code>{_text(outcome.remedy)}</code>" if outcome.remedy else "",
     )
@@ -107,7 +107,10 @@ def _timeline(outcome: Outcome, first: datetime, last: datetime) -> str:
         told = f"{moment(turn.started)} to {moment(turn.ended)}" if turn.ended else f"from {moment(turn.started)}"
         kind = "" if turn.rotated else ' class="not"'
         bars.append(f'<i{kind} style="left:{left:.2f}%;width:{width:.2f}%" title="{_text(told)}"></i>')
-    return f'<div class="bar">{"".join(bars)}</div>' if bars else ""
+    if not bars:
+        return ""
+    told = f"{moment(outcome.started)} to {moment(outcome.ended) or 'unknown'}"
+    return f'<div class="bar">{"".join(bars)}</div><small>{_text(told)}</small>'
 
 
 def _span(evidence: Evidence) -> tuple[datetime, datetime]:

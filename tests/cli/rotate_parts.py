@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
+import zipfile
 from concurrent.futures import Future, wait
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 from typer.testing import CliRunner
 
 from rotators.cli.main import app
@@ -93,6 +96,22 @@ def make(service: RotationService, name: str, rotator: type[Fine] = Fine, days: 
     arn = service.create_secret(name, {"username": "app", "password": CANARY, **value}, handler)
     service.configure(arn, handler, days=days)
     return arn
+
+
+def deploy(name: str, **settings: Any) -> None:
+    """Describe a function to moto, which the simulated service invokes without."""
+    iam = boto3.client("iam")
+    if not iam.list_roles()["Roles"]:
+        iam.create_role(RoleName="rotation", AssumeRolePolicyDocument="{}")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("function.py", "")
+    boto3.client("lambda").create_function(
+        FunctionName=name,
+        Role="arn:aws:iam::123456789012:role/rotation",
+        Code={"ZipFile": code.getvalue()},
+        **{"Runtime": "python3.13", "Handler": "function.handler"} | settings,
+    )
 
 
 def run(*arguments: str, scan: bool = True) -> tuple[int, str, str]:

@@ -20,6 +20,7 @@ from rotate_parts import (
     Refusing,
     ServiceTime,
     Slow,
+    deploy,
     journal_of,
     make,
     outcomes,
@@ -433,6 +434,17 @@ def test_one_rotation_revokes_only_where_the_strategy_is_known_to_have_one_passw
     for strategy in ("auto", "dual-password", "alternating-users", "unknown"):
         assert rotations_to_revoke(Function("", "postgres", strategy)) == 2
     assert rotations_to_revoke(None) == 2
+
+
+def test_with_mysql_a_second_password_of_another_strategy_is_told(rotation_service: RotationService) -> None:
+    for name, handler in (("my", "mysql"), ("pg", "postgres")):
+        make(rotation_service, name)
+        settings = {"Environment": {"Variables": {"ROTATION_STRATEGY": "single-user"}}}
+        deploy(f"rotate-{name}", Handler=f"rotators.handlers.{handler}.handler", **settings)
+    found = outcomes("--all", "--dry-run", "--revoke-old")
+    assert {row["rotations_wanted"] for row in found.values()} == {1}
+    assert "DISCARD OLD PASSWORD" in found["my"]["note"]
+    assert found["pg"]["note"] is None
 
 
 def test_revoking_makes_two_rotations_one_after_the_other(rotation_service: RotationService, folder: Path) -> None:

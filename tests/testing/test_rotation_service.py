@@ -666,3 +666,17 @@ def test_a_value_is_read_past_faults_and_without_a_record(
     assert len(rotation_service.calls) == calls
     with pytest.raises(KeyError):
         rotation_service.value(arn, "AWSPREVIOUS")
+
+
+def test_a_call_that_is_repeated_with_its_token_starts_no_second_rotation(
+    rotation_service: RotationService, function: Function
+) -> None:
+    arn = rotation_service.create_secret("app", {"password": "first"}, function)
+    token = "11111111-2222-3333-4444-555555555555"
+    for _ in range(2):
+        assert rotation_service.client.rotate_secret(SecretId=arn, ClientRequestToken=token)["VersionId"] == token
+    assert rotation_service.retry(arn).succeeded
+    value = rotation_service.client.get_secret_value(SecretId=arn)["SecretString"]
+    rotation_service.client.rotate_secret(SecretId=arn, ClientRequestToken=token)
+    assert rotation_service.run() == []
+    assert rotation_service.client.get_secret_value(SecretId=arn)["SecretString"] == value
