@@ -599,7 +599,9 @@ class RotationService:
             self._gateway.before_reply.append(lambda: self._test(secret.arn))
             return self._named(secret)
         token = parameters.get("ClientRequestToken") or str(uuid.uuid4())
-        self._begin(secret.arn, token)
+        if token not in secret.versions:
+            # Else it is a request that was sent again after its rotation had ended.
+            self._begin(secret.arn, token)
         return self._named(secret) | {"VersionId": token}
 
     def _cancel(self, secret: Any, _: dict[str, Any]) -> dict[str, Any]:

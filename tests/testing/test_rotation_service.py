@@ -154,6 +154,18 @@ class TestARotation:
         assert code == "ResourceNotFoundException"
         assert message == "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"
 
+    def test_a_request_that_is_sent_again_after_its_rotation_has_ended_begins_none(
+        self, rotation_service: RotationService, secret: str
+    ) -> None:
+        again = {"SecretId": secret, "ClientRequestToken": "0a1b2c3d" * 4}
+        first = rotation_service.client.rotate_secret(**again)  # type: ignore[arg-type]
+        rotation_service.run()
+        labels, events = rotation_service.labels(secret), list(rotation_service.events)
+        assert rotation_service.client.rotate_secret(**again)["VersionId"] == first["VersionId"]  # type: ignore[arg-type]
+        assert rotation_service.run() == []
+        assert rotation_service.labels(secret) == labels
+        assert rotation_service.events == events
+
     def test_those_who_want_to_watch_see_each_step(self, rotation_service: RotationService, secret: str) -> None:
         seen: list[str] = []
         rotation_service.after_step.append(lambda _, step: seen.append(step))
