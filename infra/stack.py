@@ -28,6 +28,7 @@ from rotators.cdk.encryption_key import EncryptionKey
 from rotators.cdk.endpoint import SecretsManagerEndpoint
 from rotators.cdk.failure_events import FailureEvents
 from rotators.cdk.flags import set_flags
+from rotators.cdk.fleet import Fleet
 from rotators.cdk.function_network import FunctionNetwork, known_vpc
 from rotators.cdk.managed_admin import ManagedAdmin
 from rotators.cdk.naming import construct_id
@@ -155,6 +156,13 @@ class RotationStack(Stack):
                 watcher=None if watch is None else watch.function.role.role_arn,
             )
         RotationDashboard(self, "Dashboard", functions=functions, watch=watch)
+        if rotations.fleet is not None and functions:
+            self._make_fleet(list(functions.values()), Duration.days(rotations.fleet.keep_days))
+
+    def _make_fleet(self, functions: Sequence[BundledFunction], keep: Duration) -> None:
+        fleet = Fleet(self, "Fleet", functions=functions, keep=keep, name=self._name("fleet"))
+        CfnOutput(fleet, "MachineArn", value=fleet.machine.ref, description="The state machine of the fleet")
+        CfnOutput(fleet, "ResultsBucket", value=fleet.results.bucket_name, description="The results of the fleet")
 
     def _make_shared(self) -> None:
         """What all stacks of the file use: keys, topic, endpoints, and the secrets that are made, which never move."""

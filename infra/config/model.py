@@ -427,6 +427,12 @@ class Alarms(_Model):
         return self
 
 
+class Fleet(_Model):
+    """A state machine that rotates many secrets at once."""
+
+    keep_days: int = Field(90, ge=1, le=3650, description="Days that the results of its runs are kept.")
+
+
 class Rotations(_Model):
     """The whole file."""
 
@@ -454,6 +460,11 @@ class Rotations(_Model):
     ca_bundle: CaBundle | None = Field(None, description="The CA certificates that functions trust.")
     alarms: Alarms = Field(default=Alarms(), description="Who is told.")
     logs: Logs = Field(default=Logs(), description="The functions' logs.")
+    fleet: Fleet | None = Field(
+        None,
+        description="Make a state machine that rotates many of the secrets at once, as after a leak: write fleet: {}; "
+        "see docs/how-to/rotate-a-fleet.md. Of several stacks each has one for its secrets.",
+    )
     defaults: dict[str, Any] = Field(
         default_factory=dict, description="What holds for every secret that does not say otherwise."
     )
@@ -464,6 +475,13 @@ class Rotations(_Model):
         default_factory=dict, description="What is different for one, by the function's name."
     )
     secrets: list[Secret] = Field(min_length=1, description="The secrets that rotate.")
+
+    @field_validator("fleet", mode="before")
+    @classmethod
+    def _check_fleet(cls, given: Any) -> Any:
+        if given is None:
+            raise ValueError("is empty: write fleet: {}, or leave the key out")
+        return given
 
     @property
     def partition(self) -> str:

@@ -29,6 +29,7 @@ _PARTS = {
     "CaBundle": "`ca_bundle`",
     "Logs": "`logs`",
     "Alarms": "`alarms`",
+    "Fleet": "`fleet`",
 }
 
 

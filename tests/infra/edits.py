@@ -103,6 +103,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "logs for a year": ("defaults:", "logs: {retention_days: 365}\ndefaults:"),
     "a topic of one's own": ("defaults:", "alarms: {topic: 'arn:aws:sns:eu-west-1:111122223333:t'}\ndefaults:"),
     "mail": ("defaults:", "alarms: {email: [on-call@example.com]}\ndefaults:"),
+    "a fleet": ("defaults:", "fleet: {}\ndefaults:"),
     "an alias for a key": ("orders}}", "orders, alias: orders}}"),
     "a secret to make is one that is there": (
         "  - create: {name: made, values: {username: u, host: db, port: 5432}}",

@@ -1,0 +1,168 @@
+"""Fleet: a state machine that rotates many secrets, for any CDK app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from aws_cdk import Acknowledgment, Aws, CfnElement, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct, IConstruct
+
+from rotators.cdk.bundled_function import BundledFunction
+from rotators.cdk.flags import set_flags
+from rotators.cdk.fleet_definition import MAP_LABEL, definition
+from rotators.errors import ConfigurationError
+
+_RUNS = "runs/*"
+_HISTORY = (
+    "Step Functions keeps each execution's events for 90 days, the bucket has a result for each secret, and the "
+    "functions log their steps; a log of its own would need permissions on every log of the account"
+)
+_ACCESS = "CloudTrail records who reads the results where its data events are on; a log of accesses would be a bucket"
+_WILDCARDS = (
+    "Secrets are those that its functions rotate, by a condition; a list takes no resource; children of a Map Run and "
+    "objects have names that nobody knows before"
+)
+
+
+class Fleet(Construct):
+    """A state machine that rotates the secrets of some functions, and a bucket for what became of each.
+
+    docs/how-to/rotate-a-fleet.md tells what its input may hold and what it writes.
+
+    Args:
+        functions: those whose secrets it may rotate, and no others.
+        keep: how long lists and results are kept.
+        name: what the state machine and its role are called; None: CloudFormation names them.
+
+    Raises:
+        ConfigurationError: there is no function, or results would be kept for no whole days.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        functions: Sequence[BundledFunction],
+        keep: Duration | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        set_flags(self)
+        if not functions:
+            raise ConfigurationError("a fleet of no function rotates nothing", "name the functions of its secrets")
+        kept = keep or Duration.days(90)
+        if kept.to_seconds() < Duration.days(1).to_seconds() or kept.to_days(integral=False) % 1:
+            raise ConfigurationError("S3 keeps objects for whole days", "write Duration.days(90)")
+        arns = [one.rotation_arn for one in functions]
+        self.results = s3.Bucket(
+            self,
+            "Results",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="Expire", expiration=kept, abort_incomplete_multipart_upload_after=Duration.days(1))
+            ],
+            # It is evidence, and CloudFormation deletes no bucket that holds something.
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            role_name=name,
+            description="Rotates a fleet of secrets",
+            # https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+                    "ArnLike": {"aws:SourceArn": _states("stateMachine", "*")},
+                },
+            ),
+        )
+        self.machine = sfn.CfnStateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            state_machine_type="STANDARD",
+            role_arn=self.role.role_arn,
+            # Made here: aws-cdk-lib's own to_json_string leaves out what is null, and so does a template.
+            definition_string=json.dumps(
+                definition(partition=Aws.PARTITION, bucket=self.results.bucket_name, functions=arns)
+            ),
+        )
+        # After the machine, which it names.
+        policy = iam.Policy(self, "Rotates", statements=self._statements(arns), roles=[self.role])
+        _acknowledge(self.results, "S1", _ACCESS)
+        for rule in ("SF1", "SF2"):
+            _acknowledge(self.machine, rule, _HISTORY)
+        here = "<AWS::Region>:<AWS::AccountId>"
+        bucket, machine = (_logical_id(one) for one in (self.results.node.default_child, self.machine))
+        for wildcard in (
+            "*",
+            f"arn:<AWS::Partition>:secretsmanager:{here}:secret:*",
+            f"arn:<AWS::Partition>:states:{here}:execution:<{machine}.Name>/{MAP_LABEL}:*",
+            f"<{bucket}.Arn>/{_RUNS}",
+        ):
+            _acknowledge(policy, f"IAM5[Resource::{wildcard}]", _WILDCARDS)
+
+    def _statements(self, functions: Sequence[str]) -> list[iam.PolicyStatement]:
+        """What it may do, each with the reason in docs/how-to/rotate-a-fleet.md."""
+        secrets = f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:secret:*"
+        children = [_states("execution", f"{self.machine.attr_name}/{MAP_LABEL}:*")]
+        return [
+            iam.PolicyStatement(sid="ListSecrets", actions=["secretsmanager:ListSecrets"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="RotateWhatItsFunctionsRotate",
+                actions=["secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"],
+                resources=[secrets],
+                conditions={
+                    "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": list(functions)},
+                    # Not with another function than the secret's own.
+                    "Null": {"secretsmanager:RotationLambdaARN": "true"},
+                },
+            ),
+            # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+            iam.PolicyStatement(
+                sid="HaveItsFunctionsInvoked", actions=["lambda:InvokeFunction"], resources=list(functions)
+            ),
+            iam.PolicyStatement(
+                sid="WriteItsResults",
+                actions=["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
+                resources=[self.results.arn_for_objects(_RUNS)],
+            ),
+            iam.PolicyStatement(
+                sid="ListItsRuns",
+                actions=["s3:ListBucket"],
+                resources=[self.results.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": _RUNS}},
+            ),
+            # https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+            iam.PolicyStatement(sid="StartEachSecret", actions=["states:StartExecution"], resources=[self.machine.ref]),
+            iam.PolicyStatement(
+                sid="FollowEachSecret",
+                actions=["states:DescribeExecution", "states:StopExecution"],
+                resources=children,
+            ),
+        ]
+
+
+def _states(kind: str, what: str) -> str:
+    return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:{kind}:{what}"
+
+
+def _logical_id(resource: IConstruct | None) -> str:
+    """What a resource is called in the template, and in what cdk-nag finds."""
+    if not isinstance(resource, CfnElement):
+        raise TypeError
+    return str(Stack.of(resource).resolve(resource.logical_id))
+
+
+def _acknowledge(construct: Construct, rule: str, reason: str) -> None:
+    Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason))
