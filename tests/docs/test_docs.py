@@ -304,3 +304,21 @@ def test_the_readme_counts_causes_and_extras_rightly() -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert len(named) == 11
     assert named <= project.keys()
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_json_is_json(page: Path) -> None:
+    for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+        json.loads(block)
+
+
+def test_the_parts_of_the_template_are_those_that_the_page_of_permissions_names() -> None:
+    page = (ROOT / "docs/reference/permissions.md").read_text().partition("## What deploying needs")[2]
+    template = json.loads((ROOT / "tests/infra/snapshot.json").read_text())
+    services = {one["Type"].split("::")[1] for one in template["Resources"].values()} - {"CDK"}
+    words = {
+        "Lambda": "Lambda", "IAM": "IAM", "EC2": "security", "Logs": "log groups", "CloudWatch": "alarms", "SNS": "SNS",
+        "Events": "EventBridge", "KMS": "KMS", "SecretsManager": "secrets",
+    }  # fmt: skip
+    assert services <= words.keys()
+    assert all(words[service] in page for service in services)
