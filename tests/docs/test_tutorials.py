@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from synthesis import synth
 
+from infra.config.load import load
 from rotators.testing.servers.fixtures import require_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,17 @@ def test_from_the_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert users == ["orders_app_clone", "orders_app"]
 
 
+def test_the_file_of_the_tutorial_is_taken(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "rotations.yaml"
+    file.write_text(block)
+    (secret,) = load(file).secrets
+    # What the page of the engine makes.
+    assert f"--name {secret.name} " in (ROOT / "docs/how-to/rotate-postgres.md").read_text()
+
+
 @pytest.mark.slow
+@pytest.mark.long
 def test_to_aws(tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     resources = synth(tmp_path, block)["Resources"].values()
