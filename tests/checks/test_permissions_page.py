@@ -109,3 +109,13 @@ def test_what_an_application_asks(rotation_service: RotationService) -> None:
     assert {f"secretsmanager:{call.operation}" for call in rotation_service.calls[first:]} == (
         named("an application with `rotators.client`, `rotators run`") - {"kms:Decrypt"}
     )
+
+
+def test_what_rotating_many_asks_as_far_as_its_code_tells() -> None:
+    folder = Path(__file__).parents[2] / "rotators/cli"
+    code = "".join(path.read_text() for path in folder.glob("rotate*.py"))
+    asked = re.findall(r"""(?:call|pages)\(\s*"(\w+)",\s*"(\w+)\"""", code)
+    assert len(asked) >= 4
+    actions = {f"{service}:{''.join(part.capitalize() for part in name.split('_'))}" for service, name in asked}
+    # RotateSecret's own page asks for the first.
+    assert actions <= named("`rotators rotate`") - {"lambda:InvokeFunction"}
