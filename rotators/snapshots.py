@@ -10,6 +10,8 @@ import random
 import ssl
 from collections.abc import Callable
 
+# Lambda's own: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
 _SEED_BYTES = 48
 
 
@@ -21,7 +23,7 @@ def at_restore(renew: Callable[[], None]) -> None:
     Args:
         renew: makes anew what is unique or grows old, such as connections and credentials.
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
+    if os.environ.get(_INITIALIZATION) != "snap-start":
         return
     # Part of Lambda's runtime for Python: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
     from snapshot_restore_py import register_after_restore  # noqa: PLC0415  # nowhere else
