@@ -289,7 +289,11 @@ class Follower:
 
     def _write_down(self, task: Task, described: Mapping[str, Any]) -> Turn:
         stages = stages_of(described)
-        pending = half_done(stages)
+        pending, current = half_done(stages), holder(stages, CURRENT)
+        done = [turn for turn in task.outcome.turns if turn.rotated]
+        if done and current in task.outcome.versions_before:
+            # A late read: the rotation before this one was seen to be over.
+            pending, current = None, done[-1].token
         if pending is not None:
             raise AwsRefused(
                 f"a rotation before this one is half-done: AWSPENDING is on version {pending}",
@@ -298,7 +302,7 @@ class Follower:
             )
         turn = Turn(
             str(uuid.uuid4()),
-            holder(stages, CURRENT),
+            current,
             self.time.now,
             rotated_before=date(described, "LastRotatedDate"),
         )
@@ -356,8 +360,9 @@ class Follower:
             if now - one.since >= self.limits.timeout:
                 self._over(task, Result.UNFINISHED, f"it can't be looked at: {error.what}", error.advice)
             return
-        seen = judge(described, turn.token, turn.before, turn.rotated_before)
-        if seen in {Seen.ROTATED, Seen.REPLACED} and (seen is Seen.ROTATED or not one.doubtful):
+        seen = judge(described, turn.token, task.outcome.versions_before, turn.rotated_before)
+        visible = not one.doubtful and now - one.since >= _VISIBLE_AFTER
+        if seen is Seen.ROTATED or (seen is Seen.REPLACED and visible):
             self._rotated(one, described, replaced=seen is Seen.REPLACED)
         elif seen is Seen.UNDER_WAY:
             one.doubtful = False
@@ -367,7 +372,7 @@ class Follower:
                 self._over(task, task.outcome.result, task.outcome.cause, task.outcome.remedy)
         elif one.doubtful:
             self._doubt(one, described)
-        elif now - one.since >= _VISIBLE_AFTER:
+        elif seen is Seen.GONE and visible:
             self._gone(task, turn)
 
     def _rotated(self, one: _Followed, described: Mapping[str, Any], *, replaced: bool) -> None:
@@ -394,7 +399,7 @@ class Follower:
             raise AssertionError
         if _was_made(task, turn.token):
             one.doubtful = False
-            if holder(stages_of(described), CURRENT) == turn.before:
+            if holder(stages_of(described), CURRENT) in task.outcome.versions_before:
                 self._gone(task, turn)
             else:
                 self._rotated(one, described, replaced=True)

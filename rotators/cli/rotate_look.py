@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from typing import Any
 
@@ -23,7 +23,7 @@ class Seen(Enum):
     REPLACED = auto()
     """Another version than the one before has become AWSCURRENT since."""
     GONE = auto()
-    """It has no label, and the version of before is still AWSCURRENT; or it was never made."""
+    """It has no label, and a version of before is AWSCURRENT; or it was never made."""
 
 
 def stages_of(described: Mapping[str, Any]) -> Stages:
@@ -42,13 +42,13 @@ def half_done(stages: Stages) -> str | None:
     return None if pending == holder(stages, CURRENT) else pending
 
 
-def judge(described: Mapping[str, Any], token: str, before: str | None, rotated_before: str | None) -> Seen:
+def judge(described: Mapping[str, Any], token: str, before: Collection[str | None], rotated_before: str | None) -> Seen:
     """Say how a rotation is.
 
     Args:
         described: what DescribeSecret answered.
         token: the rotation's version.
-        before: the version that was AWSCURRENT when it was started.
+        before: the versions that were AWSCURRENT before it. A read may be late, and show an older one than the last.
         rotated_before: LastRotatedDate then.
     """
     stages = stages_of(described)
@@ -60,7 +60,7 @@ def judge(described: Mapping[str, Any], token: str, before: str | None, rotated_
         return Seen.ROTATED if over else Seen.UNDER_WAY
     if PENDING in labels:
         return Seen.UNDER_WAY
-    return Seen.GONE if holder(stages, CURRENT) == before else Seen.REPLACED
+    return Seen.GONE if holder(stages, CURRENT) in before else Seen.REPLACED
 
 
 def date(described: Mapping[str, Any], key: str) -> str | None:

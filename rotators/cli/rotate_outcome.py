@@ -126,6 +126,11 @@ class Outcome:
         return (self.ended - self.started).total_seconds()
 
     @property
+    def versions_before(self) -> set[str | None]:
+        """The versions that were AWSCURRENT before its last rotation, as far as is known."""
+        return {turn.before for turn in self.turns} | {turn.token for turn in self.turns[:-1]}
+
+    @property
     def wrong(self) -> bool:
         """Whether somebody has to do something: what was not asked for by name may be left out."""
         if self.result is Result.LEFT_OUT:

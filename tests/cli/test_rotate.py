@@ -37,6 +37,7 @@ from rotators.cli.listed import Function
 from rotators.cli.quiet import silence_logs
 from rotators.cli.rotate_choice import rotations_to_revoke
 from rotators.cli.rotate_journal import Journal
+from rotators.cli.rotate_look import Seen, judge
 from rotators.cli.rotate_pace import ROTATIONS_A_SECOND, TokenBucket
 from rotators.cli.rotate_screen import Screen
 from rotators.errors import ConfigurationError
@@ -457,6 +458,36 @@ def test_revoking_makes_two_rotations_one_after_the_other(rotation_service: Rota
     assert successes(rotation_service) == {arn: 2}
     outcomes("--resume", journal_of(folder).name)
     assert successes(rotation_service) == {arn: 2}
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 5])
+def test_reads_that_are_late_are_not_taken_for_a_rotation(rotation_service: RotationService, lag: int) -> None:
+    arn = make(rotation_service, "app")
+    old = set(rotation_service.labels(arn))
+
+    def fall_behind(operation: str, when: str) -> None:
+        rotation_service.consistency_lag = lag if (operation, when) == ("RotateSecret", "before") else 0
+
+    rotation_service.faults.hooks.append(fall_behind)
+    row = outcomes("app", "--yes", "--revoke-old")["app"]
+    assert [turn["rotated"] for turn in row["rotations"]] == [True, True]
+    assert row["note"] is None
+    assert successes(rotation_service) == {arn: 2}
+    assert not old & set(rotation_service.labels(arn))
+
+
+def test_a_version_of_long_before_is_no_sign_of_a_rotation() -> None:
+    def seen(**stages: list[str]) -> Seen:
+        return judge({"VersionIdsToStages": stages}, "third", {"first", "second"}, None)
+
+    assert seen(first=["AWSCURRENT"], second=["AWSPENDING"]) is Seen.GONE
+    assert seen(second=["AWSCURRENT"], third=["AWSPENDING"]) is Seen.UNDER_WAY
+    assert seen(second=["AWSPREVIOUS"], third=["AWSCURRENT", "AWSPENDING"]) is Seen.UNDER_WAY
+    assert seen(second=["AWSPREVIOUS"], third=["AWSCURRENT"]) is Seen.ROTATED
+    assert seen(fourth=["AWSCURRENT"], third=["AWSPREVIOUS"]) is Seen.REPLACED
+    both = {"VersionIdsToStages": {"third": ["AWSCURRENT", "AWSPENDING"]}, "LastRotatedDate": "today"}
+    assert judge(both, "third", {"second"}, "yesterday") is Seen.ROTATED
+    assert judge(both, "third", {"second"}, "today") is Seen.UNDER_WAY
 
 
 def test_revoking_that_is_broken_off_between_the_two_goes_on(
