@@ -288,10 +288,11 @@ def _begin(partition: str) -> dict[str, Any]:
 
 
 def _follow(partition: str) -> dict[str, Any]:
-    """Whether the rotation has ended: its version has AWSCURRENT.
+    """Whether the rotation has ended: its version is AWSCURRENT, and has AWSPENDING no more or the secret a new date.
 
-    That a step failed is not to be seen from here: the service tries again, and the version keeps AWSPENDING. JSONPath
-    takes no version id for a key, so the labels of all versions are compared with those of all others.
+    With a single user AWSCURRENT moves at the second step of four. That a step failed is not to be seen from here: the
+    service tries again, and the version keeps AWSPENDING. JSONPath takes no version id for a key, so the labels of all
+    versions are compared with those of all others.
     """
     refused = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Refused"}]
     versions = "$.described.VersionIdsToStages"
@@ -334,7 +335,10 @@ def _follow(partition: str) -> dict[str, Any]:
         "Ended": {
             "Type": "Choice",
             "Choices": [
-                {"And": [*_is_ours("current")], "Next": "Rotated"},
+                {
+                    "And": [*_is_ours("current"), {"Or": [{"Not": {"And": _is_ours("pending")}}, _dated()]}],
+                    "Next": "Rotated",
+                },
                 {
                     "And": [
                         *_is_ours("pending"),
@@ -342,7 +346,7 @@ def _follow(partition: str) -> dict[str, Any]:
                     ],
                     "Next": "Wait",
                 },
-                {"And": [*_is_ours("pending")], "Next": "Unfinished"},
+                {"And": _is_ours("pending"), "Next": "Unfinished"},
                 {"Not": {"Variable": "$.error.Error", "StringEquals": ""}, "Next": "Refused"},
             ],
             "Default": "Lost",
@@ -453,3 +457,10 @@ def _is_ours(label: str) -> list[dict[str, Any]]:
         {"Variable": f"$.judged.{label}", "BooleanEquals": True},
         {"Variable": f"$.judged.{label}_elsewhere", "BooleanEquals": False},
     ]
+
+
+def _dated() -> dict[str, Any]:
+    """That the secret has rotated since: functions may leave AWSPENDING on the version that is AWSCURRENT."""
+    now, before = "$.described.LastRotatedDate", "$.before.seen.LastRotatedDate"
+    another = {"Or": [{"Variable": before, "IsNull": True}, {"Not": {"Variable": now, "StringEqualsPath": before}}]}
+    return {"And": [_present(now), {"Variable": now, "IsNull": False}, another]}

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 FIRST, NEXT = "the-canary-that-was-first", "the-canary-that-comes-next"
 # Real time passes in no wait, so a long one costs nothing.
 GO = {"dry_run": False, "concurrency": 4, "wait_seconds": 1800}
+_SEEN: set[str] = set()
 
 
 class Works(Rotator[SecretValue]):
@@ -35,7 +36,10 @@ class Works(Rotator[SecretValue]):
         if "broken" in rotation.secret_id:
             raise RuntimeError("no server")
 
-    def verify(self, rotation: Rotation[SecretValue]) -> None: ...
+    def verify(self, rotation: Rotation[SecretValue]) -> None:
+        if "late" in rotation.secret_id and rotation.event.version_id not in _SEEN:
+            _SEEN.add(rotation.event.version_id)
+            raise RuntimeError("not yet")
 
 
 @pytest.fixture
@@ -192,6 +196,38 @@ def rotate_now(service: RotationService) -> None:
         service.run()
 
 
+@pytest.mark.parametrize("stays", [False, True], ids=["and AWSPENDING is taken away", "and AWSPENDING stays on it"])
+def test_a_version_that_is_current_before_its_last_step_is_waited_for(
+    fleet: Interpreter, rotation_service: RotationService, *, stays: bool
+) -> None:
+    """As with a single user, whose AWSCURRENT moves at the second step: here the third one fails at first."""
+    add(rotation_service, "late")
+    client, labels = rotation_service.client, rotation_service.labels
+
+    def promote(rotation: Any, step: str) -> None:
+        (before,) = (version for version, on in labels("late").items() if "AWSCURRENT" in on)
+        if step == "setSecret" and before != rotation.token:
+            client.update_secret_version_stage(
+                SecretId="late", VersionStage="AWSCURRENT", MoveToVersionId=rotation.token, RemoveFromVersionId=before
+            )
+
+    def put_back(operation: str, when: str) -> None:
+        ended = [one for one in rotation_service.events if one["detail"]["eventName"] == "RotationSucceeded"]
+        if stays and ended and (operation, when) == ("DescribeSecret", "before"):
+            (token,) = (version for version, on in labels("late").items() if "AWSCURRENT" in on)
+            with rotation_service.faults.paused():
+                client.update_secret_version_stage(SecretId="late", VersionStage="AWSPENDING", MoveToVersionId=token)
+
+    rotation_service.after_step.append(promote)
+    rotation_service.faults.hooks.append(put_back)
+    began = rotation_service.clock.now
+    result = fleet.results(fleet.run(GO))["late"]
+    assert result["outcome"] == "rotated"
+    assert result["versions_after"][result["version"]] == ["AWSCURRENT", *(["AWSPENDING"] if stays else [])]
+    # The service tries again after five minutes.
+    assert (rotation_service.clock.now - began).total_seconds() >= 300
+
+
 def test_a_rotation_whose_labels_are_taken_away_is_not_waited_for(
     fleet: Interpreter, rotation_service: RotationService
 ) -> None:
@@ -273,6 +309,7 @@ def test_a_tag_is_compared_whole(fleet: Interpreter, rotation_service: RotationS
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_thousand_secrets_rotate_within_the_services_quotas(
     fleet: Interpreter, rotation_service: RotationService
 ) -> None:
