@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rotators.cli import fleet, render, rotate_report
+from rotators.cli import fleet, render, rotate_fleet, rotate_report
+from rotators.cli.aws import Account
 from rotators.cli.fleet import Member, Place
 from rotators.cli.options import Format, Output, Profiles, Regions, Yes
 from rotators.cli.rotate_choice import FUNCTION, HOST, TAG, Order, Task, callers, find, read_names
@@ -82,6 +83,16 @@ Rate = Annotated[
         show_default=False,
     ),
 ]
+FleetOf = Annotated[
+    str | None,
+    typer.Option(
+        "--fleet",
+        metavar="ARN",
+        help="Have this state machine do it, which fleet: {} in rotations.yaml makes; or go on following this "
+        "execution of it. --concurrency, --max-failures and --timeout hold for it.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be rotated, and end.", show_default=False)]
 JournalFile = Annotated[
     Path | None,
@@ -130,6 +141,7 @@ def rotate(
     journal: JournalFile = None,
     resume: Resume = None,
     report: Reports = None,
+    state_machine: FleetOf = None,
     yes: Yes = False,
     output: Format = None,
     region: Regions = None,
@@ -151,6 +163,16 @@ def rotate(
     """
     _require_reports(report or ())
     chosen = bool(secrets or tag or name_prefix or file or everything)
+    if state_machine is not None:
+        if secrets or file or revoke_old or journal or resume or accounts or role or region or len(profile or ()) > 1:
+            raise typer.BadParameter("it takes --tag, --name-prefix or --all, and one --profile", param_hint="--fleet")
+        choice = _choice((), tag or (), name_prefix, everything=everything) if chosen else None
+        limits = Limits(concurrency, per_database, max_failures, timeout * _SECONDS)
+        evidence = _by_machine(state_machine, choice, limits, next(iter(profile or ()), None), dry_run=dry_run, yes=yes)
+        _tell(evidence, output, report or ())
+        if evidence.wrong:
+            raise typer.Exit(1)
+        return
     if resume is not None:
         if chosen or region or profile or accounts or role or journal or dry_run or revoke_old:
             raise typer.BadParameter("the journal tells what to rotate, where and how", param_hint="--resume")
@@ -169,9 +191,7 @@ def rotate(
         if dry_run
         else run.follow(Limits(concurrency, per_database, max_failures, timeout * _SECONDS), Pace(rate), quiet=quiet)
     )
-    _print(evidence, output)
-    for path in report or ():
-        rotate_report.write(evidence, path)
+    _tell(evidence, output, report or ())
     if run.interrupted:
         typer.echo(
             f"rotators: stopped. What was started goes on in Secrets Manager. Go on with: rotators rotate --resume "
@@ -255,6 +275,43 @@ class _Where:
             "accounts": None if members is None else [[one.account_id, one.name] for one in members],
             "role": self.role,
         }
+
+
+def _by_machine(
+    arn: str, choice: Choice | None, limits: Limits, profile: str | None, *, dry_run: bool, yes: bool
+) -> Evidence:
+    """Have a fleet's state machine rotate, or go on following what it does."""
+    running = rotate_fleet.EXECUTION.fullmatch(arn) is not None
+    if not running and rotate_fleet.MACHINE.fullmatch(arn) is None:
+        raise typer.BadParameter(f"'{arn}' is the ARN of no state machine and no execution", param_hint="--fleet")
+    if running is (choice is not None):
+        what = (
+            "the execution's input tells what is rotated" if running else "name --tag, --name-prefix or --all as well"
+        )
+        raise typer.BadParameter(what, param_hint="--fleet")
+    account = Account(profile, arn.split(":")[3])
+    execution = arn
+    if choice is not None:
+        orders = rotate_fleet.Orders(choice, dry_run, limits.at_once, limits.failures, max(1, int(limits.timeout)))
+        orders.to_input()
+        if not dry_run:
+            _ask(f"{_in_words(choice, Order())}, of the fleet {arn.rsplit(':', 1)[1]}", yes=yes)
+        execution = rotate_fleet.begin(account, arn, orders, str(uuid.uuid4()))
+        typer.echo(f"execution: {execution}", err=True)
+    try:
+        with render.progress() as report:
+            return rotate_fleet.follow(account, execution, clock, report)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"rotators: stopped. The execution goes on. Follow it with: rotators rotate --fleet {execution}", err=True
+        )
+        raise typer.Exit(1) from None
+
+
+def _tell(evidence: Evidence, output: Output | None, files: Sequence[Path]) -> None:
+    _print(evidence, output)
+    for path in files:
+        rotate_report.write(evidence, path)
 
 
 def _require_reports(files: Sequence[Path]) -> None:
