@@ -12,7 +12,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines beliefs conformance format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines beliefs conformance bench format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ timelines: $(VENV)/.dev databases ## Draw the pictures of the strategies, each f
 
 beliefs: $(VENV)/.dev ## Write the page of what engines without a server take for true, from the tests' tables
 	@PYTHONPATH=tests $(bin)/python -m beliefs.page
+
+bench: $(VENV)/.dev databases ## Print README's table: ours against a checkout of AWS's templates, AGAINST=DIR
+	@test -n "$(AGAINST)" || { echo "make bench AGAINST=DIR, a checkout of AWS's templates: see benchmarks/readme.py"; exit 2; }
+	@$(bin)/python benchmarks/readme.py --against $(AGAINST) $(BENCH_ARGS)
 
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .

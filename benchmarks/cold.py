@@ -1,83 +1,147 @@
-"""A cold start of the packaged PostgreSQL function, with compiled modules beside the same without.
+"""A cold start: import, first rotation and memory, with compiled modules and without.
 
-    python benchmarks/cold_start.py --starts 10
+    python benchmarks/cold.py --path DIR --handler module:function
 
-Both are the zip files that `rotators package` makes, for this machine's Python, unpacked where nothing can be
-written, as on Lambda. Each start is a process of its own, which imports the handler and rotates a secret for the
-first time, on a real PostgreSQL and a simulated Secrets Manager behind HTTP. The two take turns.
+Each start is a process of its own, from folders that nobody can write, under AWS's own runtime client. The import is
+that of the handler and of a client for Secrets Manager. All take turns.
 """
 
 from __future__ import annotations
 
-import logging
-import statistics
 import tempfile
-import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from contenders import (
+    OTHER,
+    OURS,
+    Contender,
+    Pairing,
+    Secret,
+    another,
+    ours,
+    quiet,
+    ratio,
+    spread,
+    start_server,
+    where,
+)
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from rotators.logs import logger
-from rotators.packaging.bundles import Bundles
-from rotators.packaging.platforms import of_this_machine
-from rotators.packaging.trust import read
 from rotators.testing import RotationService
 from rotators.testing.endpoint import served
-from rotators.testing.lambda_process import LambdaProcess, lay_out
-from rotators.testing.servers.postgres import PostgresServer
+from rotators.testing.lambda_process import remove
 
-KINDS = {"with .pyc": True, "without .pyc": False}
-
-
-def lay_out_both(folder: Path, ca_file: Path) -> None:
-    """Package the function in both ways."""
-    for name, compiled in KINDS.items():
-        bundles = Bundles(of_this_machine(), compiled=compiled)
-        layers = [bundles.base(), bundles.driver("postgres"), bundles.trust(read(ca_file))]
-        lay_out(bundles.function("postgres").path, [layer.path for layer in layers], folder / name)
+COMPILED, PLAIN = "compiled", "not compiled"
 
 
-def start(folder: Path, service: RotationService, server: PostgresServer, name: str) -> tuple[float, float]:
-    """Seconds for the import and for the first rotation."""
-    login = server.create_app_user(name)
-    with served(service) as endpoint, LambdaProcess(folder, endpoint, {}) as function:
-        arn = service.create_secret(name, server.secret(login.username, login.password), function)
-        begun = time.perf_counter()
-        rotation = service.rotate(arn)
-        if rotation.error is not None:
-            raise SystemExit(str(rotation.error))
-        return function.import_seconds, time.perf_counter() - begun
+@dataclass
+class Start:
+    """What one start took.
+
+    Args:
+        wall: seconds of the import.
+        cpu: the processor's of it.
+        rotation: seconds of the first rotation.
+        memory: bytes that are resident after it.
+    """
+
+    wall: float
+    cpu: float
+    rotation: float
+    memory: int
 
 
-def main(starts: Annotated[int, typer.Option(min=2, help="Cold starts of each kind.")] = 10) -> None:
-    """Print the medians, and the ratio."""
-    logging.getLogger(logger.name).setLevel(logging.CRITICAL)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in KINDS}
+def measure(pairing: Pairing, starts: int) -> dict[tuple[str, str], list[Start]]:
+    """The starts of each contender in both ways.
+
+    Args:
+        pairing: what is measured.
+        starts: how many of each.
+    """
+    found: dict[tuple[str, str], list[Start]] = {}
     with (
-        PostgresServer() as server,
+        ExitStack() as stack,
+        start_server(pairing.server) as server,
         RotationService() as service,
-        tempfile.TemporaryDirectory(prefix="cold-") as folder,
+        served(service) as endpoint,
     ):
-        lay_out_both(Path(folder), server.ca_file)
-        for number in track(range(starts), description="cold starts", transient=True):
-            for name in KINDS if number % 2 else reversed(KINDS):
-                kind = name.partition(" ")[0]
-                found[name].append(start(Path(folder) / name, service, server, f"app_{kind}_{number}"))
-        for path in Path(folder).rglob("*"):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o755)
-    table = Table("", "import (ms)", "first rotation (ms)", title=f"PostgreSQL, {starts} cold starts, medians")
-    medians = {}
-    for name, seconds in found.items():
-        medians[name] = [statistics.median(column) * 1000 for column in zip(*seconds, strict=True)]
-        table.add_row(name, *(f"{value:.0f}" for value in medians[name]))
-    compiled, plain = medians.values()
-    table.add_row("ratio", *(f"{two / one:.2f}" for one, two in zip(compiled, plain, strict=True)))
-    Console().print(table)
+        root = Path(tempfile.mkdtemp(prefix="bench-"))
+        stack.callback(remove, root)
+        contenders: dict[tuple[str, str], Contender] = {}
+        for way in (COMPILED, PLAIN):
+            compiled = way == COMPILED
+            contenders[OURS, way] = ours(root / f"ours {way}", server, pairing.strategy, compiled=compiled)
+            if pairing.path is not None:
+                contenders[OTHER, way] = another(
+                    root / f"other {way}",
+                    server,
+                    pairing.path,
+                    pairing.handler,
+                    compiled=compiled,
+                    with_client=True,
+                )
+        found = {key: [] for key in contenders}
+        for number in track(range(starts), description=str(pairing), transient=True):
+            for key in contenders if number % 2 else reversed(contenders):
+                with contenders[key].start(endpoint) as function:
+                    if function.import_seconds is None or function.import_cpu is None:
+                        raise SystemExit("".join(function.output))
+                    taken = Secret(service, server, function, alternating=pairing.alternating).rotate()
+                    start = Start(function.import_seconds, function.import_cpu, taken.wall, function.resident_bytes)
+                found[key].append(start)
+    return found
+
+
+def rows(found: dict[tuple[str, str], list[Start]]) -> list[tuple[str, ...]]:
+    """The table's rows."""
+    made = [
+        (
+            f"{name}, {way}",
+            spread([one.wall for one in starts], digits=0),
+            spread([one.cpu for one in starts], digits=0),
+            spread([one.rotation for one in starts], digits=0),
+            spread([one.memory for one in starts], factor=1 / 2**20),
+        )
+        for (name, way), starts in found.items()
+    ]
+    for label, mine, others in (
+        ("ratio, both compiled", COMPILED, COMPILED),
+        ("ratio, neither", PLAIN, PLAIN),
+        ("ratio, as each is deployed", COMPILED, PLAIN),
+    ):
+        if (OTHER, others) in found:
+            one, other = found[OURS, mine], found[OTHER, others]
+            values = [
+                ratio([getattr(start, name) for start in one], [getattr(start, name) for start in other])
+                for name in ("wall", "cpu", "rotation", "memory")
+            ]
+            made.append((label, *values))
+    return made
+
+
+def main(
+    server_kind: Annotated[str, typer.Option("--server", help="postgresql, mariadb or mysql.")] = "postgresql",
+    strategy: Annotated[str, typer.Option(help="Ours; the other has an admin secret where ours has.")] = "single-user",
+    path: Annotated[Path | None, typer.Option(help="The other's folder; its libraries there, or in ../lib.")] = None,
+    handler: Annotated[str, typer.Option(help="The other's module:function.")] = "lambda_function:lambda_handler",
+    starts: Annotated[int, typer.Option(min=2, help="Cold starts of each kind.")] = 10,
+) -> None:
+    """Print medians, and the middle half of the starts."""
+    quiet()
+    pairing = Pairing(server_kind, strategy, path, handler)
+    table = Table(
+        *("", "import (ms)", "its CPU (ms)", "first rotation (ms)", "memory (MiB)"),
+        title=f"cold starts, {pairing}; {where()}",
+    )
+    for row in rows(measure(pairing, starts)):
+        table.add_row(*row)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

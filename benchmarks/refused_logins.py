@@ -2,7 +2,7 @@
 
     python benchmarks/refused_logins.py
     python benchmarks/refused_logins.py --server mariadb
-    python benchmarks/refused_logins.py --also template=template_single:lambda_handler --ca-copy /etc/pki/tls/cert.pem
+    python benchmarks/refused_logins.py --path DIR --handler module:function --ca-copy /etc/pki/tls/cert.pem
 
 Each contender rotates a secret of its own on the same real server, one after the other, under two applications:
 one reads the secret before every login, one keeps what it read for a second. Secrets Manager is simulated; --latency
@@ -16,7 +16,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import secrets
 import shutil
 import statistics
 import sys
@@ -27,19 +26,18 @@ from typing import Annotated, Any
 import psycopg2
 import pymysql
 import typer
+from contenders import make_user, start_server
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from rotators.database import DatabaseRotator
+from rotators.engines.libpq.connection import LibpqConnection
 from rotators.engines.mysql import MariadbEngine, MysqlEngine
 from rotators.engines.postgres import PostgresEngine
-from rotators.engines.postgres.session import PostgresSession
 from rotators.environment import Environment
 from rotators.logs import logger
 from rotators.testing import Application, RotationService
-from rotators.testing.servers import mysql
-from rotators.testing.servers.postgres import PostgresServer
 from rotators.versions import SecretVersions
 
 MARKED = {
@@ -50,26 +48,6 @@ MARKED = {
 REFUSALS = (psycopg2.OperationalError, pymysql.err.OperationalError)
 
 
-def start(kind: str) -> Any:
-    """The newest server of a kind on this machine."""
-    if kind == "postgresql":
-        return PostgresServer()
-    found = [installation for installation in mysql.available() if installation.kind == kind]
-    if not found:
-        raise SystemExit(f"{kind} is not installed here: see tools/databases")
-    return mysql.MysqlServer(found[0])
-
-
-def make_user(server: Any, name: str) -> tuple[str, str]:
-    """An application's user."""
-    if isinstance(server, PostgresServer):
-        login = server.create_app_user(name)
-        return login.username, login.password
-    password = secrets.token_urlsafe(18)
-    server.query(f"CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'")
-    return name, password
-
-
 class Spans:
     """How long AWSCURRENT does not log in: from the label's move to the commit that puts its password in force."""
 
@@ -78,16 +56,16 @@ class Spans:
         self._moved: float | None = None
         self._service = service
         service.faults.hooks.append(self._after_call)
-        execute = PostgresSession.execute
+        execute = LibpqConnection.execute
 
-        def timed(session: PostgresSession, statement: Any, *arguments: Any, **options: Any) -> Any:
-            result = execute(session, statement, *arguments, **options)
+        def timed(connection: LibpqConnection, statement: Any, *arguments: Any, **options: Any) -> Any:
+            result = execute(connection, statement, *arguments, **options)
             if self._moved is not None and "COMMIT" in str(statement):
                 self.seconds.append(time.perf_counter() - self._moved)
                 self._moved = None
             return result
 
-        PostgresSession.execute = timed  # type: ignore[method-assign]
+        LibpqConnection.execute = timed  # type: ignore[method-assign]
 
     def _after_call(self, operation: str, when: str) -> None:
         # Elsewhere than in setSecret the password is in force long before the label moves.
@@ -111,23 +89,25 @@ def main(  # noqa: PLR0917  # how typer declares options
     rotations: Annotated[int, typer.Option(min=1, help="Rotations of each contender.")] = 15,
     pause: Annotated[float, typer.Option(min=0, help="Seconds between two rotations.")] = 1.3,
     latency: Annotated[float, typer.Option(min=0, help="Milliseconds that a call to Secrets Manager takes.")] = 0,
-    also: Annotated[
-        list[str] | None, typer.Option(help="Another handler: NAME=module:attribute; its module is looked for here.")
-    ] = None,
+    path: Annotated[Path | None, typer.Option(help="The folder of another handler, and of its libraries.")] = None,
+    handler_name: Annotated[
+        str, typer.Option("--handler", help="The other's module:function.")
+    ] = "lambda_function:lambda_handler",
     ca_copy: Annotated[
         Path | None, typer.Option(help="Put the server's CA here too, for handlers that look nowhere else.")
     ] = None,
 ) -> None:
     """Count refused logins during rotations."""
-    sys.path.insert(0, str(Path.cwd()))
     os.environ.update(POWERTOOLS_METRICS_DISABLED="true", AWS_DEFAULT_REGION="eu-west-1")
     os.environ.setdefault("SECRETS_MANAGER_ENDPOINT", "https://secretsmanager.eu-west-1.amazonaws.com")
     logging.getLogger(logger.name).setLevel(logging.CRITICAL)
     logging.getLogger().setLevel(logging.CRITICAL)
     paths: dict[str, str | None] = dict.fromkeys(MARKED[server_kind])
-    paths |= dict(entry.split("=", 1) for entry in also or [])
+    if path is not None:
+        sys.path[:0] = [str(path), str(path.parent / "lib")]
+        paths["the other"] = handler_name
     console = Console(width=112)
-    with start(server_kind) as server, RotationService() as service:
+    with start_server(server_kind) as server, RotationService() as service:
         console.print(
             f"{server.installation.name}, {rotations} rotations each, {latency:g} ms a call, {os.cpu_count()} cores"
         )
@@ -138,8 +118,8 @@ def main(  # noqa: PLR0917  # how typer declares options
         if latency:
             service.faults.hooks.append(lambda _operation, _when: time.sleep(latency / 2000))
         table = Table("handler", "application", "logins", "refused", "of all", "a rotation", "longest refusal")
-        for name, path in paths.items():
-            handler = contender(name, path, server_kind, service, server)
+        for name, module in paths.items():
+            handler = contender(name, module, server_kind, service, server)
             user, password = make_user(server, f"of-{name}"[:26])
             keys = {}
             if name in {"alternating-users", "dual-password"}:
