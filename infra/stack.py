@@ -86,7 +86,7 @@ def make_stacks(
         )
         if number > 1:
             # What a secret leaves is deployed before what it comes to: see infra.config.parts.
-            made[-1].add_dependency(made[-2])
+            made[-1].add_stack_dependency(made[-2])
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ def synth_all(folder: Path, text: str) -> dict[str, dict[str, Any]]:
     app = cdk.App(outdir=str(folder / "cdk.out"))
     made = make_stacks(app, read(folder, text), certificates=None, bundles=bundles, folder=folder)
     assembly = app.synth()
-    return {one.stack_name: dict(assembly.get_stack_by_name(one.stack_name).template) for one in made}
+    templates = {one.stack_name: dict(assembly.get_stack_by_name(one.stack_name).template) for one in made}
+    # What a secret leaves is deployed before what it comes to.
+    for former, later in pairwise(made):
+        needed = {one.id for one in assembly.get_stack_by_name(later.stack_name).dependencies}
+        assert former.stack_name in needed
+    return templates
 
 
 def rendered(document: Any) -> int:
