@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTEST_ARGS ?=
 bin := $(VENV)/bin
+cdk := build/cdk/node_modules/.bin/cdk
+npm := PATH="$(CURDIR)/$(bin):$$PATH" npm
 lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 # A layer's lock is for Lambda's runtime alone: without markers, so that any Python can install it for that one.
 layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
@@ -23,7 +25,7 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test that does not take minutes
 	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" --durations=10 $(PYTEST_ARGS)
 
-test-long: $(VENV)/.dev databases layers ## Run what `make test` leaves out, for it takes minutes each: all faults too
+test-long: $(VENV)/.dev databases layers $(cdk) ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
 	@ROTATORS_TEST_SHARES=1 $(bin)/python -m pytest -n auto --dist worksteal -m "not long" tests/faults \
 		tests/engines/test_injection.py $(PYTEST_ARGS)
@@ -95,6 +97,8 @@ lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 	@$(bin)/$(lock) --upgrade --group docs requirements/build.in --output-file requirements/docs.txt
 	@for layer in layers/*/; do $(bin)/$(layer_lock) --upgrade $$layer/requirements.in \
 		--output-file $$layer/requirements.txt; done
+	@cd requirements/cdk && $(npm) install --silent --package-lock-only --ignore-scripts --save-exact \
+		--omit-lockfile-registry-resolved --no-audit --no-fund aws-cdk@2
 
 clean: ## Remove what was set up and what tests left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdk.out dist build
@@ -106,6 +110,12 @@ layers: $(VENV)/.dev
 
 databases:
 	@sh tools/databases
+
+# The CDK's own command, for the tests that run it, by the hash of its package. Without it they are skipped.
+$(cdk): requirements/cdk/package.json requirements/cdk/package-lock.json $(VENV)/.dev
+	@mkdir -p build/cdk && cp requirements/cdk/*.json build/cdk
+	@if $(npm) ci --silent --ignore-scripts --no-audit --no-fund --prefix build/cdk; then touch $@; else \
+		echo "The CDK's command could not be fetched: its tests are skipped." >&2; fi
 
 # A virtual environment for a lock. A stamp is written last, so a set-up that was broken off begins anew.
 $(VENV)/.%: requirements/%.txt requirements/uv.txt build/installed.toml tools/setup

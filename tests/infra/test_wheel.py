@@ -12,7 +12,7 @@ import pytest
 
 from rotators.testing.servers.certificates import CertificateAuthority
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/use-in-a-cdk-app.md"
