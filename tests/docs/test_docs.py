@@ -318,7 +318,8 @@ def test_the_parts_of_the_template_are_those_that_the_page_of_permissions_names(
     services = {one["Type"].split("::")[1] for one in template["Resources"].values()} - {"CDK"}
     words = {
         "Lambda": "Lambda", "IAM": "IAM", "EC2": "security", "Logs": "log groups", "CloudWatch": "alarms", "SNS": "SNS",
-        "Events": "EventBridge", "KMS": "KMS", "SecretsManager": "secrets",
+        "Events": "EventBridge", "KMS": "KMS", "SecretsManager": "secrets", "S3": "S3",
+        "StepFunctions": "Step Functions",
     }  # fmt: skip
     assert services <= words.keys()
     assert all(words[service] in page for service in services)
