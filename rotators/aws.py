@@ -29,7 +29,7 @@ def make_client(service: str, **options: Any) -> Any:
     return session.create_client(service, **options)
 
 
-class _Loader(Loader):  # type: ignore[misc]  # the stubs know no class
+class _Loader(Loader):
     """Reads the services' descriptions, each once.
 
     botocore looks through the folders of all its 400 services, twice, to see whether there is one of a name: a quarter
