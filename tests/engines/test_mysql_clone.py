@@ -634,3 +634,21 @@ def test_an_admin_whose_rights_lie_in_a_role_works(
     for _ in range(2):
         assert subject.service.rotate(subject.arn).error is None
         target.work(subject.value)
+
+
+def test_rights_that_may_be_thousands_are_not_read_twice(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        pair.rotate()
+    read: list[str] = []
+    granted = MysqlDialect._granted
+
+    def counted(dialect: Any, user: str, host: str) -> Any:
+        read.append(user)
+        return granted(dialect, user, host)
+
+    for dialect in (MysqlDialect, MariadbDialect):
+        monkeypatch.setattr(dialect, "_granted", counted)
+    pair.rotate()
+    pair.equal()
+    # Whose they are and whether all can be passed on, in createSecret and in setSecret; and once more when all is done.
+    assert read.count(pair.first) == read.count(pair.clone) == 5

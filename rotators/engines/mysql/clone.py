@@ -139,19 +139,33 @@ def check_can_sync(dialect: Dialect, pair: Pair) -> None:
         PermissionRefused: the admin can't pass on what the source may do.
         UserNotRotatable: one of the two logs in without a password, is locked, or has what can't be copied.
     """
+    _check(dialect, pair)
+
+
+def _check(dialect: Dialect, pair: Pair) -> dict[str, tuple[set[GrantedRight], set[GrantedRight]]]:
+    """Check, and give what was read on the way, for a user may have thousands of rights.
+
+    Returns:
+        for each host what the source may do there, and what the clone may.
+    """
     admin = dialect.own_power()
     sources, clones, hosts = _rows(dialect, pair)
+    rights: dict[tuple[str, str], set[GrantedRight]] = {}
     if pair.current_is_source or pair.other is None:
         checked = [sources[host] for host in hosts] + [clones[host] for host in hosts if host in clones]
     else:
         checked = list(sources.values())
     for row in checked:
         require_usable(dialect, row)
-        refuse_admin(dialect, row, admin, proven=True)
-    for host in hosts:
-        wanted = dialect.rights(sources[host].user, host, sources[host].revoked)
-        clone = clones.get(host)
-        present = set() if clone is None else dialect.rights(clone.user, host, clone.revoked)
+        rights[row.user, row.host] = own = dialect.rights(row.user, row.host, row.revoked)
+        refuse_admin(dialect, row, admin, proven=True, own=own)
+
+    def read(row: Row) -> set[GrantedRight]:
+        found = rights.get((row.user, row.host))
+        return dialect.rights(row.user, row.host, row.revoked) if found is None else found
+
+    both = {host: (read(sources[host]), read(clones[host]) if host in clones else set()) for host in hosts}
+    for host, (wanted, present) in both.items():
         needed = lacking(wanted - present, admin, wanted)
         if needed:
             grants = "; ".join(f"{grant} TO {dialect.admin} WITH {_option(grant)} OPTION" for grant in needed)
@@ -159,6 +173,7 @@ def check_can_sync(dialect: Dialect, pair: Pair) -> None:
                 f"the admin {dialect.admin} at {dialect.where} can't pass on all that {sources[host]} may do",
                 f"as a user who may, run: {grants}",
             )
+    return both
 
 
 def sync(dialect: Dialect, pair: Pair) -> Account:
@@ -170,7 +185,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
     Returns:
         the second user's accounts, whose password is set next.
     """
-    check_can_sync(dialect, pair)
+    rights = _check(dialect, pair)
     sources, clones, hosts = _rows(dialect, pair)
     clone_is_other = pair.current_is_source or pair.other is None
     name = pair.other_name if clone_is_other else pair.current.name
@@ -187,7 +202,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
             if clone.locked:
                 dialect.unlock(clone)
         dialect.copy_facts(source, clone)
-        _sync_rights(dialect, source, clone)
+        _sync_rights(dialect, clone, *rights[host])
         dialect.set_default_roles(source, clone)
     if clone_is_other:
         for host, clone in clones.items():
@@ -259,7 +274,14 @@ def require_usable(dialect: Dialect, row: Row) -> None:
         )
 
 
-def refuse_admin(dialect: Dialect, row: Row, admin: set[GrantedRight], *, proven: bool = False) -> set[GrantedRight]:
+def refuse_admin(
+    dialect: Dialect,
+    row: Row,
+    admin: set[GrantedRight],
+    *,
+    proven: bool = False,
+    own: set[GrantedRight] | None = None,
+) -> set[GrantedRight]:
     """Make sure that an account is no admin's.
 
     Args:
@@ -267,6 +289,7 @@ def refuse_admin(dialect: Dialect, row: Row, admin: set[GrantedRight], *, proven
         row: the account.
         admin: all that the function's admin may do.
         proven: its own password has logged in, or it is the clone of one whose has.
+        own: what was granted to the account itself, where that was just read.
 
     Returns:
         all that the account may do.
@@ -274,7 +297,7 @@ def refuse_admin(dialect: Dialect, row: Row, admin: set[GrantedRight], *, proven
     Raises:
         UserNotRotatable: it may make itself anybody.
     """
-    power = dialect.power(row)
+    power = dialect.power(row, own)
     right = administers(power, admin, proven=proven)
     if right is not None:
         raise UserNotRotatable(
@@ -340,9 +363,8 @@ def _row(dialect: Dialect, name: str, host: str) -> Row:
     raise UserNotRotatable(f"'{name}'@'{host}' at {dialect.where} is gone", "somebody dropped it: rotate again")
 
 
-def _sync_rights(dialect: Dialect, source: Row, clone: Row) -> None:
-    wanted = dialect.rights(source.user, source.host, source.revoked)
-    present = dialect.rights(clone.user, clone.host, clone.revoked)
+def _sync_rights(dialect: Dialect, clone: Row, wanted: set[GrantedRight], present: set[GrantedRight]) -> None:
+    # As they were read a moment ago: what has changed since is found by _compare.
     own = sorted(str(right) for right in present - wanted if right.kind != "revoked")
     if own:
         logger.warning("what the clone may do and its user may not is revoked", account=str(clone), rights=own)

@@ -123,9 +123,14 @@ class Dialect(ABC):
                 found.update(self._rights_of(one))
         return found
 
-    def power(self, row: Row) -> set[GrantedRight]:
-        """All that an account may do: what was granted to it and to its roles, with all that these lead to."""
-        found = self.rights(row.user, row.host, row.revoked)
+    def power(self, row: Row, own: set[GrantedRight] | None = None) -> set[GrantedRight]:
+        """All that an account may do: what was granted to it and to its roles, with all that these lead to.
+
+        Args:
+            row: the account.
+            own: what was granted to the account itself, where that was just read.
+        """
+        found = self.rights(row.user, row.host, row.revoked) if own is None else set(own)
         waiting = {right.name for right in found if right.kind == "role"}
         done: set[str] = set()
         while waiting:
