@@ -142,12 +142,24 @@ def check_can_sync(dialect: Dialect, pair: Pair) -> None:
     _check(dialect, pair)
 
 
-def _check(dialect: Dialect, pair: Pair) -> dict[str, tuple[set[GrantedRight], set[GrantedRight]]]:
-    """Check, and give what was read on the way, for a user may have thousands of rights.
+@dataclass(frozen=True)
+class _Checked:
+    """What was read when a pair was checked: a user may have thousands of rights.
 
-    Returns:
-        for each host what the source may do there, and what the clone may.
+    Args:
+        sources: the source's accounts, by their hosts.
+        clones: the clone's.
+        hosts: where the two are brought level.
+        rights: on each of these, what the source may do, and what the clone may.
     """
+
+    sources: dict[str, Row]
+    clones: dict[str, Row]
+    hosts: list[str]
+    rights: dict[str, tuple[set[GrantedRight], set[GrantedRight]]]
+
+
+def _check(dialect: Dialect, pair: Pair) -> _Checked:
     admin = dialect.own_power()
     sources, clones, hosts = _rows(dialect, pair)
     rights: dict[tuple[str, str], set[GrantedRight]] = {}
@@ -173,7 +185,7 @@ def _check(dialect: Dialect, pair: Pair) -> dict[str, tuple[set[GrantedRight], s
                 f"the admin {dialect.admin} at {dialect.where} can't pass on all that {sources[host]} may do",
                 f"as a user who may, run: {grants}",
             )
-    return both
+    return _Checked(sources, clones, hosts, both)
 
 
 def sync(dialect: Dialect, pair: Pair) -> Account:
@@ -185,8 +197,8 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
     Returns:
         the second user's accounts, whose password is set next.
     """
-    rights = _check(dialect, pair)
-    sources, clones, hosts = _rows(dialect, pair)
+    checked = _check(dialect, pair)
+    sources, clones, hosts = checked.sources, checked.clones, checked.hosts
     clone_is_other = pair.current_is_source or pair.other is None
     name = pair.other_name if clone_is_other else pair.current.name
     for host in hosts:
@@ -202,7 +214,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
             if clone.locked:
                 dialect.unlock(clone)
         dialect.copy_facts(source, clone)
-        _sync_rights(dialect, clone, *rights[host])
+        _sync_rights(dialect, clone, *checked.rights[host])
         dialect.set_default_roles(source, clone)
     if clone_is_other:
         for host, clone in clones.items():
