@@ -138,7 +138,8 @@ class _Time:
             wake = clock.now + timedelta(seconds=seconds)
             self._waking.append(wake)
             while clock.now < wake:
-                if len(self._waking) >= self._workers:
+                # Who is due works already, though it has not had its turn yet.
+                if sum(one > clock.now for one in self._waking) >= self._workers:
                     clock.advance(seconds=(min(self._waking) - clock.now).total_seconds())
                     self._service.run()
                     self._changed.notify_all()
