@@ -9,6 +9,11 @@ from typing import Any
 
 import botocore.session
 from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
+
+# What botocore raises where an answer is a proxy's or a wrong endpoint's, and none of the service's: its parsers take
+# for granted that there is an object.
+UNREADABLE = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def make_client(service: str, **options: Any) -> Any:

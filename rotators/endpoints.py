@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from rotators.aws import make_client
+from rotators.aws import UNREADABLE, make_client
 from rotators.errors import SecretsManagerDenied, SecretsManagerError, SecretsManagerUnreachable, UserPairMismatch
 from rotators.limits import within
 from rotators.logs import logger
@@ -169,7 +169,7 @@ class _Api:
                 f"give the function's subnet an interface endpoint for {self._service} or a NAT gateway, and let its "
                 f"security group reach port 443; or {_BY_HAND}",
             ) from None
-        except (BotoCoreError, ValueError) as error:
+        except (BotoCoreError, *UNREADABLE) as error:
             raise SecretsManagerError(
                 f"{hop} could not be asked where {self.database} is ({type(error).__name__})",
                 f"check the function's role and region; or {_BY_HAND}",

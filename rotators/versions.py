@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoR
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from rotators import snapshots
-from rotators.aws import make_client
+from rotators.aws import UNREADABLE, make_client
 from rotators.environment import Environment
 from rotators.errors import (
     ConfigurationError,
@@ -409,7 +409,7 @@ class SecretVersions:
 
         ends = time.monotonic() + seconds
         try:
-            return within(seconds, ask)
+            reply = within(seconds, ask)
         except ClientError as error:
             raise _refusal(error, secret_id) from None
         except (HTTPClientError, BotoConnectionError, TimeoutError) as error:
@@ -426,6 +426,18 @@ class SecretVersions:
                 f"the call {operation} for secret {secret_id} could not be made ({type(error).__name__})",
                 "check the function's role and region",
             ) from None
+        except UNREADABLE as error:
+            raise self._not_its_answer(operation, type(error).__name__) from None
+        # Each of our operations answers with it. Without it nothing is known to be stored or moved.
+        if "ARN" not in reply:
+            raise self._not_its_answer(operation, "without an ARN")
+        return reply
+
+    def _not_its_answer(self, operation: str, how: str) -> SecretsManagerUnreachable:
+        return SecretsManagerUnreachable(
+            f"the endpoint {self.endpoint} answered {operation} with what is no answer of Secrets Manager's ({how})",
+            "see what stands there: a proxy, or a wrong SECRETS_MANAGER_ENDPOINT",
+        )
 
     def owner(self, secret_id: str) -> SecretOwner:
         """The AWS service that manages a secret, if one does, and the secret's tags.

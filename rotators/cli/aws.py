@@ -20,8 +20,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
-from botocore.parsers import ResponseParserError
 
+from rotators.aws import UNREADABLE
 from rotators.checks.aws import AwsRefused
 from rotators.versions import SecretVersions
 
@@ -131,7 +131,7 @@ class Account:
             )
         except ClientError as error:
             raise _refusal(error, service) from None
-        except (BotoCoreError, ResponseParserError) as error:
+        except (BotoCoreError, *UNREADABLE) as error:
             # What does not come from AWS, but from a proxy or a wrong endpoint, can't be parsed.
             raise _no_call(error, f"{service}:{operation}") from None
         return reply
@@ -147,7 +147,7 @@ class Account:
             yield from client.get_paginator(operation).paginate(**parameters)
         except ClientError as error:
             raise _refusal(error, service) from None
-        except (BotoCoreError, ResponseParserError) as error:
+        except (BotoCoreError, *UNREADABLE) as error:
             # What does not come from AWS, but from a proxy or a wrong endpoint, can't be parsed.
             raise _no_call(error, f"{service}:{operation}") from None
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from rotators.client.errors import SecretUnavailable
 from rotators.client.logins import Logins
@@ -33,6 +34,8 @@ logger = logging.getLogger("rotators.client")
 
 EventKind = Literal["fetched", "fetch-failed", "refused", "worked", "moved"]
 _NO_SUCH = "ResourceNotFoundException"
+# What botocore raises, and we do, where an answer is a proxy's or a wrong endpoint's, and none of Secrets Manager's.
+_UNREADABLE = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
 # Between these parts of its age a value is read anew, so that the processes of a fleet do not ask at the same moment.
 _EARLIEST, _LATEST = 0.75, 0.95
 # How long nobody asks again after Secrets Manager failed: doubled each time.
@@ -291,7 +294,14 @@ class Secret:
             if self._client is None:
                 self._client = _make_client()
             reply = self._client.get_secret_value(SecretId=self.secret_id, VersionStage=stage)
-        except (BotoCoreError, ClientError) as error:
+            value = SecretValue(
+                reply["ARN"],
+                reply["VersionId"],
+                stage,
+                text=reply.get("SecretString"),
+                binary=reply.get("SecretBinary"),
+            )
+        except (BotoCoreError, ClientError, *_UNREADABLE) as error:
             code = _code(error)
             held = Held(None, started, None if code == _NO_SUCH and stage != CURRENT else error)
             if held.error is not None:
@@ -299,9 +309,6 @@ class Secret:
                 seconds = time.perf_counter() - begun
                 self.emit(Event("fetch-failed", self.secret_id, None, stage, seconds, code))
             return held
-        value = SecretValue(
-            reply["ARN"], reply["VersionId"], stage, text=reply.get("SecretString"), binary=reply.get("SecretBinary")
-        )
         self.emit(Event("fetched", self.secret_id, value.version_id, stage, time.perf_counter() - begun))
         if stage == CURRENT and self._follow_schedule:
             self._next_rotation = self._ask_schedule()
@@ -314,7 +321,7 @@ class Secret:
             if self._client is None:
                 return None
             found = self._client.describe_secret(SecretId=self.secret_id).get("NextRotationDate")
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, *_UNREADABLE) as error:
             logger.info("secret %s: its schedule can't be read: %s", self.secret_id, _code(error))
             self._follow_schedule = False
             return None

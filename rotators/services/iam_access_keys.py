@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rotators.aws import make_client
+from rotators.aws import UNREADABLE, make_client
 from rotators.credentials import SecretValue
 from rotators.errors import LoginRefused, PermissionRefused, ServiceFailed, Unreachable
 from rotators.rotator import Rotation
@@ -137,7 +137,7 @@ def call(secret: AccessKeyValue, service: str, operation: str, **parameters: str
                 what, "allow the user its own keys: rotators.services.iam_access_keys.STATEMENT"
             ) from None
         raise ServiceFailed(what, "Secrets Manager retries the rotation") from None
-    except BotoCoreError as error:
+    except (BotoCoreError, *UNREADABLE) as error:
         raise Unreachable(
             f"{service} gave no answer ({type(error).__name__})",
             "let the function reach IAM and STS: outside of a VPC, or through a NAT gateway",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextvars
+import http.server
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from rotators.client import Secret, SecretUnavailable
 from rotators.errors import ConfigurationError, SecretsManagerError, SecretsManagerUnreachable
 from rotators.testing import KMS_REFUSAL, RotationService
 from rotators.versions import SecretVersions
@@ -150,3 +153,55 @@ def test_a_promotion_that_is_refused_stays_refused(rotation_service: RotationSer
     with pytest.raises(SecretsManagerError, match="KMS"):
         versions.promote("app", third, second)
     assert rotation_service.labels("app")[second] == ["AWSCURRENT"]
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """An endpoint that is not Secrets Manager, as a proxy is not: it answers everything with the bytes in the list."""
+    says = [b""]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(says[0])))
+            self.end_headers()
+            self.wfile.write(says[0])
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield says
+        server.shutdown()
+
+
+STRANGE = [b"<html>sign in</html>", b"", b"[1]", b"null", b'"text"', b'{"Name": "app"}']
+
+
+@pytest.mark.parametrize("says", STRANGE)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda versions: versions.describe("app"),
+        lambda versions: versions.current("app"),
+        lambda versions: versions.put_pending("app", "t" * 32, "{}", None),
+        lambda versions: versions.promote("app", "a" * 32, "b" * 32),
+        lambda versions: versions.discard_pending("app", "a" * 32),
+    ],
+)
+def test_an_answer_that_is_not_secrets_managers_is_none(stranger: list[bytes], says: bytes, call: Any) -> None:
+    """Least of all is a value stored then, or a label moved."""
+    stranger[0] = says
+    with pytest.raises(SecretsManagerUnreachable, match="no answer of Secrets Manager's"):
+        call(SecretVersions(patience=0.1))
+
+
+@pytest.mark.parametrize("says", STRANGE)
+def test_an_application_gets_one_error_for_such_an_answer(stranger: list[bytes], says: bytes) -> None:
+    stranger[0] = says
+    with pytest.raises(SecretUnavailable):
+        Secret("app").get()
