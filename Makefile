@@ -2,6 +2,8 @@
 
 VENV ?= .venv
 PYTEST_ARGS ?=
+# One more than there are cores: tests wait for servers and for time-outs.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 bin := $(VENV)/bin
 cdk := build/cdk/node_modules/.bin/cdk
 npm := PATH="$(CURDIR)/$(bin):$$PATH" npm
@@ -23,7 +25,7 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 	@$(bin)/rotators demo
 
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test that does not take minutes
-	@$(bin)/python -m pytest -n auto --dist worksteal -m "not long" --durations=10 $(PYTEST_ARGS)
+	@$(bin)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" --durations=10 $(PYTEST_ARGS)
 
 test-long: $(VENV)/.dev databases layers $(cdk) ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)

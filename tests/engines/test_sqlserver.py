@@ -411,11 +411,11 @@ class TestClone:
         "what",
         [
             ("EXECUTE", 0, None, None, None),
-            ("SELECT", 3, None, "dbo", None),
+            pytest.param(("SELECT", 3, None, "dbo", None), marks=pytest.mark.long),
             ("UPDATE", 1, "dbo", "orders", "price"),
-            ("EXECUTE", 6, "dbo", "money]type", None),
+            pytest.param(("EXECUTE", 6, "dbo", "money]type", None), marks=pytest.mark.long),
             ("VIEW DEFINITION", 4, None, "some role", None),
-            ("CONTROL", 25, None, "cert", None),
+            pytest.param(("CONTROL", 25, None, "cert", None), marks=pytest.mark.long),
         ],
     )
     def test_permissions_in_the_database_come_change_and_go(self, pair: Pair, what: Any) -> None:
