@@ -81,6 +81,7 @@ def test_what_a_failed_rotation_has_set_is_not_lost(folder: Path) -> None:
     assert "canary" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

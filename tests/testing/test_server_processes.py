@@ -160,6 +160,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_the_server_does_not_outlive_the_process_that_started_it(end):
     program = f"""

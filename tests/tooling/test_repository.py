@@ -87,6 +87,7 @@ DRIVERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", sorted(DRIVERS))
 def test_a_cold_start_imports_nothing_that_it_does_not_need(engine: str) -> None:
     drivers = {name for names in DRIVERS.values() for name in names} | {"ibm_db"}

@@ -172,7 +172,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
             """Silent."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         yield says
