@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from rotators.client.errors import SecretUnavailable
 from rotators.client.logins import Logins
@@ -34,8 +33,9 @@ logger = logging.getLogger("rotators.client")
 
 EventKind = Literal["fetched", "fetch-failed", "refused", "worked", "moved"]
 _NO_SUCH = "ResourceNotFoundException"
-# What botocore raises, and we do, where an answer is a proxy's or a wrong endpoint's, and none of Secrets Manager's.
-_UNREADABLE = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
+# What botocore's parser of JSON raises, and we do, where an answer is a proxy's or a wrong endpoint's. Its error
+# ResponseParserError is of other parsers, and to import it takes longer than all of the client.
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 # Between these parts of its age a value is read anew, so that the processes of a fleet do not ask at the same moment.
 _EARLIEST, _LATEST = 0.75, 0.95
 # How long nobody asks again after Secrets Manager failed: doubled each time.

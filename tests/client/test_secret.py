@@ -289,6 +289,16 @@ print([name for name in sys.modules if name.startswith('rotators.') and not name
 """
 
 
+def test_importing_it_alone_does_not_import_the_rest_of_botocore() -> None:
+    """An application that brings a client of its own needs botocore's errors only."""
+    program = (
+        "import rotators.client, sys; print(sorted({'boto3', 'botocore.session', 'botocore.parsers'} & {*sys.modules}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+    assert ran.stdout == "[]\n"
+
+
 def test_it_is_imported_in_less_than_30_ms() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     seconds = []
