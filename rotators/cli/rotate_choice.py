@@ -16,7 +16,7 @@ from rotators.cli.fleet import Place
 from rotators.cli.listed import UNKNOWN, Function, Listed
 from rotators.cli.render import Report
 from rotators.cli.rotate_outcome import Outcome, Result, Turn
-from rotators.cli.status import Choice, ask_function, is_named, listing
+from rotators.cli.status import FIND_IT, Choice, ask_function, is_named, list_all, missing
 from rotators.due import overdue
 from rotators.errors import ConfigurationError, RotationError
 
@@ -154,13 +154,10 @@ def find(places: Sequence[Place], choice: Choice, order: Order, now: datetime, r
     Raises:
         AwsRefused: there is one place only, and it can't be looked at. Of several it is an outcome.
     """
-    found = fleet.side_by_side(lambda place: listing(place, choice), places, report, "listing secrets")
     tasks: list[Task] = []
     listed: dict[str, tuple[int, Listed]] = {}
-    for at, (place, result) in enumerate(zip(places, found, strict=True)):
+    for at, (place, result) in enumerate(list_all(places, choice, report)):
         if isinstance(result, RotationError):
-            if len(places) == 1:
-                raise result
             # Its secrets were not looked at, and nobody may take them for rotated.
             tasks.append(Task(_unseen(place, result), place, at))
             continue
@@ -186,16 +183,8 @@ def _unseen(place: Place, error: RotationError) -> Outcome:
 
 
 def _missing(name: str, places: Sequence[Place]) -> Outcome:
-    where = places[0].region if len(places) == 1 else ""
-    return Outcome(
-        places[0].name or "" if len(places) == 1 else "",
-        where,
-        name,
-        Result.LEFT_OUT,
-        cause=f"there is no secret {name} {f'in {where}' if where else 'where you looked'}",
-        remedy="correct its name, or name its Region and account",
-        named=True,
-    )
+    account, region, cause = missing(name, places)
+    return Outcome(account, region, name, Result.LEFT_OUT, cause=cause, remedy=FIND_IT, named=True)
 
 
 def _functions(

@@ -24,6 +24,7 @@ _MOST_VALUES = 10  # of one filter
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html; a first "!" would turn it round.
 _FILTERABLE = re.compile(r"[a-zA-Z0-9 :_@/+=.\-][a-zA-Z0-9 :_@/+=.\-!]{0,511}")
 _ROLE = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
+FIND_IT = "correct its name, or name its Region and account"
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}")
 
 Secrets = Annotated[
@@ -150,30 +151,36 @@ def survey(places: Sequence[Place], choice: Choice, now: datetime, report: Repor
     Raises:
         AwsRefused: there is one place only, and it can't be looked at. Of several it is a row.
     """
-    found = fleet.side_by_side(lambda place: listing(place, choice), places, report, "listing secrets")
     rows: list[Row] = []
     listed: list[tuple[Place, Listed]] = []
-    for place, outcome in zip(places, found, strict=True):
-        if isinstance(outcome, RotationError):
-            if len(places) == 1:
-                raise outcome
-            rows.append(Row(place.name or "", place.region, "", State.UNKNOWN, problem=str(outcome)))
+    for place, found in list_all(places, choice, report):
+        if isinstance(found, RotationError):
+            rows.append(Row(place.name or "", place.region, "", State.UNKNOWN, problem=str(found)))
         else:
-            listed += [(place, one) for one in outcome]
+            listed += [(place, one) for one in found]
     functions = _functions(listed, now, report)
     for place, one in listed:
         function = functions.get((place, one.function_arn or ""))
         rows.append(judge(one, function, now, place.name, place.account.region))
     rows.sort(key=lambda row: (row.account, row.region, row.secret))
-    return rows + [missing(name, places) for name in choice.named if not any(is_named(x, name) for _, x in listed)]
+    return rows + [_missing(name, places) for name in choice.named if not any(is_named(x, name) for _, x in listed)]
 
 
-def listing(place: Place, choice: Choice) -> list[Listed]:
-    """The chosen secrets of one account and Region.
+def list_all(
+    places: Sequence[Place], choice: Choice, report: Report
+) -> list[tuple[Place, list[Listed] | RotationError]]:
+    """The chosen secrets of each account and Region, or why they can't be listed.
 
     Raises:
-        AwsRefused: they may not be listed.
+        AwsRefused: there is one place only, and it can't be looked at.
     """
+    found = fleet.side_by_side(lambda place: _list(place, choice), places, report, "listing secrets")
+    if len(places) == 1 and isinstance(found[0], RotationError):
+        raise found[0]
+    return list(zip(places, found, strict=True))
+
+
+def _list(place: Place, choice: Choice) -> list[Listed]:
     found: dict[str, Listed] = {}
     for parameters in choice.calls():
         for page in place.account.pages("secretsmanager", "list_secrets", **parameters):
@@ -224,17 +231,17 @@ def _read_log(place: Place, function: Function, now: datetime) -> None:
         function.unread = "" if whole else "its function's log is too long to be read to its end"
 
 
-def missing(name: str, places: Sequence[Place]) -> Row:
-    """A row for what was asked for and is not there."""
+def missing(name: str, places: Sequence[Place]) -> tuple[str, str, str]:
+    """The account, the Region and the words of a secret that was asked for and is not there."""
     place = places[0] if len(places) == 1 else None
-    where = f"in {place.region}" if place is not None else "where you looked"
-    return Row(
-        account="" if place is None else place.name or "",
-        region="" if place is None else place.region,
-        secret=name,
-        state=State.MISSING,
-        problem=f"there is no secret {name} {where}: correct its name, or name its Region and account",
-    )
+    if place is None:
+        return "", "", f"there is no secret {name} where you looked"
+    return place.name or "", place.region, f"there is no secret {name} in {place.region}"
+
+
+def _missing(name: str, places: Sequence[Place]) -> Row:
+    account, region, what = missing(name, places)
+    return Row(account, region, name, State.MISSING, problem=f"{what}: {FIND_IT}")
 
 
 def _name(secret_id: str) -> str:
