@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
+from rotators.cdk import this_account
 from rotators.cdk.bundled_function import BundledFunction
 from rotators.cdk.flags import set_flags
 from rotators.cdk.fleet_definition import MAP_LABEL, definition
@@ -78,13 +79,7 @@ class Fleet(Construct):
             role_name=name,
             description="Rotates a fleet of secrets",
             # https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
-            assumed_by=iam.ServicePrincipal(
-                "states.amazonaws.com",
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                    "ArnLike": {"aws:SourceArn": _states("stateMachine", "*")},
-                },
-            ),
+            assumed_by=this_account.principal("states", "stateMachine:*"),
         )
         self.machine = sfn.CfnStateMachine(
             self,
@@ -114,8 +109,8 @@ class Fleet(Construct):
 
     def _statements(self, functions: Sequence[str]) -> list[iam.PolicyStatement]:
         """What it may do, each with the reason in docs/how-to/rotate-a-fleet.md."""
-        secrets = f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:secret:*"
-        children = [_states("execution", f"{self.machine.attr_name}/{MAP_LABEL}:*")]
+        secrets = this_account.arn("secretsmanager", "secret:*")
+        children = [this_account.arn("states", f"execution:{self.machine.attr_name}/{MAP_LABEL}:*")]
         return [
             iam.PolicyStatement(sid="ListSecrets", actions=["secretsmanager:ListSecrets"], resources=["*"]),
             iam.PolicyStatement(
@@ -151,10 +146,6 @@ class Fleet(Construct):
                 resources=children,
             ),
         ]
-
-
-def _states(kind: str, what: str) -> str:
-    return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:{kind}:{what}"
 
 
 def _logical_id(resource: IConstruct | None) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from rotators.cdk import this_account
 from rotators.cdk.naming import construct_id
 
 
@@ -41,13 +41,9 @@ class Notifications(Construct):
         made.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="FromAlarms",
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                principals=[this_account.principal("cloudwatch", "alarm:*")],
                 actions=["sns:Publish"],
                 resources=[made.topic_arn],
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                    "ArnLike": {"aws:SourceArn": _of_this_account("cloudwatch", "alarm:*")},
-                },
             )
         )
         self.topic = made
@@ -68,19 +64,9 @@ class Notifications(Construct):
             "Publisher",
             role_name=name,
             description="Lets rules of EventBridge tell of rotations that failed",
-            assumed_by=iam.ServicePrincipal(
-                "events.amazonaws.com",
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                    "ArnLike": {"aws:SourceArn": _of_this_account("events", "rule/*")},
-                },
-            ),
+            assumed_by=this_account.principal("events", "rule/*"),
         )
         statement = iam.PolicyStatement(sid="TellOfFailures", actions=["sns:Publish"], resources=[topic.topic_arn])
         iam.Policy(self, "Publishes", statements=[statement], roles=[role])
         # The rule's target would add a second policy that says the same.
         return role.without_policy_updates()
-
-
-def _of_this_account(service: str, what: str) -> str:
-    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{what}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Aws
+from rotators.cdk import this_account
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,5 @@ class SecretReference:
     @classmethod
     def by_name(cls, name: str, key_arn: str | None = None) -> SecretReference:
         """A secret of this account and Region that is there."""
-        arn = f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:secret:{name}-??????"
+        arn = this_account.arn("secretsmanager", f"secret:{name}-??????")
         return cls(name, name, arn, key_arn)

@@ -1,0 +1,25 @@
+"""What is in the stack's own account and Region."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+
+
+def arn(service: str, what: str) -> str:
+    """The ARN, or a pattern of ARNs, of a service's resources there."""
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{what}"
+
+
+def principal(service: str, what: str) -> iam.ServicePrincipal:
+    """A service that takes a role for its own resources there alone.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    return iam.ServicePrincipal(
+        f"{service}.amazonaws.com",
+        conditions={
+            "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+            "ArnLike": {"aws:SourceArn": arn(service, what)},
+        },
+    )
