@@ -15,6 +15,9 @@ from botocore.exceptions import ClientError
 
 from rotators.testing.service import RotationService
 
+# Seconds after which it sees, at the latest, that it is to end.
+_POLL = 0.02
+
 
 @contextmanager
 def served(service: RotationService, keys: list[str] | None = None) -> Iterator[str]:
@@ -51,8 +54,22 @@ def served(service: RotationService, keys: list[str] | None = None) -> Iterator[
         def log_message(self, *_: Any) -> None:
             """Say nothing: a request holds secret values."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    with listening(Handler) as url:
+        yield url
+
+
+@contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve HTTP on loopback, at a port that is free.
+
+    Args:
+        handler: answers each request.
+
+    Yields:
+        the URL.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -11,10 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from rotators.cli.rotate_html import page
 from rotators.cli.rotate_outcome import Evidence, Outcome, Result, Turn
 from rotators.cli.rotate_pace import ROTATIONS_A_SECOND
 from rotators.testing import RotationService
-from rotators.testing.endpoint import served
+from rotators.testing.endpoint import listening, served
 
 
 @pytest.fixture(autouse=True)
@@ -119,19 +118,6 @@ class Elsewhere(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def elsewhere() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 class Killed:
     """A service in this process, and the command in others: at one of its calls the first of them is killed.
 
@@ -203,7 +189,7 @@ def test_a_run_that_is_killed_half_way_goes_on_and_rotates_none_twice(
 ) -> None:
     arns = {make(rotation_service, f"app{number:03}") for number in range(count)}
     killed = Killed(rotation_service, at=count // 2)
-    with served(rotation_service) as endpoint, elsewhere() as others:
+    with served(rotation_service) as endpoint, listening(Elsewhere) as others:
         where = {"endpoint": endpoint, "others": others}
         code, _, stderr = killed.run("--all", "--yes", "--journal", "journal", **where)
         assert code == -signal.SIGKILL, stderr

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from click.testing import Result
 from moto import mock_aws
+from rotate_parts import CANARY, Fine
 from typer.testing import CliRunner
 
 from rotators.checks.aws import AwsRefused
@@ -29,22 +30,9 @@ from rotators.rotator import Rotation, Rotator
 from rotators.testing import Clock, RotationService
 from rotators.versions import SecretVersions
 
-CANARY = "canary-27182818"
 ROLE = "arn:aws:iam::123456789012:role/rotation"
 # When the stub of many secrets is asked.
 ASKED = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-class Fine(Rotator[SecretValue]):
-    """Rotates at once."""
-
-    def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
-        return rotation.current.replace(password=f"{CANARY}-new")
-
-    def apply(self, rotation: Rotation[SecretValue]) -> None:
-        """Nothing is to do."""
-
-    verify = apply
 
 
 class Refusing(Fine):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import http.server
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from rotators.client import Secret, SecretUnavailable
 from rotators.errors import ConfigurationError, SecretsManagerError, SecretsManagerUnreachable
 from rotators.testing import KMS_REFUSAL, RotationService
+from rotators.testing.endpoint import listening
 from rotators.versions import SecretVersions
 
 
@@ -160,7 +160,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """An endpoint that is not Secrets Manager, as a proxy is not: it answers everything with the bytes in the list."""
     says = [b""]
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
@@ -171,12 +171,10 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         def log_message(self, *_: object) -> None:
             """Silent."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    with listening(Handler) as url:
+        monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         yield says
-        server.shutdown()
 
 
 STRANGE = [b"<html>sign in</html>", b"", b"[1]", b"null", b'"text"', b'{"Name": "app"}']
