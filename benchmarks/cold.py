@@ -8,8 +8,6 @@ that of the handler and of a client for Secrets Manager. All take turns.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,16 +24,12 @@ from contenders import (
     quiet,
     ratio,
     spread,
-    start_server,
+    stage,
     where,
 )
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from rotators.testing import RotationService
-from rotators.testing.endpoint import served
-from rotators.testing.lambda_process import remove
 
 COMPILED, PLAIN = "compiled", "not compiled"
 
@@ -65,21 +59,15 @@ def measure(pairing: Pairing, starts: int) -> dict[tuple[str, str], list[Start]]
         starts: how many of each.
     """
     found: dict[tuple[str, str], list[Start]] = {}
-    with (
-        ExitStack() as stack,
-        start_server(pairing.server) as server,
-        RotationService() as service,
-        served(service) as endpoint,
-    ):
-        root = Path(tempfile.mkdtemp(prefix="bench-"))
-        stack.callback(remove, root)
+    with stage(pairing.server) as on:
+        server, service = on.server, on.service
         contenders: dict[tuple[str, str], Contender] = {}
         for way in (COMPILED, PLAIN):
             compiled = way == COMPILED
-            contenders[OURS, way] = ours(root / f"ours {way}", server, pairing.strategy, compiled=compiled)
+            contenders[OURS, way] = ours(on.root / f"ours {way}", server, pairing.strategy, compiled=compiled)
             if pairing.path is not None:
                 contenders[OTHER, way] = another(
-                    root / f"other {way}",
+                    on.root / f"other {way}",
                     server,
                     pairing.path,
                     pairing.handler,
@@ -89,7 +77,7 @@ def measure(pairing: Pairing, starts: int) -> dict[tuple[str, str], list[Start]]
         found = {key: [] for key in contenders}
         for number in track(range(starts), description=str(pairing), transient=True):
             for key in contenders if number % 2 else reversed(contenders):
-                with contenders[key].start(endpoint) as function:
+                with contenders[key].start(on.endpoint) as function:
                     if function.import_seconds is None or function.import_cpu is None:
                         raise SystemExit("".join(function.output))
                     taken = Secret(service, server, function, alternating=pairing.alternating).rotate()

@@ -14,9 +14,10 @@ import platform
 import secrets
 import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,8 @@ from rotators.packaging.bundles import HANDLER, Bundles
 from rotators.packaging.platforms import of_this_machine
 from rotators.packaging.trust import read
 from rotators.testing import RotationService
-from rotators.testing.lambda_process import LambdaProcess, add_runtime, lay_out, protect
+from rotators.testing.endpoint import served
+from rotators.testing.lambda_process import LambdaProcess, add_runtime, lay_out, protect, remove
 from rotators.testing.servers import mysql
 from rotators.testing.servers.postgres import PostgresServer
 
@@ -51,6 +53,47 @@ def start_server(kind: str) -> Any:
     if not found:
         raise SystemExit(f"{kind} is not installed here: see tools/databases")
     return mysql.MysqlServer(found[0])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where contenders rotate.
+
+    Args:
+        server: the database.
+        service: the simulated Secrets Manager.
+        endpoint: its URL.
+        root: a temporary folder, for what Lambda unpacks.
+        stack: ends with it.
+    """
+
+    server: Any
+    service: RotationService
+    endpoint: str
+    root: Path
+    stack: ExitStack
+
+
+@contextmanager
+def stage(kind: str, timeout: float = 30.0) -> Iterator[Stage]:
+    """A server, the simulated Secrets Manager over HTTP, and a folder.
+
+    Args:
+        kind: of the server.
+        timeout: seconds that an invocation may take.
+
+    Raises:
+        SystemExit: there is no such server.
+    """
+    with (
+        ExitStack() as stack,
+        start_server(kind) as server,
+        RotationService(timeout=timeout) as service,
+        served(service) as endpoint,
+    ):
+        root = Path(tempfile.mkdtemp(prefix="bench-"))
+        stack.callback(remove, root)
+        yield Stage(server, service, endpoint, root, stack)
 
 
 def make_user(server: Any, name: str | None = None) -> tuple[str, str]:

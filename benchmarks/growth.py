@@ -10,21 +10,17 @@ finds both alike, and compares.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from contenders import Secret, another, make_user, ours, processes, quiet, start_server, where
+from contenders import Secret, another, make_user, ours, processes, quiet, stage, where
 from rich.console import Console
 from rich.table import Table
 
-from rotators.testing import RotationService
-from rotators.testing.endpoint import served
-from rotators.testing.lambda_process import remove
 from rotators.testing.servers.postgres import PostgresServer
 
 SIZES = {"grants": [10, 100, 1_000, 10_000], "databases": [1, 10, 100], "secrets": [1, 10, 100], "roles": [1, 10, 100]}
@@ -100,18 +96,12 @@ def main(
         *(of, "", "first (s)", "its CPU (s)", "in step (s)", "its CPU (s)", "CPU of each (ms)"),
         title=f"growth with {of}, {server_kind}, alternating-users; {where()}",
     )
-    with (
-        ExitStack() as stack,
-        start_server(server_kind) as server,
-        RotationService(timeout=_LONGEST) as service,
-        served(service) as endpoint,
-    ):
-        root = Path(tempfile.mkdtemp(prefix="bench-"))
-        stack.callback(remove, root)
-        contenders = [ours(root / "ours", server, "alternating-users")]
+    with stage(server_kind, timeout=_LONGEST) as on:
+        server, service = on.server, on.service
+        contenders = [ours(on.root / "ours", server, "alternating-users")]
         if path is not None:
-            contenders.append(another(root / "other", server, path, handler, compiled=True))
-        functions = processes(stack, contenders, endpoint)
+            contenders.append(another(on.root / "other", server, path, handler, compiled=True))
+        functions = processes(on.stack, contenders, on.endpoint)
         for size in sizes or SIZES[of]:
             for name, function in functions.items():
                 user = make_user(server)

@@ -7,8 +7,6 @@ Ours and the other take turns, each warm in a process of its own.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -25,16 +23,13 @@ from contenders import (
     quiet,
     ratio,
     spread,
-    start_server,
+    stage,
     where,
 )
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from rotators.testing import RotationService
-from rotators.testing.endpoint import served
-from rotators.testing.lambda_process import remove
 from rotators.testing.proxy import PacketProxy
 
 # One more gives each its second user, and fills what it keeps.
@@ -51,18 +46,12 @@ def measure(
         turns: how often each has its turn.
         rotations: in a turn.
     """
-    with (
-        ExitStack() as stack,
-        start_server(pairing.server) as server,
-        RotationService() as service,
-        served(service) as endpoint,
-    ):
-        root = Path(tempfile.mkdtemp(prefix="bench-"))
-        stack.callback(remove, root)
-        contenders = [ours(root / "ours", server, pairing.strategy)]
+    with stage(pairing.server) as on:
+        server, service = on.server, on.service
+        contenders = [ours(on.root / "ours", server, pairing.strategy)]
         if pairing.path is not None:
-            contenders.append(another(root / "other", server, pairing.path, pairing.handler, compiled=True))
-        functions = processes(stack, contenders, endpoint)
+            contenders.append(another(on.root / "other", server, pairing.path, pairing.handler, compiled=True))
+        functions = processes(on.stack, contenders, on.endpoint)
         found: dict[str, list[Taken]] = {name: [] for name in functions}
         made = {
             name: Secret(service, server, function, alternating=pairing.alternating)
