@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rotators.limits import cut_socket, limited, within
+from rotators.limits import Limit, cut_socket, limited, within
 
 
 @pytest.fixture
@@ -53,19 +53,63 @@ def test_a_connection_that_drips_is_cut(pair: tuple[socket.socket, socket.socket
     assert time.monotonic() - started < 1.0
 
 
+def until_expired(limit: Limit) -> None:
+    """Wait for the time to be over, within reason."""
+    deadline = time.monotonic() + 5.0
+    while not limit.expired and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert limit.expired
+
+
 def test_what_ends_in_time_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    others = set(threading.enumerate())
-    with limited(30.0, lambda: cut_socket(ours.fileno())) as limit:
+    with limited(0.05, lambda: cut_socket(ours.fileno())) as limit:
         theirs.sendall(b"x")
         assert ours.recv(1) == b"x"
-        [timer] = [one for one in set(threading.enumerate()) - others if isinstance(one, threading.Timer)]
-    # Nobody is left who would cut it later.
-    timer.join(5.0)
-    assert not timer.is_alive()
+    # By the time that this one is over, so is the first one's.
+    with limited(0.1, lambda: None) as later:
+        until_expired(later)
     assert not limit.expired
     theirs.sendall(b"y")
     assert ours.recv(1) == b"y"
+
+
+def test_the_first_to_be_over_is_the_first_to_be_cut() -> None:
+    cut: list[str] = []
+    with limited(30.0, lambda: cut.append("outer")) as outer, limited(0.01, lambda: cut.append("inner")) as inner:
+        until_expired(inner)
+    assert cut == ["inner"]
+    assert not outer.expired
+
+
+def test_one_thread_watches_all() -> None:
+    with limited(30.0, lambda: None):
+        watching = [one for one in threading.enumerate() if one.name == "rotators-limits"]
+        for _ in range(50):
+            with limited(30.0, lambda: None), limited(20.0, lambda: None):
+                pass
+        assert [one for one in threading.enumerate() if one.name == "rotators-limits"] == watching
+    assert len(watching) == 1
+
+
+def test_a_block_that_could_not_be_cut_leaves_the_others_watched() -> None:
+    def fail() -> None:
+        raise KeyError("mine")
+
+    with limited(0.01, fail) as first, limited(0.05, lambda: None) as second:
+        until_expired(first)
+        until_expired(second)
+
+
+def test_a_forked_process_watches_its_own() -> None:
+    with limited(30.0, lambda: None):
+        child = os.fork()
+        if child == 0:
+            over = threading.Event()
+            with limited(0.01, over.set):
+                os._exit(0 if over.wait(5.0) else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_the_descriptor_stays_its_owners(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -78,10 +122,7 @@ def test_a_connection_that_is_closed_already_is_no_matter(pair: tuple[socket.soc
     ours, _ = pair
     ours.close()
     with limited(0.01, lambda: cut_socket(ours.fileno())) as limit:
-        deadline = time.monotonic() + 1.0
-        while not limit.expired and time.monotonic() < deadline:
-            time.sleep(0.005)
-    assert limit.expired
+        until_expired(limit)
 
 
 def test_work_gives_its_result_or_its_error() -> None:
