@@ -31,6 +31,8 @@ from rotators.engines.postgres.roles import (
     Settings,
     by_name,
     by_oid,
+    by_oid_and_name,
+    by_oids,
     execute_advised,
     memberships,
     require_admin,
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
 
 _MARK = "rotators: the second user of {}"
-_COMMENT = "SELECT pg_catalog.shobj_description({role}, 'pg_authid')"
 # Minor versions that do not apply ALTER ROLE … SET role at login, and the ones that do again: CVE-2024-10978's fix.
 # https://www.postgresql.org/docs/release/17.2/
 _ROLE_SETTING_IGNORED = {
@@ -81,15 +82,15 @@ def inspect(
     Raises:
         UserNotRotatable: one of the two is a superuser, may not log in, or logs in by IAM.
     """
-    current_role = _usable(connection, by_oid(connection, int(str(current.key))), current.name)
-    found = by_name(connection, other_name)
+    own, found = by_oid_and_name(connection, int(str(current.key)), other_name)
+    current_role = _usable(connection, own, current.name)
     if found is None:
         return Pair(current, other_name, None, current_is_source=True, relation=Relation.ABSENT)
     other = _usable(connection, found, other_name)
     base, clone = (other, current_role) if current_role.name.endswith(CLONE_SUFFIX) else (current_role, other)
     account = as_account(other)
     # The role without _clone is the source, unless we made it as the clone of the one with it.
-    if _is_marked(connection, base, clone) and _proofs(connection, clone, base):
+    if _is_marked(base, clone) and _proofs(connection, clone, base):
         return Pair(
             current, other_name, account, current_is_source=current_role.oid == clone.oid, relation=Relation.MARKED
         )
@@ -104,7 +105,7 @@ def inspect(
             reason=_why_unrelated(connection, base, clone),
             remedy=_remedy(connection, base, clone),
         )
-    surplus = "" if _is_marked(connection, clone, base) else _surplus(connection, base, clone)
+    surplus = "" if _is_marked(clone, base) else _surplus(connection, base, clone)
     if surplus:
         return Pair(
             current,
@@ -157,18 +158,20 @@ def sync(connection: LibpqConnection, pair: Pair) -> Role:
     if roles.clone is not None:
         hand_over(connection, roles.source, clone, adopting=adopting)
     # The mark comes last: an attempt after an interruption adopts the clone once more.
-    if not _is_marked(connection, clone, roles.source):
+    if not _is_marked(clone, roles.source):
         with connection.transaction():
-            connection.execute(_mark(clone.name, roles.source.name, _comment(connection, clone)))
+            connection.execute(_mark(clone.name, roles.source.name, clone.comment))
     _require_equal(connection, roles.source, clone)
     return clone if pair.current_is_source else roles.source
 
 
 def _roles(connection: LibpqConnection, pair: Pair) -> _Roles:
-    current_role = _usable(connection, by_oid(connection, int(str(pair.current.key))), pair.current.name)
+    current_oid = int(str(pair.current.key))
     if pair.other is None:
+        current_role = _usable(connection, by_oid(connection, current_oid), pair.current.name)
         return _Roles(current_role, pair.other_name, None)
-    other = _usable(connection, by_oid(connection, int(str(pair.other.key))), pair.other_name)
+    own, second = by_oids(connection, current_oid, int(str(pair.other.key)))
+    current_role, other = _usable(connection, own, pair.current.name), _usable(connection, second, pair.other_name)
     return (
         _Roles(current_role, other.name, other)
         if pair.current_is_source
@@ -190,13 +193,15 @@ def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
     """Inside the caller's transaction."""
     source, name = roles.source, sql.Identifier(roles.clone_name)
     require_admin(connection, [source, *([roles.clone] if roles.clone else [])])
-    if roles.clone is None:
+    clone = roles.clone
+    if clone is None:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
-    clone = by_name(connection, roles.clone_name)
+        clone = by_name(connection, roles.clone_name)
     if clone is None:
         raise UserPairMismatch(f"the role '{roles.clone_name}' was renamed meanwhile", "the rotation will be repeated")
-    _join(connection, source, clone)
-    _leave_others(connection, source, clone)
+    held = memberships(connection, clone.oid)
+    _join(connection, source, clone, [one for one in held if one.group == source.oid])
+    _leave_others(connection, clone, [one for one in held if one.group != source.oid])
     # A statement that a superuser has to run for the admin needs the clone: so it makes that first.
     first = None if roles.clone else _by_hand(connection, source, name)
     for change in _attributes(source, clone, connection.version):
@@ -209,9 +214,8 @@ def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
     return clone
 
 
-def _join(connection: LibpqConnection, source: Role, clone: Role) -> None:
+def _join(connection: LibpqConnection, source: Role, clone: Role, held: list[Membership]) -> None:
     """Make the clone a member of the source that may SET ROLE to it."""
-    held = [one for one in memberships(connection, clone.oid) if one.group == source.oid]
     if connection.version < MEMBERSHIP_OPTIONS:
         if not held:
             connection.execute(
@@ -225,11 +229,9 @@ def _join(connection: LibpqConnection, source: Role, clone: Role) -> None:
         )
 
 
-def _leave_others(connection: LibpqConnection, source: Role, clone: Role) -> None:
+def _leave_others(connection: LibpqConnection, clone: Role, others: list[Membership]) -> None:
     """Take the clone out of every other role: through the source it is in those that the source is in."""
-    for one in memberships(connection, clone.oid):
-        if one.group == source.oid:
-            continue
+    for one in others:
         granted_by: sql.Composable = sql.SQL("")
         if connection.version >= MEMBERSHIP_OPTIONS and one.grantor_name:
             granted_by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(one.grantor_name))
@@ -283,7 +285,7 @@ def _played(connection: LibpqConnection, source: Role, value: str) -> str | None
 
 def _require_equal(connection: LibpqConnection, source: Role, clone: Role) -> None:
     """Compare once more: what the statements were to bring about, the catalogue must show."""
-    source_now, clone_now = by_oid(connection, source.oid), by_oid(connection, clone.oid)
+    source_now, clone_now = by_oids(connection, source.oid, clone.oid)
     if source_now is None or clone_now is None:
         raise ServiceFailed(f"one of '{source.name}', '{clone.name}' is gone", "the rotation will be repeated")
     differences = [
@@ -299,12 +301,7 @@ def _require_equal(connection: LibpqConnection, source: Role, clone: Role) -> No
 
 def _proofs(connection: LibpqConnection, group: Role, member: Role) -> list[Membership]:
     """The memberships that show that an admin made one role the other's: granted by this admin, or by a superuser."""
-    [(me,)] = connection.execute(sql.SQL("SELECT oid::bigint FROM pg_catalog.pg_roles WHERE rolname = current_user"))
-    return [
-        one
-        for one in memberships(connection, member.oid)
-        if one.group == group.oid and (one.grantor == me or one.by_superuser)
-    ]
+    return [one for one in memberships(connection, member.oid) if one.group == group.oid and one.by_admin]
 
 
 def _why_unrelated(connection: LibpqConnection, base: Role, clone: Role) -> str:
@@ -349,20 +346,15 @@ def _surplus(connection: LibpqConnection, source: Role, clone: Role) -> str:
 
 def _is_new_to_us(connection: LibpqConnection, roles: _Roles) -> bool:
     """Whether we never synchronized the clone: what it was granted itself may then be what its users rely on."""
-    if roles.clone is None or _is_marked(connection, roles.clone, roles.source):
+    if roles.clone is None or _is_marked(roles.clone, roles.source):
         return False
     _, of_clone = settings(connection, roles.source, roles.clone)
     return of_clone.get((None, "role")) != roles.source.name
 
 
-def _is_marked(connection: LibpqConnection, clone: Role, source: Role) -> bool:
+def _is_marked(clone: Role, source: Role) -> bool:
     """Whether the clone's comment says that we made it the source's: only a role's admin can write that."""
-    return _comment(connection, clone).endswith(_MARK.format(source.name))
-
-
-def _comment(connection: LibpqConnection, role: Role) -> str:
-    [(comment,)] = connection.execute(sql.SQL(_COMMENT).format(role=sql.Literal(role.oid)))
-    return str(comment or "")
+    return clone.comment.endswith(_MARK.format(source.name))
 
 
 def _mark(clone: str, source: str, comment: str = "") -> sql.Composable:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOCK_WAIT = "SET LOCAL lock_timeout = '300ms'"
 # Default privileges and user mappings hang on a role, but can't be given to another one.
 _OWNS = """
-SELECT DISTINCT d.datname
+SELECT DISTINCT d.datname, d.datname IS NULL OR d.datname = pg_catalog.current_database()
 FROM pg_catalog.pg_shdepend o LEFT JOIN pg_catalog.pg_database d ON d.oid = o.dbid
 WHERE o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND o.refobjid = {role} AND (
     o.deptype = 'o' AND o.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
@@ -85,11 +85,10 @@ def hand_over(connection: LibpqConnection, source: Role, clone: Role, *, adoptin
     Raises:
         PermissionRefused: the admin may not; the text has the statement that would change it.
     """
-    databases = {row[0] for row in connection.execute(sql.SQL(_OWNS).format(role=sql.Literal(clone.oid)))}
-    [(here,)] = connection.execute(sql.SQL("SELECT pg_catalog.current_database()"))
-    if databases & {None, here}:
+    databases = connection.execute(sql.SQL(_OWNS).format(role=sql.Literal(clone.oid)))
+    if any(here for _, here in databases):
         _hand_over_here(connection, source, clone, adopting=adopting, dry_run=dry_run)
-    for dbname in sorted(name for name in databases if name not in {None, here}):
+    for dbname in sorted(name for name, here in databases if not here):
         with connection.connect_to(dbname) as other:
             _hand_over_here(other, source, clone, adopting=adopting, dry_run=dry_run)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
 
@@ -36,11 +36,13 @@ SELECT r.oid::bigint, r.rolname, r.rolsuper, r.rolcanlogin, r.rolconnlimit, coal
            SELECT FROM pg_catalog.pg_roles i
            WHERE i.rolname = 'rds_iam' AND (pg_catalog.pg_has_role(r.oid, i.oid, 'USAGE') OR EXISTS (
                SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = i.oid AND m.member = r.oid))),
+       coalesce(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
        r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls
 FROM pg_catalog.pg_roles r WHERE {condition}
 """
 _MEMBERSHIPS = """
-SELECT m.roleid::bigint, g.rolname, m.grantor::bigint, coalesce(b.rolname, ''), coalesce(b.rolsuper, false), {options}
+SELECT m.roleid::bigint, g.rolname, m.grantor::bigint, coalesce(b.rolname, ''),
+       coalesce(b.rolsuper OR b.rolname = current_user, false), {options}
 FROM pg_catalog.pg_auth_members m
 JOIN pg_catalog.pg_roles g ON g.oid = m.roleid LEFT JOIN pg_catalog.pg_roles b ON b.oid = m.grantor
 WHERE m.member = {member} ORDER BY g.rolname, m.grantor
@@ -75,6 +77,7 @@ class Role:
         valid_until: VALID UNTIL; ``infinity``: for ever.
         expired: whether that has passed.
         by_iam: whether it logs in by IAM, without a password.
+        comment: COMMENT ON ROLE; empty: none.
         flags: its other attributes, by their column.
     """
 
@@ -86,6 +89,7 @@ class Role:
     valid_until: str
     expired: bool
     by_iam: bool
+    comment: str
     flags: Mapping[str, bool]
 
     @classmethod
@@ -101,6 +105,7 @@ class Role:
             valid_until="infinity",
             expired=False,
             by_iam=False,
+            comment="",
             flags=flags,
         )
 
@@ -114,7 +119,7 @@ class Membership:
         group_name: its name.
         grantor: the oid of the role that granted it.
         grantor_name: its name; empty where it is gone.
-        by_superuser: whether that is a superuser.
+        by_admin: whether that is the role that is logged in, or a superuser.
         inherit: INHERIT; before PostgreSQL 16 the member's own attribute decides, and this is true.
         can_set: SET; before PostgreSQL 16 every member can.
         admin: ADMIN OPTION.
@@ -124,7 +129,7 @@ class Membership:
     group_name: str
     grantor: int
     grantor_name: str
-    by_superuser: bool
+    by_admin: bool
     inherit: bool
     can_set: bool
     admin: bool
@@ -132,12 +137,27 @@ class Membership:
 
 def by_oid(connection: LibpqConnection, oid: int) -> Role | None:
     """A role by its identity; None where it is gone."""
-    return _one(connection, sql.SQL("r.oid = {}").format(sql.Literal(oid)))
+    return next(iter(_read(connection, sql.SQL("r.oid = {}").format(sql.Literal(oid)))), None)
+
+
+def by_oids(connection: LibpqConnection, first: int, second: int) -> tuple[Role | None, Role | None]:
+    """Two roles by their identities, at one time."""
+    found = {role.oid: role for role in _read(connection, _either(oid=first, other=sql.SQL("r.oid"), value=second))}
+    return found.get(first), found.get(second)
+
+
+def by_oid_and_name(connection: LibpqConnection, oid: int, name: str) -> tuple[Role | None, Role | None]:
+    """A role by its identity, and one by its name, to the letter; at one time."""
+    found = _read(connection, _either(oid=oid, other=sql.SQL("r.rolname"), value=name))
+    return (
+        next((role for role in found if role.oid == oid), None),
+        next((role for role in found if role.name == name), None),
+    )
 
 
 def by_name(connection: LibpqConnection, name: str) -> Role | None:
     """A role by its name, to the letter; None where there is none."""
-    return _one(connection, sql.SQL("r.rolname = {}").format(sql.Literal(name)))
+    return next(iter(_read(connection, sql.SQL("r.rolname = {}").format(sql.Literal(name)))), None)
 
 
 def memberships(connection: LibpqConnection, member: int) -> list[Membership]:
@@ -254,11 +274,16 @@ def _in_database(database: str | None) -> sql.Composable:
     return sql.SQL("") if database is None else sql.SQL("IN DATABASE {} ").format(sql.Identifier(database))
 
 
-def _one(connection: LibpqConnection, condition: sql.Composable) -> Role | None:
-    rows = connection.execute(sql.SQL(_ROLE).format(condition=condition))
-    if not rows:
-        return None
-    oid, name, superuser, can_log_in, limit, until, expired, by_iam, *flags = rows[0]
+def _either(*, oid: int, other: sql.SQL, value: int | str) -> sql.Composable:
+    return sql.SQL("r.oid = {} OR {} = {}").format(sql.Literal(oid), other, sql.Literal(value))
+
+
+def _read(connection: LibpqConnection, condition: sql.Composable) -> list[Role]:
+    return [_role(row) for row in connection.execute(sql.SQL(_ROLE).format(condition=condition))]
+
+
+def _role(row: tuple[Any, ...]) -> Role:
+    oid, name, superuser, can_log_in, limit, until, expired, by_iam, comment, *flags = row
     return Role(
         oid,
         str(name),
@@ -268,5 +293,6 @@ def _one(connection: LibpqConnection, condition: sql.Composable) -> Role | None:
         valid_until=str(until),
         expired=expired,
         by_iam=by_iam,
+        comment=str(comment),
         flags=dict(zip(FLAGS, flags, strict=True)),
     )

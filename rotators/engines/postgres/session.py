@@ -38,6 +38,7 @@ SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
 SELECT r.oid::bigint, r.rolname, current_user::text,
        (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
        (SELECT c.rolcreaterole FROM pg_catalog.pg_roles c WHERE c.rolname = current_user),
+       pg_catalog.pg_is_in_recovery(),
        (SELECT pg_catalog.substr(s.setting, 6) FROM pg_catalog.pg_db_role_setting d
         CROSS JOIN LATERAL pg_catalog.unnest(d.setconfig) AS s (setting)
         WHERE d.setrole = r.oid AND s.setting LIKE 'role=%' AND d.setdatabase IN (
@@ -90,7 +91,7 @@ class PostgresSession(LibpqSession):
         more = _ROUNDS if connection.version >= _ROUNDS_SINCE else ""
         more += _NO_TRANSACTION_TIMEOUT if connection.version >= _TRANSACTION_TIMEOUT_SINCE else ""
         try:
-            [(oid, name, acts_as, started, creates_roles, plays)] = connection.execute(
+            [(oid, name, acts_as, started, creates_roles, is_replica, plays)] = connection.execute(
                 sql.SQL(_PREPARE).format(
                     statement=sql.Literal(f"{milliseconds}ms"),
                     lock=sql.Literal(f"{milliseconds * 4 // 5}ms"),
@@ -106,7 +107,7 @@ class PostgresSession(LibpqSession):
         except ServiceError:
             self.close()
             raise
-        self._acts_as, self._plays = acts_as, plays
+        self._acts_as, self._plays, self._is_replica = acts_as, plays, is_replica
         self._account = PostgresAccount(f"postgres started {started}", oid, name, method=connection.method)
 
     @property
@@ -215,8 +216,7 @@ class PostgresSession(LibpqSession):
 
     def _require_writer(self) -> None:
         """Raise ReadOnlyServer on a replica, and name the writer's endpoint."""
-        [(in_recovery,)] = self.connection.execute(sql.SQL("SELECT pg_catalog.pg_is_in_recovery()"))
-        if in_recovery:
+        if self._is_replica:
             raise ReadOnlyServer(
                 f"{self.connection.host} is a replica of PostgreSQL (pg_is_in_recovery), where no password can be "
                 "changed",
