@@ -79,7 +79,7 @@ def columns_of(statements: Iterable[str]) -> Mapping[str, set[str]]:
             chosen, view, rest = match.groups()
             bare = re.sub(TEXT, "", f"{chosen} {rest}")
             words = set(re.findall(r"\b[A-Za-z_]{2,}\b", bare)) - {
-                "HEX", "BINARY", "WHERE", "AND", "ORDER", "BY", "AS", "SELECT", "LIKE", "JSON_VALUE", "YES",
+                "CONCAT", "HEX", "BINARY", "WHERE", "AND", "ORDER", "BY", "AS", "SELECT", "LIKE", "JSON_VALUE", "YES",
             }  # fmt: skip
             found.setdefault(view, set()).update(words)
     return found

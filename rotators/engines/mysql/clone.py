@@ -55,7 +55,10 @@ class _Beside:
         self._current_rows = current_rows
         self._own = current_rows[_host(current)]
         admin = dialect.own_power()
-        self._power = {host: refuse_admin(dialect, row, admin, proven=True) for host, row in current_rows.items()}
+        self._power = {
+            host: refuse_admin(dialect, row, admin, proven=True, own=_look_at(dialect, row))
+            for host, row in current_rows.items()
+        }
         self._others: dict[str, set[GrantedRight]] = {}
         self.is_source = _is_source(current, current_rows.values(), others)
         self.marked: list[Row] = []
@@ -63,10 +66,10 @@ class _Beside:
         self.strangers: list[_Stranger] = []
         for row in others:
             if self._is_marked(row):
-                refuse_admin(dialect, row, admin, proven=True)
+                refuse_admin(dialect, row, admin, proven=True, own=_look_at(dialect, row))
                 self.marked.append(row)
                 continue
-            self._others[row.host] = dialect.power(row)
+            self._others[row.host] = dialect.power(row, _look_at(dialect, row))
             surplus = beyond(self._others[row.host], self._power_beside(row))
             if surplus is None:
                 self.related.append(row)
@@ -169,12 +172,12 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
         checked = list(sources.values())
     for row in checked:
         require_usable(dialect, row)
-        rights[row.user, row.host] = own = dialect.rights(row.user, row.host, row.revoked)
+        rights[row.user, row.host] = own = _seen(dialect, row)
         refuse_admin(dialect, row, admin, proven=True, own=own)
 
     def read(row: Row) -> set[GrantedRight]:
         found = rights.get((row.user, row.host))
-        return dialect.rights(row.user, row.host, row.revoked) if found is None else found
+        return _seen(dialect, row) if found is None else found
 
     both = {host: (read(sources[host]), read(clones[host]) if host in clones else set()) for host in hosts}
     for host, (wanted, present) in both.items():
@@ -186,6 +189,18 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
                 f"as a user who may, run: {grants}",
             )
     return _Checked(sources, clones, hosts, both)
+
+
+def _look_at(dialect: Dialect, row: Row) -> set[GrantedRight]:
+    """Read an account's rights, and keep them for :func:`_seen`."""
+    found = dialect.looked_at[row.user, row.host] = dialect.rights(row.user, row.host, row.revoked)
+    return found
+
+
+def _seen(dialect: Dialect, row: Row) -> set[GrantedRight]:
+    """What the look at the pair has just read; once only, so that what comes later reads anew."""
+    found = dialect.looked_at.pop((row.user, row.host), None)
+    return dialect.rights(row.user, row.host, row.revoked) if found is None else found
 
 
 def sync(dialect: Dialect, pair: Pair) -> Account:

@@ -74,6 +74,8 @@ class Dialect(ABC):
         self.version = version
         self.user = user
         self.admin_host = host
+        self.looked_at: dict[tuple[str, str], set[GrantedRight]] = {}
+        """What a look at a pair has read of each account's rights, for the check that follows at once."""
 
     @property
     def where(self) -> str:
@@ -144,27 +146,23 @@ class Dialect(ABC):
         """All that an account was granted, in one answer."""
         # As the views write an account, without quoting; they compare it without regard to case.
         grantee = f"'{user}'@'{host}'"
+        # Names of ours, and texts that are quoted. One text for each row: a user may have thousands of them.
         selects = [
-            # Names of ours, and texts that are quoted.
-            f"SELECT '{level}', {', '.join(map(_exact, ('GRANTEE', *columns, 'PRIVILEGE_TYPE')))}, "  # noqa: S608
-            f"IS_GRANTABLE = 'YES' FROM information_schema.{view}_PRIVILEGES WHERE GRANTEE = {quote_text(grantee)}"
+            f"SELECT '{level}', {_packed(*columns, 'PRIVILEGE_TYPE')}, IS_GRANTABLE = 'YES' "  # noqa: S608
+            f"FROM information_schema.{view}_PRIVILEGES "
+            f"WHERE GRANTEE = {quote_text(grantee)} AND {_exact('GRANTEE')} = '{grantee.encode().hex().upper()}'"
             for level, view, *columns in _VIEWS
         ]
-        own = grantee.encode().hex()
         selects += [
-            f"SELECT '{level}', '{own}', {', '.join(map(_exact, columns))}, {option} FROM mysql.{table} "  # noqa: S608
+            f"SELECT '{level}', {_packed(*columns)}, {option} FROM mysql.{table} "  # noqa: S608
             f"WHERE BINARY {user_column} = {quote_text(user)} AND {host_column} = {quote_text(host)}"
             for level, table, user_column, host_column, *columns, option in (*_TABLES, *self.tables)
         ]
-        rows = self.connection.execute(" UNION ALL ".join(selects), self.reading)
-        found = [
-            (str(level), *(bytes.fromhex(text).decode() for text in texts), option) for level, *texts, option in rows
-        ]
-        return [
-            Granted(level, one, two, three, name.upper(), bool(option))
-            for level, whose, one, two, three, name, option in found
-            if whose == grantee
-        ]
+        found = []
+        for level, packed, option in self.connection.execute(" UNION ALL ".join(selects), self.reading):
+            one, two, three, name = (bytes.fromhex(text).decode() for text in packed.split(","))
+            found.append(Granted(str(level), one, two, three, name.upper(), bool(option)))
+        return found
 
     def _rights_of(self, one: Granted) -> Iterator[GrantedRight]:
         if one.level == "proxy":
@@ -259,3 +257,9 @@ class Dialect(ABC):
 def _exact(column: str) -> str:
     # Their columns have several collations, which a UNION does not mix.
     return column if column == _NOTHING else f"HEX({column})"
+
+
+def _packed(*columns: str) -> str:
+    """Columns as one text, each exact."""
+    texts = ", ',', ".join(map(_exact, columns))
+    return f"CONCAT({texts})"

@@ -254,20 +254,22 @@ def administers(power: set[GrantedRight], admin: set[GrantedRight], *, proven: b
             though the system's tables are among them.
     """
     limits = {(right.name, right.on) for right in power if right.kind == "revoked"}
-    for right in sorted(power):
+    found = []
+    for right in power:
         if right.kind != "privilege":
             continue
         name = right.name.partition(" (")[0]
         writes = bool({name} & (_WRITES | _ALL))
-        if right.on == EVERYWHERE and (
-            name in _ADMINS | _ALL
-            or (name == _SYSTEM_USER and right not in admin)
-            or (writes and not proven and (name, f"`{_SYSTEM_TABLES}`.*") not in limits)
-        ):
-            return right
-        if writes and right.on != EVERYWHERE and _is_system(right.on):
-            return right
-    return None
+        if (
+            right.on == EVERYWHERE
+            and (
+                name in _ADMINS | _ALL
+                or (name == _SYSTEM_USER and right not in admin)
+                or (writes and not proven and (name, f"`{_SYSTEM_TABLES}`.*") not in limits)
+            )
+        ) or (writes and right.on != EVERYWHERE and _is_system(right.on)):
+            found.append(right)
+    return min(found, default=None)
 
 
 def _is_system(on: str) -> bool:
