@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -22,6 +23,7 @@ from targets.base import fresh_name
 from equality.base import Feature, Outcomes
 
 _BASE = "e_quality"
+_PATIENCE = 30.0
 _ROLES = ("r1", "r2", "r3", "r4")
 _CREATED = (
     "CREATE DATABASE {d}",
@@ -608,14 +610,25 @@ class MysqlWorld:
             ssl_verify_identity=True,
             charset="utf8mb4",
         )
-        with contextlib.closing(connection):
+        try:
             yield connection
+        finally:
+            self._end(connection)
+
+    def _end(self, connection: Any) -> None:
+        """Close it, and wait for the server to have ended it: until then it counts for MAX_USER_CONNECTIONS."""
+        number = connection.thread_id()
+        connection.close()
+        deadline = time.monotonic() + _PATIENCE
+        while any(row[0] == number for row in self._run("SHOW PROCESSLIST")):
+            assert time.monotonic() < deadline, "the server does not end a connection that was closed"
+            time.sleep(0.005)
 
     def _without_tls(self, username: str, password: str) -> str:
         """Over the socket, which a server takes for safe where TLS is not required of the account."""
         place = str(self.target.server._folder / "socket")
         try:
-            pymysql.connect(unix_socket=place, user=username, password=password.encode(), charset="utf8mb4").close()
+            self._end(pymysql.connect(unix_socket=place, user=username, password=password.encode(), charset="utf8mb4"))
         except pymysql.MySQLError as error:
             return str(error.args[0])
         return "ok"
