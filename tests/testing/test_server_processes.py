@@ -254,6 +254,9 @@ def test_a_program_gives_what_it_prints_or_an_error_with_the_end_of_it(account, 
     assert run_program([SHELL, "-c", "id -u"], account=account, folder=folder) == f"{account.uid}\n"
     with pytest.raises(ServerFailed, match=r"sh ended with code 4:\nno room"):
         run_program([SHELL, "-c", "echo no room >&2; exit 4"], account=account, folder=folder)
+    long = "echo begun; echo '[ERROR] no memory'; for n in $(seq 50); do echo advice $n; done; exit 1"
+    with pytest.raises(ServerFailed, match=r"code 1:\n\[ERROR\] no memory\nadvice 21\n"):
+        run_program([SHELL, "-c", long], account=account, folder=folder)
     with pytest.raises(ServerFailed, match="/no-such-program could not be started"):
         run_program(["/no-such-program"], account=account, folder=folder)
 

@@ -187,7 +187,10 @@ def run_program(
     except OSError as error:
         raise ServerFailed(f"{command[0]} could not be started: {error}") from error
     if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-_TAIL:])
+        lines = done.stdout.splitlines()
+        # Some end with long advice, and have said before what was wrong.
+        wrong = [line for line in lines[:-_TAIL] if "error" in line.lower()]
+        tail = "\n".join([*wrong[-_TAIL:], *lines[-_TAIL:]])
         raise ServerFailed(f"{Path(command[0]).name} ended with code {done.returncode}:\n{tail}")
     return done.stdout
 
