@@ -112,6 +112,12 @@ class Ticking:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self._lock = threading.Lock()
 
     def __call__(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass for whoever sleeps by this clock: in place of the module that the client sleeps with."""
+        with self._lock:
+            self.now += seconds

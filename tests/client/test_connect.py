@@ -32,6 +32,14 @@ def database() -> FakeDatabase:
     return FakeDatabase("first")
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    """The client's clock, which sleeping moves on."""
+    made = Ticking()
+    monkeypatch.setattr("rotators.client.steps.time", made)
+    return made
+
+
 def test_a_login_that_works_asks_nothing_more(manager: FakeManager, database: FakeDatabase) -> None:
     secret = Secret("app", manager)
     assert [connect_with(secret, database.connect) for _ in range(3)] == ["first"] * 3
@@ -160,45 +168,81 @@ def test_a_wrong_password_put_by_hand_is_overcome_by_the_previous_version(
 
 
 def test_a_wrong_password_costs_no_more_than_the_budget_and_recovers_within_a_second(
-    manager: FakeManager, database: FakeDatabase
+    manager: FakeManager, database: FakeDatabase, clock: Ticking
 ) -> None:
-    secret = Secret("app", manager)
+    secret = Secret("app", manager, clock=clock)
     manager.promote(manager.put("wrong"))
     manager.promote(manager.put("also wrong"))
     errors = []
-    stop = threading.Event()
-    recovered: list[float] = []
 
-    def work() -> None:
-        while not stop.is_set():
-            try:
+    def work(_: int) -> None:
+        for _ in range(20):
+            with pytest.raises(CredentialsRefused) as raised:
                 connect_with(secret, database.connect)
-            except CredentialsRefused as error:
-                errors.append(error)
-                time.sleep(0.005)
-            else:
-                recovered.append(time.monotonic())
-                return
+            errors.append(raised.value)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    time.sleep(2)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [None] * 8
     assert database.refused == 2
-    assert len(errors) > 50
     manager.promote(manager.put("first"))
-    repaired = time.monotonic()
-    for thread in threads:
-        thread.join(10)
-    stop.set()
-    assert len(recovered) == 8
-    assert max(recovered) - repaired < 1
+    clock.sleep(1)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: connect_with(secret, database.connect), range(8))) == {"first"}
     assert database.refused == 2
     text = str(errors[-1])
     assert "\n" not in text
     assert "v3 (AWSCURRENT), v2 (AWSPREVIOUS)" in text
     assert "a new version is tried within a second" in text
     assert "wrong" not in text
+
+
+@pytest.mark.parametrize("every", [0.05, 1.0])
+@pytest.mark.parametrize("seconds", [0, 0.3, 3, 59, 61, 600])
+def test_a_repair_works_within_a_second_however_long_the_password_was_wrong(
+    manager: FakeManager, database: FakeDatabase, clock: Ticking, seconds: float, every: float
+) -> None:
+    secret = Secret("app", manager, clock=clock)
+    manager.promote(manager.put("wrong"))
+    manager.promote(manager.put("also wrong"))
+    refused: list[float] = []
+    until = clock.now + seconds
+    while clock.now <= until:
+        before = database.refused
+        with pytest.raises(CredentialsRefused):
+            connect_with(secret, database.connect, patience=0)
+        refused += [clock.now] * (database.refused - before)
+        # Two for the wrong password, and never the last one of the budget: that one is for the repair.
+        assert sum(clock.now - one < 60 for one in refused) == 2
+        clock.sleep(every)
+    manager.promote(manager.put("first"))
+    repaired = clock.now
+    while True:
+        with contextlib.suppress(CredentialsRefused):
+            assert connect_with(secret, database.connect, patience=0) == "first"
+            break
+        clock.sleep(every)
+    assert clock.now - repaired <= 1
+    assert database.refused == len(refused)
+
+
+def test_a_wrong_repair_uses_the_budget_up_and_the_right_one_works_when_the_minute_is_over(
+    manager: FakeManager, database: FakeDatabase, clock: Ticking
+) -> None:
+    secret = Secret("app", manager, clock=clock)
+    manager.promote(manager.put("wrong"))
+    for wrong, refused in (("also wrong", 2), ("wrong again", 3)):
+        manager.promote(manager.put(wrong))
+        with pytest.raises(CredentialsRefused):
+            connect_with(secret, database.connect, patience=0)
+        assert database.refused == refused
+        clock.sleep(1)
+    manager.promote(manager.put("first"))
+    clock.sleep(57)
+    with pytest.raises(CredentialsRefused, match="all 3 refused logins of this minute are used"):
+        connect_with(secret, database.connect)
+    clock.sleep(1)
+    assert connect_with(secret, database.connect) == "first"
+    assert database.refused == 3
 
 
 def test_many_wrong_repairs_stay_within_the_budget(manager: FakeManager, database: FakeDatabase) -> None:
@@ -226,18 +270,18 @@ def test_the_budget_is_kept_between_two_logins(manager: FakeManager, database: F
 
 
 def test_a_label_that_is_moved_back_leads_to_a_version_that_was_refused_before(
-    manager: FakeManager, database: FakeDatabase
+    manager: FakeManager, database: FakeDatabase, clock: Ticking
 ) -> None:
-    secret = Secret("app", manager)
+    secret = Secret("app", manager, clock=clock)
     connect_with(secret, database.connect)
     database.accepted = {"second"}
     manager.promote(manager.put("second"))
     assert connect_with(secret, database.connect) == "second"
     database.accepted = {"first"}
     manager.promote("v1")
-    started = time.monotonic()
+    started = clock.now
     assert connect_with(secret, database.connect) == "first"
-    assert time.monotonic() - started < 3
+    assert clock.now - started < 1
     assert database.refused == 2
 
 
@@ -319,9 +363,9 @@ def test_each_different_version_is_tried_once(manager: FakeManager, database: Fa
 
 
 def test_secrets_manager_down_and_the_password_refused_is_one_error_that_says_both(
-    manager: FakeManager, database: FakeDatabase
+    manager: FakeManager, database: FakeDatabase, clock: Ticking
 ) -> None:
-    secret = Secret("app", manager)
+    secret = Secret("app", manager, clock=clock)
     connect_with(secret, database.connect)
     manager.down = True
     database.accepted = {"second"}
@@ -330,14 +374,8 @@ def test_secrets_manager_down_and_the_password_refused_is_one_error_that_says_bo
         connect_with(secret, database.connect, patience=0.2)
     assert isinstance(raised.value.__cause__, InvalidPassword)
     manager.down = False
-    deadline = time.monotonic() + 1
-    while True:
-        try:
-            assert connect_with(secret, database.connect, patience=0) == "second"
-            break
-        except CredentialsRefused:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    clock.sleep(1)
+    assert connect_with(secret, database.connect, patience=0) == "second"
     assert database.refused == 1
 
 
