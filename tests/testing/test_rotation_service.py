@@ -692,3 +692,21 @@ def test_a_call_that_is_repeated_with_its_token_starts_no_second_rotation(
     rotation_service.client.rotate_secret(SecretId=arn, ClientRequestToken=token)
     assert rotation_service.run() == []
     assert rotation_service.client.get_secret_value(SecretId=arn)["SecretString"] == value
+
+
+def test_a_secret_is_found_by_its_name_its_arn_and_its_partial_arn(rotation_service: RotationService) -> None:
+    arns = {name: rotation_service.create_secret(name, name, lambda *_: None) for name in ("app", "app-abcdef", "a/b")}
+    for name, arn in arns.items():
+        for secret_id in (name, arn, arn[:-7]):
+            assert rotation_service.client.get_secret_value(SecretId=secret_id)["SecretString"] == name
+    for secret_id in ("ap", arns["app"][:-1], arns["app"] + "x", arns["app"][:-7] + "-uvwxyz"):
+        code, _ = error_of(rotation_service.client.get_secret_value, SecretId=secret_id)
+        assert code == "ResourceNotFoundException"
+
+
+def test_a_rotation_among_thousands_does_not_look_at_all_the_others(
+    rotation_service: RotationService, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("moto.secretsmanager.models.SecretsStore.get")
+    monkeypatch.delattr("moto.secretsmanager.models.SecretsStore.__getitem__")
+    assert rotation_service.rotate(secret).succeeded
