@@ -16,7 +16,7 @@ from rotators.cli.fleet import Place
 from rotators.cli.listed import UNKNOWN, Function, Listed
 from rotators.cli.render import Report
 from rotators.cli.rotate_outcome import Outcome, Result, Turn
-from rotators.cli.status import FIND_IT, Choice, ask_function, is_named, list_all, missing
+from rotators.cli.status import FIND_IT, Choice, ask_function, list_all, missing
 from rotators.due import overdue
 from rotators.errors import ConfigurationError, RotationError
 
@@ -170,11 +170,7 @@ def find(places: Sequence[Place], choice: Choice, order: Order, now: datetime, r
         outcome.named = bool(choice.named)
         tasks.append(Task(outcome, places[at], at, "" if function is None else function.log_group))
     _group(tasks, [one for _, one in listed.values()], order, report)
-    tasks += [
-        Task(_missing(name, places), places[0], 0)
-        for name in choice.named
-        if not any(is_named(one, name) for _, one in listed.values())
-    ]
+    tasks += [Task(_missing(name, places), places[0], 0) for name in choice.absent(one for _, one in listed.values())]
     return sorted(tasks, key=lambda task: (task.outcome.account, task.outcome.region, task.outcome.secret))
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,6 +115,15 @@ class Choice:
     prefix: str = ""
     everything: bool = False
 
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.named)
+
+    def absent(self, listed: Iterable[Listed]) -> list[str]:
+        """The names and ARNs that were asked for, and are those of no listed secret."""
+        found = {name for one in listed for name in names_of(one)}
+        return [name for name in self.named if name not in found]
+
     def calls(self) -> Iterator[dict[str, Any]]:
         """The parameters of each ListSecrets that finds them. It finds others too, for its filters are coarse."""
         if self.named:
@@ -130,7 +140,7 @@ class Choice:
     def takes(self, listed: Listed) -> bool:
         """Whether a listed secret is one of them."""
         if self.named:
-            return any(is_named(listed, name) for name in self.named)
+            return not self._names.isdisjoint(names_of(listed))
         return (
             listed.deleted is None
             and (listed.rotates or self.everything)
@@ -163,7 +173,7 @@ def survey(places: Sequence[Place], choice: Choice, now: datetime, report: Repor
         function = functions.get((place, one.function_arn or ""))
         rows.append(judge(one, function, now, place.name, place.account.region))
     rows.sort(key=lambda row: (row.account, row.region, row.secret))
-    return rows + [_missing(name, places) for name in choice.named if not any(is_named(x, name) for _, x in listed)]
+    return rows + [_missing(name, places) for name in choice.absent(one for _, one in listed)]
 
 
 def list_all(
@@ -252,12 +262,10 @@ def _name(secret_id: str) -> str:
     return name[:-7] if _SUFFIX.fullmatch(name[-7:]) else name
 
 
-def is_named(listed: Listed, secret_id: str) -> bool:
-    """Whether a secret is the one that was asked for by a name or an ARN."""
-    if not secret_id.startswith("arn:"):
-        return listed.name == secret_id
+def names_of(listed: Listed) -> tuple[str, str, str]:
+    """What a secret can be asked for by: its name, its ARN, and its partial ARN."""
     # A partial ARN lacks the hyphen and the six characters that Secrets Manager adds.
-    return listed.arn == secret_id or listed.arn[:-7] == secret_id
+    return listed.name, listed.arn, listed.arn[:-7]
 
 
 def choose(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, everything: bool) -> Choice:
