@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rotate_parts import CANARY, ServiceTime, deploy, make, outcomes, run, successes, tokens
+from rotate_parts import ServiceTime, deploy, make, outcomes, run, successes, tokens
 from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, rotated
 
 from rotators.cli import rotate
@@ -28,6 +28,10 @@ from rotators.cli.rotate_outcome import Evidence, Outcome, Result, Turn
 from rotators.cli.rotate_pace import ROTATIONS_A_SECOND
 from rotators.testing import RotationService
 from rotators.testing.endpoint import listening, served
+from rotators.testing.servers.postgres import available
+
+LABELS = ("AWSCURRENT", "AWSPREVIOUS")
+NEWEST = available()[-1:] or [None]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,7 @@ def revoke(target: Any, service: RotationService, strategy: str, monkeypatch: py
     """Rotate a secret, leak both of its values, and revoke them."""
     subject = rotated(target, service, strategy)
     assert service.rotate(subject.arn).error is None
-    leaked = [service.value(subject.arn, label) for label in ("AWSCURRENT", "AWSPREVIOUS")]
+    leaked = [service.value(subject.arn, label) for label in LABELS]
     target.work(leaked[0])
     described = service.client.describe_secret(SecretId=subject.arn)
     deploy(described["RotationLambdaARN"].rsplit(":")[-1], Environment={"Variables": {"ROTATION_STRATEGY": strategy}})
@@ -183,23 +187,39 @@ class Killed:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [20, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("postgres_server", NEWEST, indirect=True)
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_half_way_goes_on_and_rotates_none_twice(
-    rotation_service: RotationService, folder: Path, count: int
+    postgres: PostgresTarget, rotation_service: RotationService, folder: Path, count: int
 ) -> None:
-    arns = {make(rotation_service, f"app{number:03}") for number in range(count)}
+    rotator = postgres.rotator(rotation_service, ROTATION_STRATEGY=SINGLE)
+    first = {}
+    for number in range(count):
+        application = postgres.make_bare(f"killed{os.getpid()}_{count}_{number}")
+        arn = rotation_service.create_secret(f"app{number:04}", postgres.secret(application), rotator)
+        first[arn] = rotation_service.client.get_secret_value(SecretId=arn)["VersionId"]
     killed = Killed(rotation_service, at=count // 2)
+    at_once = ("--per-database", "100")
     with served(rotation_service) as endpoint, listening(Elsewhere) as others:
         where = {"endpoint": endpoint, "others": others}
-        code, _, stderr = killed.run("--all", "--yes", "--journal", "journal", **where)
+        code, _, stderr = killed.run("--all", "--yes", "--journal", "journal", *at_once, **where)
         assert code == -signal.SIGKILL, stderr
         assert count // 2 <= len(tokens(rotation_service)) < count
-        code, stdout, stderr = killed.run("--resume", "journal", "--output", "json", **where)
+        code, stdout, stderr = killed.run("--resume", "journal", "--output", "json", *at_once, **where)
         assert code == 0, stdout + stderr
     assert {row["result"] for row in json.loads(stdout)["secrets"]} == {"rotated"}
-    assert {arn: len(made) for arn, made in tokens(rotation_service).items()} == dict.fromkeys(arns, 1)
-    assert successes(rotation_service) == dict.fromkeys(arns, 1)
-    assert CANARY not in (folder / "journal").read_text() + stdout + stderr
+    # Each was asked to rotate with one token, did so once, and has two versions: the first and that token's.
+    made = tokens(rotation_service)
+    assert {arn: len(sent) for arn, sent in made.items()} == dict.fromkeys(first, 1)
+    assert successes(rotation_service) == dict.fromkeys(first, 1)
+    for arn, version in first.items():
+        versions = rotation_service.client.list_secret_version_ids(SecretId=arn, IncludeDeprecated=True)["Versions"]
+        [token] = made[arn]
+        assert {one["VersionId"] for one in versions} == {version, token}
+        assert rotation_service.labels(arn) == {version: ["AWSPREVIOUS"], token: ["AWSCURRENT"]}
+        postgres.log_in(rotation_service.value(arn))
+    told = (folder / "journal").read_text() + stdout + stderr
+    assert not any(rotation_service.value(arn, label)["password"] in told for arn in first for label in LABELS)
 
 
 class Rows(HTMLParser):
