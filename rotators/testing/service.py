@@ -22,7 +22,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from moto import mock_aws
-from moto.secretsmanager.models import secretsmanager_backends
+from moto.secretsmanager import models
 
 from rotators.errors import ConfigurationError
 from rotators.schedules import Rate, RotationRules
@@ -175,6 +175,7 @@ class RotationService:
             time=_Dates(self.clock),
             utcnow=lambda: self.clock.now.replace(tzinfo=None),
         )
+        self._lists = patch.object(models.SecretsManagerBackend, "list_secrets", _listed)
         # Each session would read botocore's descriptions of all of AWS anew: 60 ms of work for each service.
         self._descriptions = patch.object(botocore.session, "create_loader", _shared_loader)
         self._client: SecretsManagerClient | None = None
@@ -184,6 +185,7 @@ class RotationService:
             raise RuntimeError("another RotationService is active: leave it first")
         self._mock.start()
         self._dates.start()
+        self._lists.start()
         self._descriptions.start()
         door.gateway = self._gateway
         # Not repeated: a test that breaks a call wants to see it broken, and not to wait.
@@ -197,6 +199,7 @@ class RotationService:
         door.gateway = None
         functions.handlers = {}
         self._descriptions.stop()
+        self._lists.stop()
         self._dates.stop()
         self._mock.stop()
 
@@ -620,7 +623,7 @@ class RotationService:
         return {"ARN": secret.arn, "Name": secret.name}
 
     def _secret(self, secret_id: str, region: str | None = None) -> Any:
-        secret = _found(secretsmanager_backends[_ACCOUNT][region or self.region].secrets, secret_id)
+        secret = _found(models.secretsmanager_backends[_ACCOUNT][region or self.region].secrets, secret_id)
         if secret is None:
             raise Refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
         return secret
@@ -651,6 +654,23 @@ def _found(store: Any, secret_id: str) -> Any:
         if secret is not None and secret_id in {secret.arn, secret.name}:
             return secret
     return store.get(secret_id)
+
+
+def _listed(
+    backend: Any,
+    filters: Any,
+    max_results: int | None = None,
+    next_token: str | None = None,
+    include_planned_deletion: bool = False,  # noqa: FBT001, FBT002  # moto calls it so
+) -> tuple[list[dict[str, Any]], str | None]:
+    """ListSecrets as moto does it, but for each page it describes the page's secrets alone, and not all there are."""
+    found = [
+        secret
+        for secret in backend.secrets.values()
+        if (include_planned_deletion or not getattr(secret, "deleted_date", None)) and models._matches(secret, filters)  # noqa: SLF001
+    ]
+    page, further = backend._get_secret_values_page_and_next_token(found, max_results, next_token)  # noqa: SLF001
+    return [secret.to_dict() for secret in page], further
 
 
 @dataclass(frozen=True)
