@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines beliefs conformance bench format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ causes: $(VENV)/.dev databases ## Write the page of causes: what `rotators check
 
 timelines: $(VENV)/.dev databases ## Draw the pictures of the strategies, each from a rotation of a real server
 	@TIMELINES=docs/explanation $(bin)/python -m pytest -q tests/docs/test_timelines.py
+
+terminal: $(VENV)/.dev ## Draw the picture of `rotators rotate` on a terminal, from a run with the simulated service
+	@TERMINAL=yes $(bin)/python -m pytest -q tests/docs/test_terminal.py
 
 beliefs: $(VENV)/.dev ## Write the page of what engines without a server take for true, from the tests' tables
 	@PYTHONPATH=tests $(bin)/python -m beliefs.page
