@@ -5,8 +5,9 @@
 
 Each size runs in a process of its own, against the simulated service with the quotas enforced by its clock. Without
 --server the functions do nothing, so that what is measured is the command. "seconds" is what the run takes by the
-service's clock, and "rate" what that is of the rotations that the quotas admit; "CPU" and "memory" are this machine's,
-with the simulated service and the functions in the same process: the line "without" is the process before the run.
+service's clock, and "rate" what that is of the rotations that the quotas admit; "here", "CPU" and "memory" are this
+machine's, with the simulated service and the functions in the same process: "without" is the process before the run.
+The error stream tells how far a run has come.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from rotators.testing.servers.postgres import PostgresServer
 from rotators.versions import SecretVersions
 
 SIZES = [100, 1_000, 10_000]
+_TELL_EVERY = 5.0
 
 
 class Nothing(Rotator[SecretValue]):
@@ -62,12 +64,16 @@ class ServiceTime:
 
     Args:
         service: the service.
+        size: how many secrets there are.
     """
 
-    def __init__(self, service: RotationService) -> None:
+    def __init__(self, service: RotationService, size: int) -> None:
         self._service = service
+        self._size = size
         self._begun = service.clock.now
+        self._real = self._told = time.monotonic()
         self._seen = len(service.calls)
+        self._rotated = 0
 
     @property
     def now(self) -> datetime:
@@ -87,7 +93,13 @@ class ServiceTime:
         made, self._seen = self._service.calls[self._seen :], len(self._service.calls)
         for call in made:
             if call.operation == "RotateSecret" and call.error is None:
-                self._service.retry(call.parameters["SecretId"])
+                self._rotated += self._service.retry(call.parameters["SecretId"]).succeeded
+        if time.monotonic() - self._told > _TELL_EVERY:
+            self._told = time.monotonic()
+            _tell(
+                f"{self._size} secrets: {self._rotated} rotated in {self.seconds():.0f} s of the service's clock, "
+                f"{self._told - self._real:.0f} s here"
+            )
         return set()
 
 
@@ -121,12 +133,14 @@ def measure(size: int, *, server: bool) -> dict[str, float]:
                 RotateImmediately=False,
             )
         service.throttle = True
-        rotate.clock = ServiceTime(service)
+        _tell(f"{size} secrets: made")
+        rotate.clock = ServiceTime(service, size)
         before, cpu, begun = _memory(), time.process_time(), service.clock.now
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            real = time.monotonic()
             arguments = ["rotate", "--all", "--yes", "--output", "json", "--report", "report.html", "--journal", "j"]
             main.app([*arguments, "--per-database", "100"], standalone_mode=False)
-        cpu = time.process_time() - cpu
+        cpu, real = time.process_time() - cpu, time.monotonic() - real
         seconds = (service.clock.now - begun).total_seconds()
         rotated = sum(event["detail"]["eventName"] == "RotationSucceeded" for event in service.events)
         throttled = sum(call.error == "ThrottlingException" for call in service.calls)
@@ -136,11 +150,17 @@ def measure(size: int, *, server: bool) -> dict[str, float]:
             "seconds": seconds,
             "rate": size / seconds / ROTATIONS_A_SECOND,
             "cpu": cpu,
+            "real": real,
             "before": before,
             "memory": _memory(),
             "report": Path("report.html").stat().st_size / 2**20,
             "journal": Path("j").stat().st_size / 2**20,
         }
+
+
+def _tell(line: str) -> None:
+    # Not sys.stderr: the command's own output is thrown away.
+    print(line, file=sys.__stderr__, flush=True)
 
 
 def _memory() -> float:
@@ -157,7 +177,19 @@ def benchmark(
     if only is not None:
         typer.echo(json.dumps(measure(only, server=server)))
         return
-    columns = ("secrets", "rotated", "throttled", "seconds", "rate", "CPU", "without", "memory", "report", "journal")
+    columns = (
+        "secrets",
+        "rotated",
+        "throttled",
+        "seconds",
+        "rate",
+        "here",
+        "CPU",
+        "without",
+        "memory",
+        "report",
+        "journal",
+    )
     table = Table(*columns, title="rotators rotate --all")
     for count in size or SIZES:
         command = [sys.executable, __file__, "--only", str(count), *(["--server"] if server else [])]
@@ -170,6 +202,7 @@ def benchmark(
             f"{made['throttled']:.0f}",
             f"{made['seconds']:.1f} s",
             f"{made['rate']:.0%}",
+            f"{made['real']:.1f} s",
             f"{made['cpu']:.1f} s",
             f"{made['before']:.0f} MiB",
             f"{made['memory']:.0f} MiB",
