@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## Set up, and rotate a real PostgreSQL secret under a runni
 test: $(VENV)/.dev databases layers ## Set up, databases included, and run every test that does not take minutes
 	@$(bin)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" --durations=10 $(PYTEST_ARGS)
 
-test-long: $(VENV)/.dev databases layers $(cdk) ## Run what `make test` leaves out, for it takes minutes each: all faults too
+test-long: $(VENV)/.dev databases layers browser $(cdk) ## Run what `make test` leaves out, for it takes minutes each: all faults too
 	@$(bin)/python -m pytest -n auto --dist worksteal -m long $(PYTEST_ARGS)
 	@ROTATORS_TEST_SHARES=1 $(bin)/python -m pytest -n auto --dist worksteal -m "not long" tests/faults \
 		tests/engines/test_injection.py $(PYTEST_ARGS)
@@ -115,6 +115,9 @@ layers: $(VENV)/.dev
 
 databases:
 	@sh tools/databases
+
+browser:
+	@sh tools/browser
 
 # The CDK's own command, for the tests that run it, by the hash of its package. Without it they are skipped.
 $(cdk): requirements/cdk/package.json requirements/cdk/package-lock.json $(VENV)/.dev

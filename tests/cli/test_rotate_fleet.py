@@ -286,11 +286,11 @@ def test_the_page_has_no_element_that_a_text_has_made() -> None:
     assert "https:" not in html
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_every_row_of_the_report(tmp_path: Path) -> None:
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
-        pytest.skip("no chromium is installed: on Debian, apt-get install chromium")
+        pytest.skip("no chromium is installed: as root on Debian, make test-long installs it")
     file = tmp_path / "report.html"
     file.write_text(page(evidence()), encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
