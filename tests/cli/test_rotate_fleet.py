@@ -76,6 +76,7 @@ def test_no_password_of_before_a_leak_is_valid_on_any_server(
     revoke(target, rotation_service, strategy, monkeypatch)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_fleet_on_one_server_rotates_at_the_quotas_rate_and_none_is_throttled(
     postgres: PostgresTarget, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, count: int
@@ -187,6 +188,7 @@ class Killed:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("postgres_server", NEWEST, indirect=True)
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_half_way_goes_on_and_rotates_none_twice(
