@@ -35,7 +35,7 @@ class Application:
 
     ::
 
-        with Application(client, "app", login) as application:
+        with Application(client, "app", login, refusals=(OperationalError,)) as application:
             service.rotate("app")
         assert application.count.refused == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 
 from infra.config import load
 from rotators.cli.main import app
-from rotators.testing import RotationService
+from rotators.testing import RotationService, assert_survives_faults
 from rotators.testing.servers.fixtures import require_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,32 @@ def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
     for code in code_of("tutorial/first-rotation.md"):
         run_line_by_line(code, names)
     assert not names["server"].process.running
+
+
+@pytest.mark.slow
+def test_the_first_test_of_the_test_kits_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    plugin, module = code_of("reference/testing.md")
+    assert plugin == 'pytest_plugins = ["rotators.testing.plugin"]\n'
+    names: dict[str, Any] = {}
+    exec(module, names)  # noqa: S102  # our own documentation
+    tests = [run for name, run in names.items() if name.startswith("test_")]
+    assert len(tests) == 3
+    for run in tests:
+        with RotationService() as service:
+            run(service)
+
+
+def test_the_test_kits_page_names_what_there_is() -> None:
+    page = (ROOT / "docs/reference/testing.md").read_text()
+    service = page.partition("## `RotationService`")[2].partition("\n## ")[0]
+    shown = set(re.findall(r"`\.(\w+)", service)) - {"now", "advance"}
+    there = {name for name in vars(RotationService) if not name.startswith("_")} | set(vars(RotationService()))
+    assert shown <= there
+    assert {name for name in there if not name.startswith("_")} - shown == {"region", "timeout"}
+    survives = page.partition("## `assert_survives_faults`")[2].partition("\n## ")[0]
+    arguments = set(inspect.signature(assert_survives_faults).parameters)
+    assert set(re.findall(r"^\| `(\w+)` \|", survives, re.MULTILINE)) == arguments
 
 
 @pytest.mark.slow
