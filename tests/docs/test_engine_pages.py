@@ -22,12 +22,21 @@ from targets import (
 )
 
 from infra.config.load import load
+from rotators.engines.specs import SPECS
 from rotators.testing import RotationService
 from rotators.testing.servers.postgres import available as postgres_available
 
 FOLDER = Path(__file__).parents[2] / "docs/how-to"
 ENGINES = ("db2", "documentdb", "mysql", "oracle", "postgres", "redshift", "sqlserver")
 NEWEST = postgres_available()[-1:] or [None]
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_each_engine_has_a_page_in_the_reference(name: str) -> None:
+    pages = [FOLDER.parent / f"reference/{stem}.md" for stem in (name, SPECS[name].driver_layer)]
+    text = next(page.read_text() for page in pages if page.exists())
+    assert f"`{name}`" in text
+    assert "**Tested on**" in text
 
 
 class Page:
