@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 # Enough to renew a certificate, or to put another CA into the bundle.
 _SOON = timedelta(days=30)
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-_NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
-_NAME_MISMATCH = {62, 64}
 
 
 class Way:
@@ -130,7 +127,8 @@ class Way:
         except ssl.SSLCertVerificationError as error:
             return self._refused(subject, error, target)
         except ssl.SSLError as error:
-            return failure(subject, f"{target}: TLS failed: {error.reason}", "see which TLS versions the server offers")
+            advice = "see what listens there, and which TLS it offers"
+            return Finding.of(subject, network.tls_failed(error, target, advice))
         except OSError as error:
             # Some drop a connection of which they know no more than that. The login tells.
             self.stands = True
@@ -148,20 +146,6 @@ class Way:
         return ok(subject, cause)
 
     def _refused(self, subject: str, error: ssl.SSLCertVerificationError, target: str) -> Finding:
-        if error.verify_code == _EXPIRED:
-            return failure(
-                subject,
-                f"the certificate of {target}, or the CA that signed it, has expired",
-                "renew it, and put its CA into ROTATION_CA_BUNDLE; on RDS: aws rds modify-db-instance "
-                "--db-instance-identifier NAME --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
-            )
-        if error.verify_code == _NOT_YET:
-            return failure(
-                subject, f"the certificate of {target} is not valid yet", "see the server's clock, or issue it anew"
-            )
-        if error.verify_code in _NAME_MISMATCH:
-            found = network.another_name(target, self._name, self._names())
-            return Finding.of(subject, found)
         return Finding.of(subject, network.certificate_refused(error, target, self._name, self._names))
 
     def _names(self) -> list[str]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
 _NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_NOT_YET, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+# What OpenSSL says where the other side has no version that we speak: its alert, or its own choice.
+_TOO_OLD = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
+_NOTHING_IN_COMMON = "SSLV3_ALERT_HANDSHAKE_FAILURE"
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH}
 OWN_NAME = "put one of these names as 'host' into the secret"
 OTHER_NAME = "put one of these names as 'tlsServerName' into the secret, or into ROTATION_TLS_SERVER_NAME"
@@ -117,7 +121,7 @@ def certificate_refused(
     advice: str = OTHER_NAME,
     bundle: str = "for RDS: AWS's global bundle",
 ) -> TlsFailed:
-    """The error for a certificate that is not trusted, or of another name.
+    """The error for a certificate that is not trusted, of another time or of another name.
 
     Args:
         error: what Python's ``ssl`` raised.
@@ -129,10 +133,35 @@ def certificate_refused(
     """
     if error.verify_code in _NAME_MISMATCH:
         return another_name(target, name, names_offered(), advice)
+    if error.verify_code == _EXPIRED:
+        return TlsFailed(
+            f"{target}: the certificate, or that of the CA that signed it, has expired",
+            "renew it, and put its CA into ROTATION_CA_BUNDLE; on RDS: aws rds modify-db-instance "
+            "--db-instance-identifier NAME --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
+        )
+    if error.verify_code == _NOT_YET:
+        return TlsFailed(f"{target}: the certificate is not valid yet", "see the server's clock, or issue it anew")
     return TlsFailed(
         f"{target}: certificate verify failed: {error.verify_message}",
         f"put the CA that signed the server's certificate into ROTATION_CA_BUNDLE ({bundle})",
     )
+
+
+def tls_failed(error: ssl.SSLError, target: str, advice: str) -> TlsFailed:
+    """The error for a handshake that failed before there was a certificate to verify.
+
+    Args:
+        error: what Python's ``ssl`` raised.
+        target: server and user, for the message.
+        advice: what to do, unless it is the version.
+    """
+    if error.reason in {*_TOO_OLD, _NOTHING_IN_COMMON}:
+        further = ", or no cipher that we take" if error.reason == _NOTHING_IN_COMMON else ""
+        return TlsFailed(
+            f"{target}: the server offers no TLS 1.2 or newer{further}",
+            "switch TLS 1.2 on in the server; nothing is ever sent over an older one",
+        )
+    return TlsFailed(f"{target}: TLS failed: {error.reason or 'the server speaks none'}", advice)
 
 
 def another_name(target: str, name: str, offered: list[str], advice: str = OTHER_NAME) -> TlsFailed:

@@ -63,6 +63,8 @@ class TdsServer:
         reply: how a session's answers are sent.
         instead_of_tls: what the server says where the handshake should begin.
         farewell: how it ends TLS after a login: it does so before it hears anything.
+        context: its side of TLS; by default one of the certificate's.
+        encryption: what it says of encryption, whatever it does.
     """
 
     def __init__(
@@ -73,8 +75,12 @@ class TdsServer:
         reply: Callable[[socket.socket, bytes], None] | None = None,
         instead_of_tls: SqlError | None = None,
         farewell: bool = False,
+        context: ssl.SSLContext | None = None,
+        encryption: int | None = None,
     ) -> None:
         self._log_in = log_in
+        self.context = context
+        self.encryption = encryption
         self.certificate = certificate
         self.reply = reply
         self.instead_of_tls = instead_of_tls
@@ -182,6 +188,8 @@ class _Connection:
         # https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868
         demanded = _ENCRYPT_ON if encrypted else _ENCRYPT_REQUIRED
         encryption = _ENCRYPT_NOT_SUPPORTED if self._certificate is None else demanded
+        if self._server.encryption is not None:
+            encryption = self._server.encryption
         # VERSION at 11, six bytes; ENCRYPTION at 17, one byte.
         return struct.pack(">BHHBHHB", 0, 11, 6, 1, 17, 1, 255) + bytes([16, 0, 0, 0, 0, 0, encryption])
 
@@ -196,9 +204,11 @@ class _Connection:
         return False
 
     def _handshake(self) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        assert self._certificate is not None
-        context.load_cert_chain(self._certificate)
+        context = self._server.context
+        if context is None:
+            assert self._certificate is not None
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._certificate)
         tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         while True:
             try:

@@ -208,7 +208,8 @@ class TestTls:
         with subject.target.server.presenting(expired=True):
             failed = subject.service.rotate(subject.arn)
             assert type(failed.error) is errors.TlsFailed
-            assert "certificate verify failed" in str(failed.error)
+            assert "has expired" in str(failed.error)
+            assert "renew it" in str(failed.error)
 
     def test_a_secret_that_asks_for_plaintext(self, subject: Rotated) -> None:
         edit(subject, ssl=False)

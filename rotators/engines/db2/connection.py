@@ -26,7 +26,6 @@ from rotators.errors import (
     LoginRefused,
     SecretMalformed,
     ServiceError,
-    TlsFailed,
     Unreachable,
 )
 from rotators.limits import within
@@ -279,5 +278,5 @@ def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) 
             cause, target, address[0], lambda: names_offered(address, options, lambda _: None), advice=network.OWN_NAME
         )
     if isinstance(cause, ssl.SSLError):
-        return TlsFailed(f"{target}: TLS failed", "name the port of TLS (for RDS: ssl_svcename), and switch it on")
+        return network.tls_failed(cause, target, "name the port of TLS (for RDS: ssl_svcename), and switch it on")
     return None if cause is None else network.unreachable(cause, target) or network.no_answer(target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from rotators.engines import network
-from rotators.engines.certificates import names_offered
+from rotators.engines.certificates import names_offered, shown
 from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -41,6 +42,10 @@ SCRAM, MD5 = "scram-sha-256", "md5"
 # What libpq says where a server asks for MD5 although SCRAM alone is answered.
 _ASKS_FOR_MD5 = re.compile(r'requirement "scram-sha-256" failed: server requested a hashed password')
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
+# What libpq says of TLS without telling why: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/interfaces/libpq/fe-secure-openssl.c
+_OF_TLS = re.compile(r"SSL error:")
+# Seconds to find that out, for the error's text only.
+_LOOK = 2.0
 _WITHOUT_REASON = "the database's log tells more"
 
 # In this order: with several addresses the text holds a line for each, and a server's word says most.
@@ -62,7 +67,7 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         "an admin's login is tied to its TLS connection: put the database's own endpoint, no pooler, into its secret",
     ),
     (
-        r"PAM authentication failed|authentication method requirement .* failed",
+        r"PAM authentication failed|authentication method requirement .* failed|SASL .*mechanisms are supported",
         UserNotRotatable,
         "the user logs in by IAM, LDAP or another way without a stored password: there is nothing to rotate",
     ),
@@ -239,10 +244,22 @@ def _explain(text: str, target: str, address: tuple[str, int], name: str, option
             f"{target}: the server's certificate is not for '{name}', but for {', '.join(names) or 'other names'}",
             network.OTHER_NAME,
         )
+    if _OF_TLS.search(text) and (seen := _look(address, name, options)) is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return network.certificate_refused(seen, target, name, list)
+        return network.tls_failed(seen, target, "see what listens there, and which TLS it offers")
     for pattern, kind, advice in _MEANINGS:
         if re.search(pattern, text):
             return kind(f"{target}: {_reason(text, pattern)}", advice)
     return ServiceFailed(f"{target}: {_reason(text, '')}", _WITHOUT_REASON)
+
+
+def _look(address: tuple[str, int], name: str, options: ConnectOptions) -> ssl.SSLError | None:
+    # Only for the message: nobody waits long for it.
+    try:
+        return within(_LOOK, lambda: shown(address, name, options, start_tls))
+    except TimeoutError:
+        return None
 
 
 def _reason(text: str, pattern: str) -> str:

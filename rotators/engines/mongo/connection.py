@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pymongo
-from bson.errors import BSONError
-from pymongo.errors import PyMongoError
 
 from rotators.engines import network
 from rotators.engines.mapping import driver_errors
@@ -32,7 +30,6 @@ _DATABASE = re.compile(r'[^/\\. "$*<>:|?\x00]{1,63}')
 ADMIN_ADVICE = (
     "as the primary user, run: db.grantRolesToUser('{user}', [{{role: 'userAdminAnyDatabase', db: 'admin'}}])"
 )
-_DRIVER_ERRORS = (PyMongoError, BSONError, OSError, ValueError, TypeError)
 
 
 class Connection:
@@ -72,7 +69,7 @@ class Connection:
                 self.close()
             return errors.of_command(error, where, advice or ADMIN_ADVICE.format(user=self.user))
 
-        with driver_errors(translate, *_DRIVER_ERRORS):
+        with driver_errors(translate):
             # Not the driver's own limit, which would send the server a field that not every one knows.
             return within(
                 self._options.limit(where), lambda: self._client.get_database(database).command(dict(command))
@@ -106,7 +103,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     seconds = ends - time.monotonic()
     milliseconds = max(1, round(seconds * 1000))
     tls: dict[str, Any] = {"tls": False} if options.plaintext else {"tls": True, "tlsCAFile": options.ca_file}
-    with driver_errors(lambda error: _unusable(credentials, type(error).__name__), *_DRIVER_ERRORS):
+    with driver_errors(lambda error: _unusable(credentials, type(error).__name__)):
         client: pymongo.MongoClient[Any] = pymongo.MongoClient(
             host,
             port,
@@ -132,7 +129,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
             return _unusable(credentials, "the driver can't send its user or password")
         return errors.of_login(error, target, (host, port), options)
 
-    with driver_errors(translate, *_DRIVER_ERRORS):
+    with driver_errors(translate):
         within(seconds, lambda: client.admin.command("ping"))
     return Connection(client, credentials, port, options)
 

@@ -115,9 +115,7 @@ def server_message(error: OperationFailure) -> str:
 
 def _of_tls(error: ssl.SSLError, target: str, address: tuple[str, int], options: ConnectOptions) -> TlsFailed:
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return TlsFailed(
-            f"{target}: TLS failed: {error.reason or 'the server speaks none'}", "switch TLS on in the server"
-        )
+        return network.tls_failed(error, target, "switch TLS on in the server")
     return network.certificate_refused(
         error,
         target,

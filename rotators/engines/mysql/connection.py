@@ -422,7 +422,7 @@ class _Login:
         if expired:
             return network.no_answer(self.target)
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return TlsFailed(f"{self.target}: TLS failed: {cause.reason}", "see which TLS versions the server offers")
+            return network.tls_failed(cause, self.target, "see what listens there, and which TLS it offers")
         return network.unreachable(cause, self.target)
 
     def _answered(self, error: Exception, *, verified: bool) -> ServiceError:

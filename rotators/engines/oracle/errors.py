@@ -22,7 +22,6 @@ from rotators.errors import (
     ReadOnlyServer,
     ServiceError,
     ServiceFailed,
-    TlsFailed,
     Unreachable,
     UserNotRotatable,
 )
@@ -98,7 +97,7 @@ def of_login(error: Exception, target: str, name: str, names_offered: Callable[[
     if isinstance(cause, ssl.SSLCertVerificationError):
         return network.certificate_refused(cause, target, name, names_offered)
     if isinstance(cause, ssl.SSLError):
-        return TlsFailed(f"{target}: TLS failed: {cause.reason}", "name the port of TCPS, and switch it on there")
+        return network.tls_failed(cause, target, "name the port of TCPS, and switch it on there")
     if (on_the_way := network.unreachable(cause, target, _REFUSED)) is not None:
         return on_the_way
     code = code_of(cause)

@@ -137,7 +137,7 @@ def _of_tls(cause: Exception, target: str, handshake: tls.Handshake) -> ServiceE
     if isinstance(cause, ssl.SSLCertVerificationError):
         return network.certificate_refused(cause, target, handshake.name, list)
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-        return TlsFailed(f"{target}: TLS failed: {cause.reason}", "see that the server offers TLS 1.2")
+        return network.tls_failed(cause, target, "see that the server offers TLS 1.2")
     # The driver's own words.
     if isinstance(cause, pytds.Error) and ("not supported by server" in str(cause) or "ENCRYPT_ON" in str(cause)):
         return TlsFailed(

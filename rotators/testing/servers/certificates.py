@@ -18,7 +18,8 @@ from rotators.testing.servers.accounts import SystemAccount
 
 # Clocks of one machine do not differ; a test that sets the clock back a little should still pass.
 _BEFORE = dt.timedelta(hours=1)
-_LIFETIME = dt.timedelta(days=2)
+_DAY = dt.timedelta(days=1)
+_LIFETIME = 2 * _DAY
 _LONGEST_COMMON_NAME = 64
 
 
@@ -59,6 +60,7 @@ class CertificateAuthority:
         *,
         common_name: str | None = None,
         expired: bool = False,
+        not_yet: bool = False,
         folder: Path | None = None,
         account: SystemAccount | None = None,
     ) -> ServerCertificate:
@@ -68,6 +70,7 @@ class CertificateAuthority:
             names: DNS names and IP addresses to certify, at least one.
             common_name: the subject; by default the first name. Clients verify the names, not this.
             expired: make one whose time is over since a day.
+            not_yet: make one whose time comes in a day.
             folder: where to; by default the CA's own. The server must be able to get there.
             account: who runs the server. It becomes the key's owner, because servers refuse a key that others may
                 read (PostgreSQL: https://www.postgresql.org/docs/current/ssl-tcp.html). Needs root where the
@@ -81,15 +84,17 @@ class CertificateAuthority:
             raise ValueError("a certificate needs at least one name")
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
-        ends = now - dt.timedelta(days=1) if expired else now + _LIFETIME
+        begins = now - _BEFORE
+        if expired or not_yet:
+            begins = now + (_DAY if not_yet else -_DAY - _LIFETIME)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_subject(common_name or names[0]))
             .issuer_name(self._subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(ends - _LIFETIME if expired else now - _BEFORE)
-            .not_valid_after(ends)
+            .not_valid_before(begins)
+            .not_valid_after(begins + _LIFETIME)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
