@@ -8,9 +8,10 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from rotators.errors import ConfigurationError, TlsFailed, Unreachable
+from rotators.errors import ConfigurationError, SecretMalformed, TlsFailed, Unreachable
 
 if TYPE_CHECKING:
+    from rotators.credentials import Credentials
     from rotators.engines.base import ConnectOptions
 
 ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
@@ -39,6 +40,22 @@ def require_ca(options: ConnectOptions, target: str) -> None:
             f"there are no CA certificates to verify {target} with",
             "set ROTATION_CA_BUNDLE to a file with the CA of the server's certificate",
         )
+
+
+def require_text(credentials: Credentials) -> None:
+    """Make sure that what is sent at a login is text: a driver would fail on half a character, and not say so.
+
+    Raises:
+        SecretMalformed: a value holds a lone surrogate, which JSON can.
+    """
+    for key in ("username", "password", "dbname"):
+        try:
+            (credentials.text(key) or "").encode()
+        except UnicodeEncodeError:
+            raise SecretMalformed(
+                f"{credentials.source}: the key '{key}' holds half of a character (a lone surrogate)",
+                f"write '{key}' anew",
+            ) from None
 
 
 def require_own_name(options: ConnectOptions, host: str, port: int, whose: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from doubles.relay import Relay
-from targets import ALTERNATING, rotated
+from targets import ALTERNATING, SINGLE, rotated
 
 from rotators import errors
 from rotators.testing import STEPS, RotationService
@@ -78,6 +78,19 @@ class TestFinishSecretOutOfTurn:
             rotation_service.invoke(rotation, "setSecret")
         target.work(target.secret(victim))
         target.work(target.secret(thief))
+
+
+@pytest.mark.parametrize("key", ["username", "password"])
+def test_half_a_character_is_named(target: Any, rotation_service: RotationService, *, key: str) -> None:
+    """JSON takes a lone surrogate, and no driver: none of them may be taken for a server's fault."""
+    subject = rotated(target, rotation_service, SINGLE)
+    value = {**subject.value, key: f"{subject.value[key]}\ud800"}
+    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=json.dumps(value))
+    failed = rotation_service.rotate(subject.arn)
+    assert type(failed.error) is errors.SecretMalformed, failed.error
+    assert f"'{key}' holds" in str(failed.error)
+    assert failed.failed_step == "createSecret"
+    target.work(target.secret(subject.application))
 
 
 @pytest.mark.parametrize(

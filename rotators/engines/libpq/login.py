@@ -166,10 +166,12 @@ def connect(credentials: Credentials, product: Product, options: ConnectOptions,
 
     Raises:
         ServiceError: it did not work; the kind says why.
+        SecretMalformed: user, password or database are no text.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host, credentials.port(product.port)
     target = f"{product.name} at {host}:{port}"
+    network.require_text(credentials)
     addresses = _resolve(host, port, target)
     name = options.server_name or host
     network.require_ca(options, target)

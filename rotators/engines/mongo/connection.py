@@ -96,6 +96,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     target = f"the server at {host}:{port}, user '{credentials.username}'"
     if source == _EXTERNAL:
         raise UserNotRotatable(f"{target} logs in by a certificate or by IAM", "it has no password to rotate")
+    network.require_text(credentials)
     network.require_ca(options, f"the server at {host}:{port}")
     network.require_own_name(options, host, port, "MongoDB's")
     ends = time.monotonic() + options.limit(target)

@@ -267,7 +267,8 @@ def connect(
     target = f"the server at {host}:{port}, user '{credentials.username}'"
     name = options.server_name or host
     network.require_ca(options, target)
-    _require_encodable(credentials, target)
+    network.require_text(credentials)
+    _require_possible(credentials, target)
     _require_tls_name(name, target, options)
     login = _Login(target, (host, port), name, options, time.monotonic() + options.limit(target))
     driver = _driver(credentials, name, target, spoken, options, expired=expired)
@@ -317,15 +318,7 @@ def _context(options: ConnectOptions) -> ssl.SSLContext | None:
     return None if options.plaintext else network.trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), options.ca_file or "")
 
 
-def _require_encodable(credentials: Credentials, target: str) -> None:
-    for key in ("username", "password", "dbname"):
-        try:
-            (credentials.text(key) or "").encode()
-        except UnicodeEncodeError:
-            raise SecretMalformed(
-                f"{credentials.source}: the key '{key}' holds half of a character (a lone surrogate)",
-                f"write '{key}' anew",
-            ) from None
+def _require_possible(credentials: Credentials, target: str) -> None:
     if has_no_account(credentials.username):
         raise SecretMalformed(
             f"{credentials.source}: {target} can't exist: names there have no characters beyond U+FFFF (emoji)",

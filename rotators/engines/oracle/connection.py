@@ -155,10 +155,12 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
     Raises:
         ServiceError: it did not work; the kind says why.
+        SecretMalformed: user or password are no text.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
     target = f"Oracle at {host}:{port}, user '{credentials.username}'"
+    network.require_text(credentials)
     network.require_ca(options, target)
     service = credentials.dbname or ""
     if not _SERVICE.fullmatch(service):

@@ -165,6 +165,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
     Raises:
         ServiceError: it did not work; the kind says why.
+        SecretMalformed: user, password or database are no text.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
@@ -173,6 +174,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
         raise UserNotRotatable(
             f"{target} is a Windows account", "its password is the directory's: name a login of SQL Server's own"
         )
+    network.require_text(credentials)
     texts = [_Units(text) for text in (credentials.username, credentials.password, credentials.dbname or "")]
     if max(map(len, texts)) > _LONGEST:
         raise LoginRefused(
