@@ -197,7 +197,7 @@ class Database:
             raise failure(28003, "password verification for the specified password failed")
         if not profile.reuse and password in user.history:
             raise failure(28007, "the password cannot be reused")
-        if len(password.encode()) > 30:
+        if len(password.encode(errors="surrogatepass")) > 30:
             raise failure(972, "identifier is too long")
         if self.rolls_over(user) and user.password:
             # Changed again while two are alive, the oldest stays.

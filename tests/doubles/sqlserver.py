@@ -814,4 +814,4 @@ def _plain(value: Any) -> Any:
 
 def fresh_sid(name: str) -> bytes:
     """A SID, as the server would make one: another one each time."""
-    return hashlib.sha256(name.encode() + secrets.token_bytes(8)).digest()[:16]
+    return hashlib.sha256(name.encode(errors="surrogatepass") + secrets.token_bytes(8)).digest()[:16]

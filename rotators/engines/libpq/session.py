@@ -10,6 +10,7 @@ from psycopg2 import sql
 
 from rotators.engines.inspection import ServerFacts
 from rotators.engines.sessions import Closing, test_query_of
+from rotators.errors import UserNotRotatable
 
 if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
@@ -24,6 +25,22 @@ class LibpqSession(Closing):
 
     def __init__(self, connection: LibpqConnection) -> None:
         self.connection = connection
+
+    def require_whole_name(self, name: str) -> None:
+        """Make sure that the server did not cut the user's name: a verifier by MD5 is made of the name that is sent.
+
+        Args:
+            name: whom the server logged in.
+
+        Raises:
+            UserNotRotatable: it is the beginning of the secret's only.
+        """
+        asked = self.connection.user
+        if asked != name and asked.startswith(name):
+            raise UserNotRotatable(
+                f"'{asked}' at {self.connection.host} is longer than a name can be there: it was logged in as '{name}'",
+                "put that name as 'username' into the secret",
+            )
 
     def verify(self, test_query: str | None) -> None:
         """Read, and run the test query in a transaction that is rolled back."""

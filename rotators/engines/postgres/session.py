@@ -104,6 +104,7 @@ class PostgresSession(LibpqSession):
             # itself stays the role that its two users play: that one administers what they make.
             if acts_as != name and not (admin and creates_roles):
                 connection.execute(sql.SQL("SET ROLE NONE"))
+            self.require_whole_name(name)
         except ServiceError:
             self.close()
             raise

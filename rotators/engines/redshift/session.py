@@ -38,6 +38,7 @@ class RedshiftSession(LibpqSession):
         try:
             connection.execute(sql.SQL(_PREPARE).format(sql.Literal(connection.statement_timeout)))
             number, name = catalog.logged_in(connection)
+            self.require_whole_name(name)
             self._account = Account(catalog.server(connection), number, name)
         except ServiceError:
             self.close()
