@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ beliefs: $(VENV)/.dev ## Write the page of what engines without a server take fo
 bench: $(VENV)/.dev databases ## Print README's table: ours against a checkout of AWS's templates, AGAINST=DIR
 	@test -n "$(AGAINST)" || { echo "make bench AGAINST=DIR, a checkout of AWS's templates: see benchmarks/readme.py"; exit 2; }
 	@$(bin)/python benchmarks/readme.py --against $(AGAINST) $(BENCH_ARGS)
+
+# No part of `make check`, `make test` or CI's run: whether it passes hangs on what was found out about others today.
+audit: $(VENV)/.dev ## Ask OSV whether a version that a lock pins is known to be vulnerable
+	@$(bin)/python tools/audit.py $(AUDIT_ARGS)
 
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .
