@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ARN = re.compile(r"[A-Za-z0-9/_+=.@:!-]{1,2048}")  # services put an exclamation mark into the names of their own
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:,\[\]]+)[:,]\s*\d+")
 _HOST = re.compile(r"[\w.-]+")
-_LONGEST_HOST = 253
+_LONGEST_HOST = 253  # without a final dot
 
 
 class SecretValue(Mapping[str, Any]):
@@ -323,10 +323,11 @@ def host_fault(host: str) -> tuple[str, str] | None:
         return "is no host name or address", f"{alone}, without blanks, slashes, commas or the like"
     try:
         # What a socket does with a name; it refuses empty and long labels, and what IDNA has no spelling for.
-        ascii_name = host.encode("idna") if len(host) <= _LONGEST_HOST else b""
+        ascii_name = host.encode("idna") if len(host) <= _LONGEST_HOST + 1 else b""
     except UnicodeError:
         ascii_name = b""
-    return None if 0 < len(ascii_name) <= _LONGEST_HOST + 1 else ("is no host name that DNS could have", alone)
+    length = len(ascii_name.removesuffix(b"."))
+    return None if 0 < length <= _LONGEST_HOST else ("is no host name that DNS could have", alone)
 
 
 def _is_address(text: str) -> bool:

@@ -39,8 +39,35 @@ def test_the_password_in_broken_json_is_not_in_the_error() -> None:
 
 @pytest.mark.parametrize("text", ['"a password"', "[]", "17", "null"])
 def test_json_that_is_no_object_is_refused(text: str) -> None:
-    with pytest.raises(SecretMalformed, match="is JSON, but not an object"):
+    with pytest.raises(SecretMalformed, match="is JSON, but not an object") as caught:
         Credentials.from_json(text, "secret 'x'")
+    assert "must be a JSON object" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"a": }', "secret 'x' is not JSON (at character 6)"),
+        ('{"a": NaN}', "secret 'x' is not JSON"),
+        ("[" * 100_000, "secret 'x' is not JSON"),
+    ],
+)
+def test_the_place_of_the_fault_is_told_where_it_is_known(text: str, what: str) -> None:
+    with pytest.raises(SecretMalformed) as caught:
+        Credentials.from_json(text, "secret 'x'")
+    assert caught.value.what == what
+    assert "must be a JSON object" in caught.value.advice
+
+
+def test_where_a_value_was_read_is_kept_with_it() -> None:
+    value = Credentials.from_json(json.dumps(BASE), "secret 'x'")
+    assert value.source == "secret 'x'"
+    assert value.replace(password="new").source == "secret 'x'"
+
+
+def test_a_value_is_a_mapping_of_its_keys() -> None:
+    assert list(credentials(port=1)) == [*BASE, "port"]
+    assert dict(credentials()) == BASE
 
 
 @given(st.dictionaries(short, json_values, max_size=5))
@@ -138,7 +165,10 @@ def test_a_key_of_another_type_is_named(key: str) -> None:
         credentials(**{key: 17}).validate(5432)
 
 
-@pytest.mark.parametrize(("value", "port"), [(3306, 3306), ("3306", 3306), (" 3306 ", 3306), ("", 5432), (None, 5432)])
+@pytest.mark.parametrize(
+    ("value", "port"),
+    [(3306, 3306), ("3306", 3306), (" 3306 ", 3306), ("", 5432), (None, 5432), (1, 1), (65535, 65535)],
+)
 def test_a_port_is_a_number_or_a_text_or_the_engines_own(value: object, port: int) -> None:
     assert credentials(port=value).port(5432) == port
 
@@ -164,6 +194,12 @@ def test_ssl_is_true_unless_it_says_false(value: object, tls: bool) -> None:
 def test_ssl_that_is_neither_is_refused(value: object) -> None:
     with pytest.raises(SecretMalformed, match="'ssl' is neither true nor false"):
         credentials(ssl=value).validate(5432)
+
+
+def test_an_engine_is_read_in_lower_case() -> None:
+    assert credentials(engine=" Aurora-PostgreSQL ").engine == "aurora-postgresql"
+    assert credentials(engine=None).engine is None
+    assert credentials(engine=" ").engine is None
 
 
 def test_a_nul_character_is_refused() -> None:
@@ -198,6 +234,10 @@ def test_a_control_character_in_a_name_is_refused(key: str, character: str) -> N
     assert character not in str(caught.value)
 
 
+# Of 253 characters: more no name has, and a final dot is not counted.
+LONGEST = ".".join(["a" * 63] * 3 + ["a" * 61])
+
+
 @pytest.mark.parametrize(
     ("host", "says"),
     [
@@ -213,6 +253,12 @@ def test_a_control_character_in_a_name_is_refused(key: str, character: str) -> N
         (".example", "is no host name that DNS could have"),
         ("a" * 64 + ".example", "is no host name that DNS could have"),
         ("a." * 200, "is no host name that DNS could have"),
+        (LONGEST + "a", "is no host name that DNS could have"),
+        (LONGEST + "a.", "is no host name that DNS could have"),
+        # Of 248 characters, and of 254 as DNS spells it (xn--tda).
+        ("ü." + ".".join(["a" * 63] * 3 + ["a" * 54]), "is no host name that DNS could have"),
+        ("[::1", "is no host name or address"),
+        ("::1]", "is no host name or address"),
         ("\u05d0a.example", "is no host name that DNS could have"),
     ],
 )
@@ -232,6 +278,11 @@ def test_what_is_no_host_is_refused_and_says_why(key: str, host: str, says: str)
         ("10.0.0.1", "10.0.0.1"),
         ("::1", "::1"),
         ("[fe80::1]", "fe80::1"),
+        ("[::1]", "::1"),
+        ("[1::]", "1::"),
+        ("a", "a"),
+        (LONGEST, LONGEST),
+        (LONGEST + ".", LONGEST + "."),
         ("bücher.example", "bücher.example"),
         ("localhost", "localhost"),
     ],
@@ -276,6 +327,34 @@ def test_hidden_values_are_all_texts_that_must_not_show() -> None:
     assert list(value.secret_values()) == ["correct horse"]
 
 
+@pytest.mark.parametrize(
+    ("password", "hidden"),
+    [
+        (12345, ["12345"]),
+        (1.5, ["1.5"]),
+        ({"a": "x"}, ["x"]),
+        (["x", 1], ["x"]),
+        ('"quoted"', ['"quoted"']),
+        (' {"a": "x"}', [' {"a": "x"}', "x"]),
+        ('["x"]', ['["x"]', "x"]),
+        ("[" * 100_000, ["[" * 100_000]),
+        ("{x}", ["{x}"]),
+    ],
+)
+def test_what_is_secret_is_hidden_as_a_text_and_as_the_json_that_the_text_may_be(
+    password: object, hidden: list[str]
+) -> None:
+    assert list(credentials(password=password).secret_values()) == hidden
+
+
+@pytest.mark.parametrize(("depth", "found"), [(8, True), (9, False)])
+def test_json_in_json_is_looked_into_eight_times(depth: int, *, found: bool) -> None:
+    text = "innermost"
+    for _ in range(depth):
+        text = json.dumps([text])
+    assert ("innermost" in SecretValue({"key": text}).hidden_values()) is found
+
+
 def test_shown_values_are_the_public_texts_and_numbers() -> None:
     value = credentials(port=5432, ssl=True, dbname={"nested": "not shown"})
     assert sorted(value.shown_values()) == ["5432", "app", "db.example", "postgres"]
@@ -291,6 +370,7 @@ def test_shown_values_are_the_public_texts_and_numbers() -> None:
         ({"port": "5432"}, True),
         ({"port": 5433}, False),
         ({"host": "db2.example"}, False),
+        ({"host": "db.exampleX"}, False),
     ],
 )
 def test_the_same_server_is_the_same_host_and_port(changes: dict[str, object], same: bool) -> None:
