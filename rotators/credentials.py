@@ -278,9 +278,8 @@ class Credentials(SecretValue):
         value = self.get("port")
         if value is None or value == "":
             return default
-        spelled = value.strip() if isinstance(value, str) else value
         try:
-            number = int(spelled) if not isinstance(spelled, bool | float) else 0
+            number = int(value) if not isinstance(value, bool | float) else 0
         except (TypeError, ValueError):
             number = 0
         if not 1 <= number <= _HIGHEST_PORT:
