@@ -45,6 +45,34 @@ def test_the_templates_variables_mean_what_they_mean_there() -> None:
     assert policy(EXCLUDE_PUNCTUATION="1", EXCLUDE_LOWERCASE="yes").generate().isalnum()
 
 
+LETTERS_AND_DIGITS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+
+
+@pytest.mark.parametrize(
+    ("variables", "kinds"),
+    [
+        ({}, (*LETTERS_AND_DIGITS, "-._~")),
+        (
+            {"EXCLUDE_CHARACTERS": "aZ"},
+            (LETTERS_AND_DIGITS[0][1:], LETTERS_AND_DIGITS[1][:-1], string.digits, string.punctuation),
+        ),
+        ({"EXCLUDE_LOWERCASE": "true"}, (*LETTERS_AND_DIGITS[1:], "-._~")),
+        ({"EXCLUDE_UPPERCASE": "true"}, (string.ascii_lowercase, string.digits, "-._~")),
+        ({"EXCLUDE_NUMBERS": "true"}, (*LETTERS_AND_DIGITS[:2], "-._~")),
+        ({"EXCLUDE_PUNCTUATION": "true"}, LETTERS_AND_DIGITS),
+        (
+            {"EXCLUDE_CHARACTERS": string.digits, "REQUIRE_EACH_INCLUDED_TYPE": "false"},
+            (*LETTERS_AND_DIGITS[:2], string.punctuation),
+        ),
+    ],
+)
+def test_each_variable_takes_out_what_it_names_and_nothing_else(
+    variables: dict[str, str], kinds: tuple[str, ...]
+) -> None:
+    assert policy(**variables).kinds == kinds
+    assert policy(**variables).require_each is ("REQUIRE_EACH_INCLUDED_TYPE" not in variables)
+
+
 def test_length_and_exclusions_hold_at_every_rotation() -> None:
     again = policy(PASSWORD_LENGTH="20", EXCLUDE_PUNCTUATION="true")
     assert [len(again.generate()) for _ in range(3)] == [20, 20, 20]
