@@ -289,7 +289,6 @@ class MemoryRotation:
         self._pending = pending
         self.previous = previous
         self.admins = admins
-        self.stored = pending is not None
         self.promoted = False
         self.time_left = 30.0
 
@@ -297,6 +296,11 @@ class MemoryRotation:
     def pending(self) -> Credentials:
         assert self._pending is not None, "nobody may ask for a version that has no value"
         return self._pending
+
+    @property
+    def stored(self) -> bool:
+        self.world.note("read whether a value is stored")
+        return self._pending is not None
 
     def promote(self) -> None:
         self.world.note("promote")

@@ -114,6 +114,15 @@ def test_an_admin_is_asked_before_anything_is_written() -> None:
     ]
 
 
+@pytest.mark.parametrize("settings", [{}, WITH_ADMIN])
+def test_awsprevious_is_as_good_and_a_pending_value_need_not_be_there(settings: dict[str, Any]) -> None:
+    made = world()
+    made.users["one"]["app"] = ["older"]
+    step = context(made, previous=value("AWSPREVIOUS", password="older"), settings=settings)
+    assert FORCED.propose(step)["password"] == "new"
+    assert made.events.count("login app@db.example:5432 with older") == 2
+
+
 def test_only_where_it_was_asked_for_by_name() -> None:
     made = world()
     AUTO.apply(context(made, pending=NEXT, settings=WITH_ADMIN))

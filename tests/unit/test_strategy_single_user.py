@@ -130,6 +130,7 @@ def test_a_user_who_does_not_log_in_is_the_admins_where_it_may_reset() -> None:
     assert SingleUser().propose(context(world, settings=RESET))["password"] == "new"
     assert world.events == [
         OLD,
+        "read whether a value is stored",
         f"read {ADMIN_ARN}",
         AS_ADMIN,
         "find app",
@@ -327,6 +328,11 @@ def test_an_edit_of_another_key_is_named() -> None:
     )
 
 
+def test_a_port_that_is_spelled_out_is_another_key_and_the_same_server() -> None:
+    with pytest.raises(PendingUnusable, match="has another port than AWSPENDING"):
+        SingleUser().require_unedited(context(own(), current=value(port=5432), pending=NEXT))
+
+
 def test_without_an_edit_nothing_is_asked() -> None:
     world = own()
     SingleUser().require_unedited(context(world, pending=NEXT))
@@ -412,6 +418,16 @@ def test_a_version_of_another_user_or_server_is_no_proof_and_the_next_is_tried()
         assert not [event for event in world.events if event.endswith("with old")]
 
 
+@pytest.mark.parametrize("changes", [{"port": 5432}, {"dbname": "b", "host": "own.example"}])
+def test_the_proof_is_made_at_the_admins_host_alone_whatever_the_secrets_is(changes: dict[str, Any]) -> None:
+    world = seen_by_admin("new")
+    world.hosts["own.example", 5432] = "two"
+    world.users["two"] = {"app": ["old"]}
+    pending = value("AWSPENDING", password="new", host=changes.get("host", "db.example"))
+    with pytest.raises(EditedMeanwhile):
+        SingleUser().require_unedited(context(world, current=value(**changes), pending=pending, settings=RESET))
+
+
 def test_where_no_account_has_it_nothing_is_in_force() -> None:
     world = seen_by_admin("old")
     with pytest.raises(PendingUnusable):
@@ -449,7 +465,9 @@ def test_several_accounts_with_one_password_are_the_admins() -> None:
     SingleUser().apply(context(world, pending=NEXT, settings=RESET))
     assert "set app to new" in world.events
     assert "set own app from old to new" not in world.events
-    assert SingleUser().propose(context(hosts({"old": ["'app'@'h2'"]}), settings=RESET))["password"] == "new"
+    world = hosts({"old": ["'app'@'h2'"]})
+    assert SingleUser().propose(context(world, settings=RESET))["password"] == "new"
+    assert "check can set app" in world.events
 
 
 @pytest.mark.parametrize("settings", [{}, {"admin_secret": ADMIN_ARN}])
@@ -473,6 +491,15 @@ def test_a_user_who_may_not_see_them_has_the_admin_look() -> None:
         "close root",
     ]
     assert "set app to new" in world.events
+
+
+def test_for_that_the_admin_is_proven_at_its_own_host_alone() -> None:
+    world = hosts(None)
+    world.hosts["own.example", 5432] = "two"
+    world.users["two"] = {"app": ["old"]}
+    mine, following = (value(password=password, host="own.example") for password in ("old", "new"))
+    SingleUser().apply(context(world, current=mine, pending=following, settings=RESET))
+    assert world.users["one"]["app"] == ["new"]
 
 
 def test_without_one_it_changes_what_it_can_and_says_so(log: io.StringIO) -> None:
