@@ -108,6 +108,12 @@ def test_a_login_that_went_the_admins_way_is_the_proof() -> None:
     assert step.rotation.world.events == [LOGIN, f"read {ADMIN_ARN}"]
 
 
+def test_so_it_is_where_the_admins_secret_spells_the_port_out() -> None:
+    step = context(world(), current=OWN, admins=admins(port=5432))
+    assert prove(step, OWN, own_host=True, session=step.connect(OWN)) == Proof(ACCOUNT, "old")
+    assert step.rotation.world.events == [LOGIN, f"read {ADMIN_ARN}"]
+
+
 def test_without_one_it_is_made_at_the_admins_host() -> None:
     step = context(world(), current=OWN)
     assert prove(step, OWN, own_host=True) == Proof(ACCOUNT, "old")
@@ -247,6 +253,12 @@ def test_without_a_proof_it_acts_for_whom_the_settings_name() -> None:
     with acting(step, None) as act:
         assert act.account == ACCOUNT
     assert step.rotation.world.events[2:] == ["find app", "check can set app", "close root"]
+
+
+def test_for_that_the_settings_must_name_somebody() -> None:
+    step = context(world(), current=OWN, settings={"allow_admin_reset": True})
+    with pytest.raises(ConfigurationError, match=r"^ALLOW_ADMIN_RESET is set, and the function"), acting(step, None):
+        pass
 
 
 def test_a_user_that_is_named_and_not_there() -> None:

@@ -178,6 +178,11 @@ def test_an_edit_of_another_key_is_named() -> None:
     assert caught.value.what == f"AWSCURRENT of secret {ARN} was edited meanwhile (dbname, note)"
 
 
+def test_a_port_that_is_spelled_out_is_another_key_and_the_same_server() -> None:
+    with pytest.raises(PendingUnusable, match=r"was edited meanwhile \(port\)"):
+        AlternatingUsers().require_unedited(context(world(), current=OWN.replace(port=5432), pending=NEXT))
+
+
 def test_without_an_edit_nothing_is_asked() -> None:
     made = world()
     AlternatingUsers().require_unedited(context(made, current=OWN, pending=NEXT))

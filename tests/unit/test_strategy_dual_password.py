@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,38 +38,47 @@ AS_ADMIN = "login root@db.example:5432 with top"
 NEXT = value("AWSPENDING", password="new")
 WITH_ADMIN = {"admin_secret": ADMIN_ARN}
 RESET: dict[str, Any] = {**WITH_ADMIN, "allow_admin_reset": True, "users": {ARN: "app"}}
-FORCED, AUTO = DualPassword(forced=True), DualPassword(forced=False)
+
+
+def forced() -> DualPassword:
+    """Asked for by name."""
+    return DualPassword(forced=True)
+
+
+def auto() -> DualPassword:
+    """Taken because the server can."""
+    return DualPassword(forced=False)
 
 
 def world(*more: type, **changes: Any) -> World:
     return World(abilities=(*more, Second, SelfService), admin_abilities=(SecondAdmin,), **changes)
 
 
-@pytest.mark.parametrize("strategy", [FORCED, AUTO])
-def test_the_new_password_is_added_and_the_label_left_alone(strategy: DualPassword) -> None:
+@pytest.mark.parametrize("strategy", [forced, auto])
+def test_the_new_password_is_added_and_the_label_left_alone(strategy: Callable[[], DualPassword]) -> None:
     made = world()
-    strategy.apply(context(made, pending=NEXT))
+    strategy().apply(context(made, pending=NEXT))
     assert made.events == [OLD, "check rotatable app", ADD, "close app"]
     assert made.users["one"]["app"] == ["new", "old"]
 
 
 def test_what_can_have_two_passwords_is_proposed() -> None:
     made = world()
-    assert dict(FORCED.propose(context(made))) == {**value(), "password": "new"}
+    assert dict(forced().propose(context(made))) == {**value(), "password": "new"}
     assert made.events == [OLD, "check rotatable app", "close app", OLD, "close app"]
     made = world()
-    assert AUTO.propose(context(made))["password"] == "new"
+    assert auto().propose(context(made))["password"] == "new"
     assert made.events == [OLD, "check rotatable app", "close app"]
 
 
 def test_who_can_not_is_refused_where_it_was_asked_for_by_name() -> None:
     made = world(obstacle="upgrade to 8.0.14")
     with pytest.raises(PermissionRefused) as caught:
-        FORCED.propose(context(made))
+        forced().propose(context(made))
     assert str(caught.value) == "'app' can't have two passwords. upgrade to 8.0.14."
-    assert AUTO.propose(context(made))["password"] == "new"
+    assert auto().propose(context(made))["password"] == "new"
     with pytest.raises(PermissionRefused, match="this engine keeps one password per user"):
-        FORCED.propose(context(World(abilities=(SelfService,))))
+        forced().propose(context(World(abilities=(SelfService,))))
 
 
 @pytest.mark.parametrize("abilities", [(Second, SelfService), (SelfService,)])
@@ -76,14 +86,14 @@ def test_else_it_is_rotated_with_one_password_and_the_log_says_why(
     abilities: tuple[type, ...], log: io.StringIO
 ) -> None:
     made = World(abilities=abilities, obstacle="upgrade to 8.0.14")
-    AUTO.apply(context(made, pending=NEXT))
+    auto().apply(context(made, pending=NEXT))
     assert made.events[2:] == ["set own app from old to new", "promote", "close app"]
     assert ("upgrade to 8.0.14" if Second in abilities else "one password per user") in log.getvalue()
 
 
 def test_an_admin_that_was_named_adds_it() -> None:
     made = world()
-    FORCED.apply(context(made, pending=NEXT, settings=WITH_ADMIN))
+    forced().apply(context(made, pending=NEXT, settings=WITH_ADMIN))
     assert made.events == [
         OLD,
         "check rotatable app",
@@ -99,7 +109,7 @@ def test_an_admin_that_was_named_adds_it() -> None:
 
 def test_an_admin_is_asked_before_anything_is_written() -> None:
     made = world()
-    assert FORCED.propose(context(made, settings=WITH_ADMIN))["password"] == "new"
+    assert forced().propose(context(made, settings=WITH_ADMIN))["password"] == "new"
     assert made.events == [
         OLD,
         "check rotatable app",
@@ -119,13 +129,13 @@ def test_awsprevious_is_as_good_and_a_pending_value_need_not_be_there(settings: 
     made = world()
     made.users["one"]["app"] = ["older"]
     step = context(made, previous=value("AWSPREVIOUS", password="older"), settings=settings)
-    assert FORCED.propose(step)["password"] == "new"
+    assert forced().propose(step)["password"] == "new"
     assert made.events.count("login app@db.example:5432 with older") == 2
 
 
 def test_only_where_it_was_asked_for_by_name() -> None:
     made = world()
-    AUTO.apply(context(made, pending=NEXT, settings=WITH_ADMIN))
+    auto().apply(context(made, pending=NEXT, settings=WITH_ADMIN))
     assert ADD in made.events
     assert AS_ADMIN not in made.events
 
@@ -136,16 +146,16 @@ def test_an_admin_is_proven_at_both_hosts_when_it_is_asked_and_at_its_own_when_i
     made.users["two"] = {"app": ["old"]}
     mine, following = (value(password=password, host="own.example") for password in ("old", "new"))
     with pytest.raises(UserPairMismatch, match="which is another server"):
-        FORCED.propose(context(made, current=mine, settings=WITH_ADMIN))
-    FORCED.apply(context(made, current=mine, pending=following, settings=WITH_ADMIN))
+        forced().propose(context(made, current=mine, settings=WITH_ADMIN))
+    forced().apply(context(made, current=mine, pending=following, settings=WITH_ADMIN))
     assert made.users["one"]["app"] == ["new", "old"]
 
 
 def test_an_admin_who_can_not_add_passwords() -> None:
     made = World(abilities=(Second, SelfService), admin_abilities=(Admin,))
     for act in (
-        lambda: FORCED.propose(context(made, settings=WITH_ADMIN)),
-        lambda: FORCED.apply(context(made, pending=NEXT, settings=WITH_ADMIN)),
+        lambda: forced().propose(context(made, settings=WITH_ADMIN)),
+        lambda: forced().apply(context(made, pending=NEXT, settings=WITH_ADMIN)),
     ):
         with pytest.raises(UserNotRotatable) as caught:
             act()
@@ -155,19 +165,19 @@ def test_an_admin_who_can_not_add_passwords() -> None:
 
 def test_a_forced_rotation_by_an_admin_leaves_other_hosts_and_wrong_passwords_to_it() -> None:
     made = world(WithSiblings, Limited, siblings={"old": ["'app'@'h2'"]}, wrong_passwords=1, obstacle="no")
-    assert FORCED.propose(context(made, settings=WITH_ADMIN))["password"] == "new"
+    assert forced().propose(context(made, settings=WITH_ADMIN))["password"] == "new"
     assert not [event for event in made.events if event.startswith(("siblings", "wrong"))]
 
 
-@pytest.mark.parametrize("strategy", [FORCED, AUTO])
-def test_without_one_it_looks_for_other_accounts(strategy: DualPassword) -> None:
+@pytest.mark.parametrize("strategy", [forced, auto])
+def test_without_one_it_looks_for_other_accounts(strategy: Callable[[], DualPassword]) -> None:
     with pytest.raises(UserNotRotatable, match="has further accounts"):
-        strategy.propose(context(world(WithSiblings, siblings={"old": ["'app'@'h2'"]})))
+        strategy().propose(context(world(WithSiblings, siblings={"old": ["'app'@'h2'"]})))
 
 
 def test_several_accounts_are_the_admins_with_one_password(log: io.StringIO) -> None:
     made = world(WithSiblings, siblings={"old": ["'app'@'h2'"]})
-    AUTO.apply(context(made, pending=NEXT, settings=RESET))
+    auto().apply(context(made, pending=NEXT, settings=RESET))
     assert "set app to new" in made.events
     assert ADD not in made.events
     assert made.events[-3:] == ["promote", "close root", "close app"]
@@ -175,30 +185,30 @@ def test_several_accounts_are_the_admins_with_one_password(log: io.StringIO) -> 
 
 def test_no_password_is_tried_in_vain_with_two() -> None:
     made = world(Limited, wrong_passwords=1)
-    assert AUTO.propose(context(made))["password"] == "new"
+    assert auto().propose(context(made))["password"] == "new"
     assert "wrong passwords allowed" not in made.events
 
 
-@pytest.mark.parametrize(("strategy", "settings"), [(AUTO, {}), (AUTO, WITH_ADMIN), (FORCED, {})])
-def test_with_one_it_is_asked(strategy: DualPassword, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("strategy", "settings"), [(auto, {}), (auto, WITH_ADMIN), (forced, {})])
+def test_with_one_it_is_asked(strategy: Callable[[], DualPassword], settings: dict[str, Any]) -> None:
     with pytest.raises(UserNotRotatable, match="one wrong password blocks"):
-        strategy.propose(context(world(Limited, wrong_passwords=1, obstacle="no"), settings=settings))
+        strategy().propose(context(world(Limited, wrong_passwords=1, obstacle="no"), settings=settings))
 
 
 def test_a_password_that_the_server_remembers_was_added_by_an_interrupted_attempt() -> None:
     made = world(faults={ADD: [PasswordRefused("had before")]})
     made.users["one"]["app"] = ["old", "new"]
-    AUTO.apply(context(made, pending=NEXT))
+    auto().apply(context(made, pending=NEXT))
     assert made.events[2:] == [ADD, NEW, "close app", "close app"]
     refused = world(faults={ADD: [PasswordRefused("too short")]})
     with pytest.raises(PasswordRefused):
-        AUTO.apply(context(refused, pending=NEXT))
+        auto().apply(context(refused, pending=NEXT))
 
 
 def test_a_password_that_was_added_already_is_left_alone() -> None:
     made = world()
     made.users["one"]["app"] = ["new", "old"]
-    AUTO.apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
+    auto().apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
     assert made.events[2:] == [ADD, NEW, "close app", "close app"]
     assert made.users["one"]["app"] == ["new", "old"]
 
@@ -207,7 +217,7 @@ def test_where_another_of_the_secrets_passwords_is_the_first_the_present_one_sta
     """A label was moved back by hand, say."""
     made = world()
     made.users["one"]["app"] = ["older", "old"]
-    AUTO.apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
+    auto().apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
     assert made.events[2:] == [ADD, NEW, "add own old beside older", "add own new beside old", "close app"]
     assert made.users["one"]["app"] == ["new", "old"]
 
@@ -217,7 +227,7 @@ def test_so_it_does_where_awsprevious_logged_in() -> None:
     made = world(faults={"login app@db.example:5432 with fresh": [LoginRefused("not now")]})
     made.users["one"]["app"] = ["fresh", "older"]
     previous = value("AWSPREVIOUS", password="older")
-    AUTO.apply(context(made, current=value(password="fresh"), pending=NEXT, previous=previous))
+    auto().apply(context(made, current=value(password="fresh"), pending=NEXT, previous=previous))
     assert made.events[-5:] == [
         "add own new beside older",
         NEW,
@@ -231,7 +241,7 @@ def test_so_it_does_where_awsprevious_logged_in() -> None:
 def test_a_server_that_remembers_them_ends_the_present_one_and_the_label_moves_at_once() -> None:
     made = world(remembers=True)
     made.users["one"]["app"] = ["older", "old"]
-    AUTO.apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
+    auto().apply(context(made, pending=NEXT, previous=value("AWSPREVIOUS", password="older")))
     assert made.events[2:] == [ADD, NEW, "add own old beside older", "add own new beside older", "promote", "close app"]
     assert made.users["one"]["app"] == ["new", "older"]
 
@@ -243,7 +253,7 @@ def test_where_none_is_the_first_an_admin_is_asked_for(previous: Any) -> None:
     made = world()
     made.users["one"]["app"] = ["unknown", "old"]
     with pytest.raises(CurrentPasswordMismatch) as caught:
-        AUTO.apply(context(made, pending=NEXT, previous=previous))
+        auto().apply(context(made, pending=NEXT, previous=previous))
     assert caught.value.what == "the present one is not 3 characters long"
     assert caught.value.advice.startswith("the first of the user's two passwords is in no version of the secret")
     assert caught.value.__suppress_context__
