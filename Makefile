@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit mutate coverage
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,15 @@ types: $(VENV)/.dev ## Types
 
 fast: $(VENV)/.dev ## The tests that need no server and little time
 	@$(bin)/python -m pytest -q -n auto -m "not server and not slow and not long" $(PYTEST_ARGS)
+
+mutate: $(VENV)/.dev ## Change the code a little at a time, and see whether a test fails; ONLY=rotators/passwords.py: one module
+	@PYTHONPATH=tools $(bin)/python -m mutation $(ONLY) $(MUTATE_ARGS)
+
+# Of the modules that are mutated. In one process: coverage adds nothing up here.
+coverage: $(VENV)/.dev ## Measure which branches of these modules the fast tests go; fails below 95 %
+	@$(bin)/python -m coverage run -m pytest -q -p no:xdist -m "not server and not slow and not long" \
+		tests/unit tests/infra $(PYTEST_ARGS)
+	@PYTHONPATH=tools $(bin)/python -m mutation.branches
 
 synth: $(VENV)/.dev ## Write the CloudFormation template of rotations.yaml, with its layers, to cdk.out, and check it
 	@PATH="$(CURDIR)/$(bin):$$PATH" WITHOUT_CA_BUNDLE=$${WITHOUT_CA_BUNDLE:-true} $(bin)/python -m infra.app

@@ -36,6 +36,14 @@ from rotators.testing.servers.postgres import PostgresServer
 # A run's verdict hangs on the code alone: other examples are looked for with --hypothesis-profile=explore.
 hypothesis.settings.register_profile("settled", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+# For mutants (`make mutate`), of which there are thousands: a find need not be made small.
+hypothesis.settings.register_profile(
+    "few",
+    derandomize=True,
+    deadline=None,
+    max_examples=30,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("settled")
 
 pytest_plugins = ["rotators.testing.plugin", "rotators.testing.servers.fixtures"]
