@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from rotators.testing.service import RotationService
 
@@ -32,8 +33,13 @@ def served(service: RotationService, keys: list[str] | None = None) -> Iterator[
     """
 
     class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            """Answer a caller, unless it is gone: a function's process may be killed at any moment."""
+            with suppress(ConnectionError):
+                super().handle()
+
         def do_POST(self) -> None:  # http.server's name
-            """Answer one call."""
+            """Answer one call; one that a fault leaves without an answer ends with its connection."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if keys is not None:
                 keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
@@ -42,8 +48,11 @@ def served(service: RotationService, keys: list[str] | None = None) -> Iterator[
                 reply = getattr(service.client, xform_name(operation))(**body)
                 status, answer = 200, {key: value for key, value in reply.items() if key != "ResponseMetadata"}
             except ClientError as error:
-                status = 400
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
                 answer = {"__type": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
+            except (BotoConnectionError, HTTPClientError):
+                self.close_connection = True
+                return
             content = json.dumps(answer, default=_timestamp).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")

@@ -34,7 +34,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -73,6 +73,7 @@ class PacketProxy(Closing):
     Args:
         target_host: the server.
         target_port: its port.
+        on_packet: called before a client's packet or a server's answer is passed on, from the connection's thread.
 
     Attributes:
         host: "localhost": where clients connect to, and what they verify the server's certificate by.
@@ -81,9 +82,9 @@ class PacketProxy(Closing):
 
     host = "localhost"
 
-    def __init__(self, target_host: str, target_port: int) -> None:
+    def __init__(self, target_host: str, target_port: int, *, on_packet: Callable[[], None] = lambda: None) -> None:
         self._target = (target_host, target_port)
-        self._state = _State()
+        self._state = _State(on_packet)
         self._links: list[_Link] = []
         self._marks: dict[tuple[str, int], threading.Event] = {}
         self._listener = socket.create_server((_LOOPBACK, 0))
@@ -181,6 +182,15 @@ class PacketProxy(Closing):
         """Hold back each packet of a client for so long."""
         self._state.ask(_Wish(delay=seconds))
 
+    def cut(self) -> None:
+        """Close every connection that is open now. New ones are forwarded as before."""
+        for link in self._links:
+            link.hang_up()
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead connections to another server from now on, as an endpoint's name does after a failover."""
+        self._target = (host, port)
+
     def close(self) -> None:
         """Close all connections and stop listening. Again is no error."""
         self._state.closing.set()
@@ -235,9 +245,10 @@ class _Wish:
 class _State:
     """The counts and the wish, shared by the proxy and its connections' threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_packet: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self.closing = threading.Event()
+        self.on_packet = on_packet
         self.reset()
 
     def reset(self) -> None:
@@ -302,7 +313,7 @@ class _Link:
         return not self.is_open
 
     def close(self) -> None:
-        self._hang_up()
+        self.hang_up()
         self._thread.join()
 
     def _run(self) -> None:
@@ -328,6 +339,7 @@ class _Link:
         answers.join()
 
     def _pass_packet(self, packet: bytes, server: socket.socket) -> None:
+        self._state.on_packet()
         fate = self._state.count_packet(*self._place)
         if self._state.closing.wait(self._state.wish.delay):
             return
@@ -336,7 +348,7 @@ class _Link:
             if self._state.refuses(packet):
                 self._client.sendall(_TLS_REFUSED)
             elif fate is _Fate.CUT:
-                self._hang_up()
+                self.hang_up()
             elif fate is not _Fate.DROP:
                 # Noted before the packet goes: its answer may be here at once.
                 self._losing_answer = self._losing_answer or fate is _Fate.LOSE_ANSWER
@@ -345,15 +357,16 @@ class _Link:
     def _pass_answers(self, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while (chunk := server.recv(_CHUNK)) and not self._losing_answer:
+                self._state.on_packet()
                 if self._state.wish.fate is not _Fate.DROP:
                     self._client.sendall(chunk)
         if self._losing_answer:
-            self._hang_up()
+            self.hang_up()
         else:
             # Only this direction: the client's farewell may be on its way, and is to be counted.
             _end(self._client, socket.SHUT_WR)
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         _end(self._client, socket.SHUT_RDWR)
         if self._server is not None:
             _end(self._server, socket.SHUT_RDWR)

@@ -389,6 +389,9 @@ class RotationService:
         if not rotation.attempts:
             self._emit("RotationStarted", arn)
         rotation.attempts.append(self._run_steps(rotation))
+        if configuration.rotation is not rotation:
+            # Cancelled while its steps ran: the secret's state is none of its business any more.
+            return
         if rotation.succeeded:
             with self._gateway.lock:
                 secret = self._secret(arn)

@@ -103,10 +103,16 @@ def test_mariadbs_data_folder_is_made_by_what_came_with_it(look, tmp_path, monke
 
 @pytest.mark.server
 @pytest.mark.parametrize("installation", mysql.available(), ids=lambda one: f"{one.kind}-{one.version}")
-def test_the_installations_version_is_the_servers(installation):
-    with MysqlServer(installation) as server:
+def test_the_installations_version_is_the_servers_and_a_restart_loses_nothing(installation):
+    with MysqlServer(installation, options=("--innodb-flush-log-at-trx-commit=2",)) as server:
         assert str(server.query("SELECT version()")[0][0]).startswith(installation.version)
         server.connect(server.admin.username, server.admin.password).close()
+        port, process = server.port, server.process.pid
+        server.query("CREATE USER committed")
+        server.restart()
+        assert server.query("SELECT User FROM mysql.user WHERE User = 'committed'")
+        assert server.port == port
+        assert server.process.pid != process
 
 
 @pytest.mark.server

@@ -400,6 +400,31 @@ def test_a_standby_follows_and_cannot_be_written(start):
     assert not inside.process.running
 
 
+def test_a_standby_becomes_the_primary_with_all_that_was_confirmed(start):
+    server = start()
+    if not server.installation.has_basebackup:
+        server.stop()
+        pytest.skip(f"{server.installation} has no pg_basebackup")
+    with server, server.start_standby() as standby:
+        server.process.wait_until(standby.follows)
+        server.set_config("synchronous_standby_names", "*")
+        server.query("CREATE TABLE confirmed (i int)")
+        server.process.stop()
+        standby.promote()
+        standby.query("INSERT INTO confirmed VALUES (1)")
+        assert standby.query("SELECT count(*) FROM confirmed") == 1
+
+
+def test_a_server_that_is_restarted_has_its_port_and_all_that_was_committed(start):
+    with start() as server:
+        port, process = server.port, server.process.pid
+        server.query("CREATE TABLE committed (i int)")
+        server.restart()
+        assert server.query("SELECT to_regclass('committed')::text") == "committed"
+        assert server.port == port
+        assert server.process.pid != process
+
+
 def test_a_standby_can_be_stopped_before_its_primary_or_after(start):
     server = start()
     if not server.installation.has_basebackup:

@@ -466,3 +466,31 @@ def test_a_reset_connection_is_a_closed_one():
             raise ConnectionResetError
 
     assert list(proxy_module._packets(Reset())) == []
+
+
+def test_what_is_open_can_be_cut_and_what_comes_then_passes():
+    with Peer() as first, PacketProxy("127.0.0.1", first.port) as proxy:
+        with client_of(proxy) as client:
+            client.sendall(b"one")
+            assert receive(client, 3) == b"one"
+            proxy.cut()
+            assert client.recv(1) == b""
+        with Peer() as second:
+            proxy.lead_to("127.0.0.1", second.port)
+            with client_of(proxy) as client:
+                client.sendall(b"two")
+                assert receive(client, 3) == b"two"
+        assert second.received == b"two"
+    assert first.received == b"one"
+
+
+def test_each_packet_and_each_answer_is_told_of_before_it_passes():
+    told = []
+    with (
+        Peer() as peer,
+        PacketProxy("127.0.0.1", peer.port, on_packet=lambda: told.append(peer.received)) as proxy,
+        client_of(proxy) as client,
+    ):
+        client.sendall(b"ask")
+        assert receive(client, 3) == b"ask"
+    assert told == [b"", b"ask"]

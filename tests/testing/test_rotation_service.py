@@ -206,6 +206,25 @@ class TestTheGuard:
         assert rotation_service.run() == []
         assert error_of(rotation_service.client.rotate_secret, SecretId=secret)[0] == "InvalidRequestException"
 
+    def test_what_is_cancelled_while_it_runs_changes_nothing_of_the_rotation_after_it(
+        self, rotation_service: RotationService, secret: str
+    ) -> None:
+        client, begun = rotation_service.client, []
+
+        def begin_another(rotation: Any, step: str) -> None:
+            if step == "createSecret" and not begun:
+                client.cancel_rotate_secret(SecretId=secret)
+                pending = {"SecretId": secret, "VersionStage": "AWSPENDING"}
+                client.update_secret_version_stage(**pending, RemoveFromVersionId=rotation.token)
+                begun.append(client.rotate_secret(SecretId=secret)["VersionId"])
+
+        rotation_service.after_step.append(begin_another)
+        cancelled = rotation_service.rotate(secret)
+        assert cancelled.token != begun[0]
+        other = rotation_service.retry(secret)
+        assert other.token == begun[0]
+        assert rotation_service.labels(secret)[other.token] == ["AWSCURRENT"]
+
     def test_cancelling_names_no_version_where_none_is_pending(
         self, rotation_service: RotationService, secret: str
     ) -> None:

@@ -237,6 +237,21 @@ class PostgresStandby(PostgresInstance):
         self._primary = primary
         super().__init__(primary.setup, folder)
 
+    def follows(self) -> bool:
+        """Whether the primary sends it what is written."""
+        return bool(self._primary.query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"))
+
+    def promote(self) -> None:
+        """Make it the primary, as a failover does.
+
+        https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
+
+        Raises:
+            ServerFailed: it did not end recovery within half a minute.
+        """
+        self.query("SELECT pg_promote(false)")
+        self.process.wait_until(lambda: not self.query("SELECT pg_is_in_recovery()"))
+
     def catch_up(self) -> None:
         """Wait until what the primary has committed by now can be seen here.
 

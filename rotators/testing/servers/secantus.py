@@ -66,7 +66,7 @@ class SecantusServer(Stopping):
             finally:
                 process.stop()
             self.port, self.process = on_free_port(lambda port: self._start(port, "--auth"))
-            stack.callback(self.process.stop)
+            stack.callback(lambda: self.process.stop())  # noqa: PLW0108  # a restart replaces it
             self._cleanup = stack.pop_all()
 
     @property
@@ -77,6 +77,15 @@ class SecantusServer(Stopping):
     def stop(self) -> None:
         """Stop the server, and remove its folder. Again is no error."""
         self._cleanup.close()
+
+    def restart(self) -> None:
+        """Stop the server, and start it again at its port.
+
+        Raises:
+            ServerFailed: it did not start.
+        """
+        self.process.stop()
+        _, self.process = self._start(self.port, "--auth")
 
     def client(self, login: Login, database: str = "admin") -> pymongo.MongoClient[Any]:
         """Log in as an application does. The caller closes the client.
