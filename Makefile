@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit mutate coverage
+.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit mutate coverage chaos
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-versions: $(VENV)/.dev databases ## Run what concerns databases on every ve
 conformance: $(VENV)/.dev databases ## Run what all engines must pass, and write the table of it to docs
 	@CONFORMANCE_TABLE=docs/reference/conformance.md $(bin)/python -m pytest -q -n auto --dist worksteal \
 		tests/engines/test_conformance.py tests/faults $(PYTEST_ARGS)
+
+# CHAOS_SCHEDULES=N of each, CHAOS_SEED=S one alone; CHAOS_ENGINE and CHAOS_STRATEGY choose.
+chaos: $(VENV)/.dev databases ## Run random schedules of rotations and faults on every engine, and print what came of them
+	@PYTHONPATH=tests:tests/faults $(bin)/python -m chaos
 
 # Side by side: each of the three has seconds in which it keeps only one core busy.
 check: $(VENV)/.dev ## Lint, types and the tests without a server, side by side

@@ -70,6 +70,7 @@ PARTS = {
         "docs/reference/mongo",
         "docs/reference/redshift",
         "docs/reference/conformance",
+        "docs/reference/chaos",
         "docs/reference/beliefs",
     ],
     "Reference": [

@@ -5,10 +5,21 @@ The rotation after a broken one is the next that is broken; after the last one, 
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from targets import Rotated
 
 from rotators.testing import ATTEMPTS, Rotation
+from rotators.testing.proxy import PacketProxy
+
+
+def go_through(proxy: PacketProxy, subject: Rotated) -> None:
+    """Have the function reach its server through the proxy only."""
+    value = subject.value
+    for arn in filter(None, (subject.arn, value.get("masterarn"))):
+        moved = {**subject.service.value(arn), "port": proxy.port}
+        subject.service.client.put_secret_value(SecretId=arn, SecretString=json.dumps(moved))
 
 
 def survives(subject: Rotated, stages: tuple[str, ...], where: str) -> None:

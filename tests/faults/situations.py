@@ -66,27 +66,29 @@ class TwoHosts(Situation):
         target.add_host(application, OTHER_HOST)
         options = {"application": application}
         if strategy == SINGLE:
-            options["masterarn"] = service.create_secret("the-admin", target.admin_secret(), target.rotator(service))
+            options["masterarn"] = service.create_secret(
+                f"admin-{application.username}", target.admin_secret(), target.rotator(service)
+            )
             options["ALLOW_ADMIN_RESET"] = "true"
         return rotated(target, service, strategy, **options)
 
-    def survives(self, subject: Rotated, where: str, *, stages: tuple[str, ...] = FOUND) -> None:
-        super().survives(subject, where, stages=stages)
-        # With two passwords or two users the one in use works everywhere, and at every moment.
-        wanted = stages if subject.strategy == SINGLE else ("AWSCURRENT",)
-        assert any(self._logs_in(subject, stage) for stage in wanted), f"locked out on the other host after {where}"
-
-    def recovers(self, subject: Rotated, rotation: Rotation, where: str) -> None:
-        super().recovers(subject, rotation, where)
-        assert self._logs_in(subject, "AWSCURRENT"), f"the other host has another password after {where}"
-
-    @staticmethod
-    def _logs_in(subject: Rotated, stage: str) -> bool:
+    def logs_in(self, subject: Rotated, stage: str) -> bool:
+        """Whether the password of a label works on the second host."""
         try:
             subject.target.log_in(subject.service.value(subject.arn, stage), OTHER_HOST)
         except (KeyError, *subject.target.refusals):
             return False
         return True
+
+    def survives(self, subject: Rotated, where: str, *, stages: tuple[str, ...] = FOUND) -> None:
+        super().survives(subject, where, stages=stages)
+        # With two passwords or two users the one in use works everywhere, and at every moment.
+        wanted = stages if subject.strategy == SINGLE else ("AWSCURRENT",)
+        assert any(self.logs_in(subject, stage) for stage in wanted), f"locked out on the other host after {where}"
+
+    def recovers(self, subject: Rotated, rotation: Rotation, where: str) -> None:
+        super().recovers(subject, rotation, where)
+        assert self.logs_in(subject, "AWSCURRENT"), f"the other host has another password after {where}"
 
 
 class History(Situation):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from recovery import goes_on, recovers, survives
+from recovery import go_through, goes_on, recovers, survives
 from situations import SITUATIONS, Situation, rights_of
 from targets import ALTERNATING, DUAL, SINGLE, Rotated, rotated
 from targets.shares import staggered
@@ -22,16 +21,6 @@ FAULTS = ("cut_before", "lose_answer")
 def proxy(target: Any) -> Iterator[PacketProxy]:
     with PacketProxy(target.server.host, target.server.port) as proxy:
         yield proxy
-
-
-def go_through(proxy: PacketProxy, subject: Rotated) -> None:
-    """Have the function reach its server through the proxy only."""
-    secrets = [subject.arn]
-    if subject.strategy != SINGLE:
-        secrets.append(subject.value["masterarn"])
-    for arn in secrets:
-        value = {**subject.service.value(arn), "port": proxy.port}
-        subject.service.client.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING, DUAL])
