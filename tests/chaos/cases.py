@@ -62,6 +62,7 @@ class Case:
 
     Attributes:
         rotation: the one under way, or the last.
+        beside: one that somebody has begun while that ran.
         edits: what somebody has put into the secret.
         cancels: somebody has begun a rotation while another one ran.
     """
@@ -79,6 +80,7 @@ class Case:
         self.edits: dict[str, Any] = {}
         self.cancels = False
         self.rotation: Rotation | None = None
+        self.beside: Rotation | None = None
         self.things_before = world.catalogue.things()
         self.two_hosts = TwoHosts() if schedule.two_hosts else None
         self.subject = self._make()

@@ -14,6 +14,8 @@ from psycopg2 import sql
 from pymongo.errors import OperationFailure
 from targets import Application, Db2Target, MongoTarget, MysqlTarget, OracleDouble, PostgresTarget, SqlserverDouble
 
+# What the engine of Oracle calls a user's trigger.
+_HASHED = re.compile(r"ROTATORS_[0-9A-F]{16}")
 _OBJECTS = """
 SELECT 'role ' || rolname FROM pg_roles
 UNION ALL SELECT 'database ' || datname FROM pg_database
@@ -92,7 +94,7 @@ def catalogue_of(target: Any) -> Catalogue:
 
 
 def _anonymous(one: Any, application: Application) -> str:
-    return re.sub(re.escape(application.username), "APP", str(one), flags=re.IGNORECASE)
+    return _HASHED.sub("ROTATORS_HASH", re.sub(re.escape(application.username), "APP", str(one), flags=re.IGNORECASE))
 
 
 def _of_postgres(target: PostgresTarget, name: str) -> Iterable[Any]:

@@ -152,7 +152,7 @@ class Mischief:
                 # One is under way.
                 return
             self._count(fault)
-            case.rotation = case.service.retry(case.arn)
+            case.beside = case.service.retry(case.arn)
 
         operator = threading.Thread(target=rotate, daemon=True)
         self._operators.append(operator)

@@ -146,6 +146,8 @@ class _Trial:
         self._mischief.over.clear()
         run()
         self._mischief.end_attempt()
+        if self.case.beside is not None:
+            self.case.rotation, self.case.beside = self.case.beside, None
         self._promises.look("after an attempt")
 
     def _heal(self) -> None:
@@ -174,7 +176,7 @@ class _Trial:
             if rotation.abandoned:
                 case.outcome.given_up += 1
                 case.next_window()
-            elif _error(rotation) in _LET_GO:
+            elif _error(rotation) in _LET_GO and rotation.token not in case.service.labels(case.arn):
                 case.outcome.given_up += 1
                 case.rotate()
             else:
