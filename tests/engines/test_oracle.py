@@ -391,6 +391,29 @@ class TestTwoPasswords:
         assert subject.logs_in("AWSPENDING")
         assert rotation_service.retry(subject.arn).succeeded
 
+    @pytest.mark.parametrize("by", ["auto", DUAL])
+    def test_what_a_rotation_that_was_given_up_has_added_ends_and_not_the_present_one(
+        self, oracle: OracleDouble, rotation_service: RotationService, by: str
+    ) -> None:
+        """Chaos, dual-password, seed 186: one was cancelled after its setSecret, and another one begun."""
+        subject = rotated(oracle, rotation_service, DUAL if by == DUAL else SINGLE, ROTATION_STRATEGY=by)
+        rotation_service.rotate(subject.arn)
+        given_up = rotation_service.stage(subject.arn)
+        for step in ("createSecret", "setSecret"):
+            rotation_service.invoke(given_up, step)
+        client = rotation_service.client
+        client.cancel_rotate_secret(SecretId=subject.arn)
+        client.update_secret_version_stage(
+            SecretId=subject.arn, VersionStage="AWSPENDING", RemoveFromVersionId=given_up.token
+        )
+        rotation = rotation_service.stage(subject.arn)
+        for step in ("createSecret", "setSecret", "setSecret", "testSecret"):
+            rotation_service.invoke(rotation, step)
+            assert subject.logs_in("AWSCURRENT"), step
+        rotation_service.invoke(rotation, "finishSecret")
+        assert subject.logs_in("AWSCURRENT")
+        assert subject.logs_in("AWSPREVIOUS")
+
     def test_single_user_and_alternating_users_leave_one(
         self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:

@@ -7,6 +7,7 @@ Database Password Rollover for Applications"
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from rotators.engines.identity import Account
@@ -46,15 +47,36 @@ def set_by_admin(connection: Connection, account: Account, new: str) -> None:
 
 def add_own(connection: Connection, new: str, old: str, logs_in: LogsIn) -> None:
     """Change the password of whoever is logged in; the profile keeps the old one alive."""
-    if not _is_added(connection, connection.user, new, catalog.own_status(connection), logs_in):
-        _change_own(connection, new, old)
+
+    def change(password: str) -> None:
+        _change_own(connection, password, old)
+
+    user = connection.user
+    if _has_room(
+        connection,
+        user,
+        catalog.own_status(connection),
+        logs_in=lambda: logs_in(quoted(user), new),
+        renew_present=lambda: change(old),
+    ):
+        change(new)
 
 
-def add_by_admin(connection: Connection, account: Account, new: str, logs_in: LogsIn) -> None:
+def add_by_admin(connection: Connection, account: Account, new: str, old: str, logs_in: LogsIn) -> None:
     """Change another's; its profile keeps the old one alive."""
     found = require_rolling(connection, require_usable(connection, account))
-    if not _is_added(connection, found.name, new, found.status, logs_in):
-        connection.execute(f"ALTER USER {quoted(found.name)} IDENTIFIED BY {quoted(new)}", password_of=found.name)
+
+    def change(password: str) -> None:
+        connection.execute(f"ALTER USER {quoted(found.name)} IDENTIFIED BY {quoted(password)}", password_of=found.name)
+
+    if _has_room(
+        connection,
+        found.name,
+        found.status,
+        logs_in=lambda: logs_in(quoted(found.name), new),
+        renew_present=lambda: change(old),
+    ):
+        change(new)
 
 
 def why_no_second(connection: Connection) -> str | None:
@@ -159,18 +181,23 @@ def _change_own(connection: Connection, new: str, old: str) -> None:
     connection.execute(f"ALTER USER {quoted(user)} IDENTIFIED BY {quoted(new)} REPLACE {quoted(old)}", password_of=user)
 
 
-def _is_added(connection: Connection, user: str, new: str, status: str, logs_in: LogsIn) -> bool:
-    """Make room for a second password, unless the new one is it already.
+def _has_room(
+    connection: Connection, user: str, status: str, *, logs_in: Callable[[], bool], renew_present: Callable[[], None]
+) -> bool:
+    """Make room for a second password; False where the new one logs in already, by an attempt that broke off.
 
     Changed again while two are alive, the older would stay and the present one end: the older one ends first. But where
-    an attempt that broke off has added the new one, the older one is the present one.
+    a rotation was given up after it had added its own password, the present one is the older. So it is set once more
+    before, which makes it the newer one in any case; unless the profile remembers passwords and takes none twice.
     """
     if not _in_rollover(status):
-        return False
-    if logs_in(quoted(user), new):
         return True
+    if logs_in():
+        return False
+    with contextlib.suppress(PasswordRefused):
+        renew_present()
     _end_rollover(connection, user, status)
-    return False
+    return True
 
 
 def _end_rollover(connection: Connection, user: str, status: str) -> None:

@@ -102,9 +102,9 @@ class OracleSession(Closing):
         self.check_can_set_password(account)
         passwords.require_rolling(self._connection, passwords.require_usable(self._connection, account))
 
-    def add_password(self, account: Account, new: str, old: str) -> None:  # noqa: ARG002  # Oracle keeps what is there
+    def add_password(self, account: Account, new: str, old: str) -> None:
         """Change another's; its profile keeps the old one alive."""
-        passwords.add_by_admin(self._connection, account, new, self._logs_in)
+        passwords.add_by_admin(self._connection, account, new, old, self._logs_in)
 
     def inspect_pair(self, current: Account, other_name: str) -> Pair:
         """See :class:`rotators.engines.base.CloneAdmin`."""
