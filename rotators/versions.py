@@ -198,7 +198,7 @@ class SecretVersions:
                 reply.get("PrimaryRegion"),
                 tuple(failed),
                 reply.get("NextRotationDate"),
-                str(reply.get("ARN", secret_id)),
+                str(reply["ARN"]),
                 reply.get("RotationLambdaARN"),
             )
 
@@ -386,7 +386,7 @@ class SecretVersions:
                 f"version {reply['VersionId']} of secret {secret_id} is binary",
                 "store the credential as text (SecretString), in JSON",
             )
-        return SecretVersion(reply["VersionId"], str(reply.get("ARN", secret_id)), reply["SecretString"])
+        return SecretVersion(reply["VersionId"], str(reply["ARN"]), reply["SecretString"])
 
     def _await(self, ask: Callable[[], ResultT], seen: Callable[[ResultT], bool]) -> ResultT:
         result = ask()
@@ -450,7 +450,7 @@ class SecretVersions:
         """
         reply = self._call("describe_secret", secret_id, SecretId=secret_id)
         tags = {str(tag.get("Key")): str(tag.get("Value")) for tag in reply.get("Tags", ())}
-        return SecretOwner(str(reply.get("ARN", secret_id)), reply.get("OwningService"), tags)
+        return SecretOwner(str(reply["ARN"]), reply.get("OwningService"), tags)
 
 
 class _AlreadyThere(SecretsManagerError):
