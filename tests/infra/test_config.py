@@ -9,7 +9,7 @@ import pytest
 from synthesis import NETWORK, read
 
 from infra.config import MistakesFound, load
-from infra.config.environment import environment, size
+from infra.config.environment import Generator, environment, generator, size
 from infra.config.functions import groups
 from infra.config.load import schema
 from infra.config.reference import page
@@ -171,6 +171,16 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (secret("user: app"), "secrets[0].user is whom an admin may act for, and there is none: give admin"),
         (secret("admin: boss, user: ''"), 'secrets[0].user is "": string should have at least 1 character'),
         (
+            secret("kms_key: 'arn:aws:kms:eu-west-1:1:key'"),
+            "is 'arn:aws:kms:eu-west-1:1:key', which is no ARN of a KMS",
+        ),
+        (f"stack: 3\n{ONE}", "stack is 3: input should be a valid string"),
+        ("networks: {main: {}}\n" + ONE, "rotations.yaml:1: networks.main.vpc is missing"),
+        (
+            secret("password: {lenth: 9}"),
+            "secrets[0].password.lenth is no key that is known here: take one of exclude_",
+        ),
+        (
             "secrets: [{create: {name: a, values: {username: u}}, user: v, admin: b, engine: mysql, every: 1 day}]",
             "secrets[0].user is 'v', and the secret is made for 'u': leave it out",
         ),
@@ -322,3 +332,59 @@ def test_a_managed_admin_is_found_by_its_address_or_by_its_database(tmp_path: Pa
 def test_an_admin_whose_secret_has_no_host_need_not_be_managed(tmp_path: Path) -> None:
     (group,) = groups(read(tmp_path, secret("admin: boss, admin_host: db")))
     assert environment(group)["ROTATION_ADMIN_HOST"] == "db"
+
+
+def test_too_many_secrets_to_make_are_told(tmp_path: Path) -> None:
+    many = [f"  - {{create: {{name: s{n}, values: {{username: u}}}}, {DAILY}}}\n" for n in range(101)]
+    assert "secrets are 101 to make, and 100 fit into a stack" in mistakes(tmp_path, "secrets:\n" + "".join(many))
+
+
+def test_what_secrets_are_made_of_needs_room_too(tmp_path: Path) -> None:
+    many = [
+        f"  - {{create: {{name: s{n}, values: {{username: u}}}}, function: f{n % 12}, {DAILY}}}\n" for n in range(60)
+    ]
+    assert "stacks is 1, which has no room for 60 secrets: write stacks: 2" in mistakes(
+        tmp_path, "secrets:\n" + "".join(many)
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "password", "made"),
+    [
+        ("postgres", "", Generator(32)),
+        ("oracle", "", Generator(30)),
+        (
+            "oracle",
+            "{length: 12, exclude_characters: ab, exclude_numbers: true, exclude_lowercase: true}",
+            Generator(12, "ab", frozenset({"numbers", "lowercase"}), True),  # noqa: FBT003
+        ),
+        (
+            "mysql",
+            "{exclude_punctuation: true, exclude_uppercase: true, require_each_included_type: false}",
+            Generator(32, None, frozenset({"punctuation", "uppercase"}), False),  # noqa: FBT003
+        ),
+    ],
+)
+def test_a_secret_that_is_made_has_a_password_by_its_policy(
+    tmp_path: Path, engine: str, password: str, made: Generator
+) -> None:
+    own = f", password: {password}" if password else ""
+    made_by = read(tmp_path, f"secrets: [{{name: app, engine: {engine}, every: 1 day{own}}}]").secrets[0]
+    assert generator(made_by) == made
+
+
+def test_a_secret_that_is_made_names_its_engine_its_values_and_the_admin_where_it_shall(tmp_path: Path) -> None:
+    text = "secrets: [{create: {name: a, values: {username: u}}, admin: boss, engine: mysql, every: 1 day%s}]"
+    [named] = read(tmp_path, text % ", admin_named_in_secret: true").secrets
+    assert named.made_values == {"engine": "mysql", "username": "u", "masterarn": "boss"}
+    [told] = read(tmp_path, text % "").secrets
+    assert told.made_values == {"engine": "mysql", "username": "u"}
+
+
+def test_a_permission_that_is_too_long_for_a_policy_is_several(tmp_path: Path) -> None:
+    actions = ", ".join(f"sqs:Action{number}" for number in range(400))
+    own = "{code: own/src, handler: billing.handler, permissions: [{actions: [%s], resources: ['arn:aws:sqs:::a']}]}"
+    text = f"secrets: [{{name: own, engine: custom, function: own, every: 1 day}}]\nfunctions: {{own: {own}}}\n"
+    said = mistakes(tmp_path, text % actions)
+    assert "functions.own.permissions[0] has " in said
+    assert "a policy of IAM has room for 5,000: make several of it" in said

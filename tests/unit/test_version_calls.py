@@ -341,6 +341,7 @@ REPEATED = "Secrets Manager repeats the rotation by itself"
         (refusal("InternalServiceError", status=500), SecretsManagerUnreachable, REPEATED),
         (refusal("ResourceNotFoundException", status=503), SecretsManagerUnreachable, REPEATED),
         (refusal("Odd", status=499), SecretsManagerError, REPEATED),
+        (refusal("Odd", "ask for X."), SecretsManagerError, REPEATED),
     ],
 )
 def test_each_refusal_has_its_kind_and_its_cure(
@@ -354,6 +355,22 @@ def test_each_refusal_has_its_kind_and_its_cure(
     assert caught.value.what == f"GetSecretValue for secret app was refused: {detail['Code']}: {said}"
     assert caught.value.advice == advice
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda versions: versions.describe("app"),
+        lambda versions: versions.current("app"),
+        lambda versions: versions.put_pending("app", "v2", "text", None),
+        lambda versions: versions.promote("app", "v2", "v1"),
+        lambda versions: versions.discard_pending("app", "v2"),
+        lambda versions: versions.owner("app"),
+    ],
+)
+def test_every_refusal_names_its_secret(call: Callable[[SecretVersions], Any]) -> None:
+    with pytest.raises(SecretsManagerDenied, match=r"^GetSecretValue for secret app was refused"):
+        call(made(DENIED)[0])
 
 
 def test_a_refusal_that_says_nothing_is_one_all_the_same() -> None:
