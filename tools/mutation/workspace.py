@@ -77,7 +77,7 @@ def _configure(folder: Path, module: str, plan: Plan, packages: list[str], other
         # Ours start threads: a child must not come from a process in which tests ran.
         "process_isolation": "forkserver",
         "timeout_constant": 1.0,
-        "timeout_multiplier": 5.0,
+        "timeout_multiplier": 2.0,
         "use_git_change_detection": False,
         "do_not_mutate_patterns": [r"\blogger\.(info|warning)\("],
     }
