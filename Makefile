@@ -16,7 +16,7 @@ layer_lock := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-
 with_versions = set -e; variables=$$(sh tools/versions all); eval "$$variables";
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit mutate coverage chaos
+.PHONY: help demo verify-aws test test-long test-versions versions check lint types fast synth docs reference causes timelines terminal beliefs conformance bench format lock clean databases layers browser audit mutate coverage chaos
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,11 @@ bench: $(VENV)/.dev databases ## Print README's table: ours against a checkout o
 audit: $(VENV)/.dev ## Ask OSV whether a version that a lock pins is known to be vulnerable
 	@$(bin)/python tools/audit.py $(AUDIT_ARGS)
 
+# Costs money: it says how much, asks, and removes what it made.
+verify-aws: $(VENV)/.dev $(cdk) ## With ENGINE=postgres: test a real database in your AWS account, and remove it
+	@test -n "$(ENGINE)" || { echo "make verify-aws ENGINE=postgres: see docs/how-to/verify-in-an-account.md"; exit 2; }
+	@CA_BUNDLE="$(CA_BUNDLE)" YES="$(YES)" $(bin)/python -m infra.verify --engine $(ENGINE) $(ARGS)
+
 format: $(VENV)/.dev ## Format the code
 	@$(bin)/ruff check --fix-only --quiet .
 	@$(bin)/ruff format .
@@ -119,6 +124,7 @@ lock: $(VENV)/.dev ## Make the locks anew, with the newest versions that fit
 	@$(bin)/$(lock) --upgrade --group docs requirements/build.in --output-file requirements/docs.txt
 	@for layer in layers/*/; do $(bin)/$(layer_lock) --upgrade $$layer/requirements.in \
 		--output-file $$layer/requirements.txt; done
+	@$(bin)/$(layer_lock) --upgrade infra/verify/requirements.in --output-file infra/verify/requirements.txt
 	@cd requirements/cdk && $(npm) install --silent --package-lock-only --ignore-scripts --save-exact \
 		--omit-lockfile-registry-resolved --no-audit --no-fund aws-cdk@2
 

@@ -1,0 +1,1 @@
+"""A verification in an account, without one."""
