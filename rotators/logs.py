@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,10 @@ from rotators.errors import CUT, RotationError, one_line
 from rotators.steps import STEPS
 
 REDACTED = "***"
+# They write statements down, with passwords in them: python-tds at INFO, which Lambda's JSON format lets through. What
+# a driver has to say is in what it raises.
+for _driver in ("oracledb", "pymongo", "pymysql", "pytds"):
+    logging.getLogger(_driver).setLevel(logging.CRITICAL + 1)
 # Shorter texts are no secrets worth the name, and taking every "a" out of a log would tell what they are.
 _SHORTEST_SECRET = 4
 # Of one secret's unknown keys; the longest are kept. A secret may have thousands of them.

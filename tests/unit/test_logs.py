@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -143,3 +144,10 @@ def test_a_cleaned_error_carries_neither_secret_nor_chain() -> None:
     assert cleaned.args == (f"refused {REDACTED}", f"not {REDACTED}")
     assert cleaned.__cause__ is None
     assert cleaned.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["oracledb", "pymongo.command", "pymysql", "pytds", "pytds.tds_session"])
+def test_no_driver_writes_a_statement_into_the_log(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever level the runtime gives its root logger."""
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
+    assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
