@@ -87,7 +87,7 @@ def check_a_user_of(target: Any, service: RotationService, strategy: str, name: 
     user = f"a{secrets.token_hex(2)}{name}z"
     application, exists, known = Application(user, chosen), False, False
     # A server that takes no such name or password: its secret may still hold them.
-    with contextlib.suppress(*target.refusals, ValueError):
+    with contextlib.suppress(*target.refusals, ValueError, pymysql.err.MySQLError):
         target.make_application(user)
         target.set_password(user, chosen)
         exists = True
