@@ -1,4 +1,4 @@
-"""An application that logs in all the while: what a rotation looks like from the other side."""
+"""An application that logs in again and again: what a rotation looks like to it."""
 
 from __future__ import annotations
 

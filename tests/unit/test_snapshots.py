@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 import snapshot_restore_py
@@ -61,3 +62,22 @@ def test_nothing_is_registered_where_no_snapshot_is_taken(monkeypatch: pytest.Mo
     monkeypatch.setattr(snapshot_restore_py, "_after_restore_registry", [])
     SecretVersions()
     assert snapshot_restore_py.get_after_restore() == []
+
+
+@pytest.mark.usefixtures("snapshot_taken")
+def test_what_the_page_for_rotators_renews_is_made_anew_at_each_restore() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/write-a-rotator.md").read_text()
+    section = page.partition("\n## SnapStart\n")[2].partition("\n## ")[0]
+    module = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
+    made: list[object] = []
+
+    def connect_to_billing() -> object:
+        made.append(object())
+        return made[-1]
+
+    names: dict[str, object] = {"connect_to_billing": connect_to_billing}
+    exec(module, names)  # noqa: S102  # our own documentation
+    assert names["client"] is made[0]
+    restore()
+    assert len(made) == 2
+    assert names["client"] is made[1]
