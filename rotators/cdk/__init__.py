@@ -15,9 +15,11 @@ from rotators.cdk.overdue_check import OverdueCheck
 from rotators.cdk.password_generator import Generator
 from rotators.cdk.rotation_dashboard import RotationDashboard
 from rotators.cdk.rotation_function import RotationFunction
+from rotators.packaging.custom import CustomRotator
 
 __all__ = [
     "CaBundle",
+    "CustomRotator",
     "FailureEvents",
     "Fleet",
     "FunctionAlarms",

@@ -27,7 +27,8 @@ from rotators.cdk.secret_reference import SecretReference
 from rotators.cdk.secret_rotation import permit, schedule_of
 from rotators.cdk.trust_layer import PUBLIC_CA, TrustLayer
 from rotators.errors import ConfigurationError
-from rotators.packaging.bundles import Bundles
+from rotators.packaging.bundles import HANDLER, Bundles
+from rotators.packaging.custom import CustomRotator
 from rotators.packaging.platforms import ARM64, DRIVERS, X86_64, Platform, check, usual_architecture
 from rotators.schedules import RotationRules
 
@@ -35,19 +36,22 @@ from rotators.schedules import RotationRules
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _NAMED = 20
 _SECONDS_AN_HOUR = 3600
+CUSTOM = "custom"
 
 
 class RotationFunction(BundledFunction):
     """A function, its role, its log and its security group; :meth:`add_rotation` gives it secrets.
 
     Args:
-        engine: ``postgres``, ``mysql``, ``mariadb``, ``oracle``, ``sqlserver``, ``db2``, ``mongo`` or ``redshift``.
+        engine: ``postgres``, ``mysql``, ``mariadb``, ``oracle``, ``sqlserver``, ``db2``, ``mongo`` or ``redshift``; or
+            ``custom``, a rotator of your own.
+        rotator: with ``custom`` its source, handler and lock.
         vpc: where it runs; None: outside of a VPC.
         vpc_subnets: the subnets; by default the private ones.
         security_groups: its security groups; by default one is made, which lets it out to its databases and to Secrets
             Manager and nowhere else.
         endpoint: an endpoint of Secrets Manager to use; None: the service's own name leads there.
-        ca_bundle: the CA certificates of the databases; needed but for Redshift.
+        ca_bundle: the CA certificates of the databases; needed but for Redshift and ``custom``.
         strategy: ``auto``, ``single-user``, ``dual-password`` or ``alternating-users``.
         password: how passwords look.
         environment: further variables (docs/reference/settings.md).
@@ -62,8 +66,8 @@ class RotationFunction(BundledFunction):
         bundles: makes the layers and functions for a platform.
 
     Raises:
-        ConfigurationError: ``ca_bundle`` is missing.
-        PackagingFailed: there is no such engine, or its layers can't be made.
+        ConfigurationError: ``ca_bundle`` is missing; or only one of ``custom`` and ``rotator`` is given.
+        PackagingFailed: there is no such engine, its layers can't be made, or ``rotator`` is not what it must be.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class RotationFunction(BundledFunction):
         id_: str,
         *,
         engine: str,
+        rotator: CustomRotator | None = None,
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
         security_groups: Sequence[ec2.ISecurityGroup] | None = None,
@@ -90,13 +95,18 @@ class RotationFunction(BundledFunction):
         log_group: logs.ILogGroup | None = None,
         bundles: Callable[[Platform], Bundles] = Bundles,
     ) -> None:
-        if ca_bundle is None and engine not in PUBLIC_CA:
+        if (rotator is None) is (engine == CUSTOM):
+            raise ConfigurationError(
+                "a rotator of your own takes engine='custom' and rotator=, both of them", "give both, or neither"
+            )
+        if ca_bundle is None and engine not in PUBLIC_CA and rotator is None:
             raise ConfigurationError(
                 "ca_bundle is missing, and without RDS's CA certificates a function trusts no database of RDS",
                 "give CaBundle.from_file or CaBundle.from_rds; for a trial without, CaBundle.operating_system()",
             )
         target = Platform(_architecture(engine, architecture))
-        check(engine, target.architecture)
+        if rotator is None:
+            check(engine, target.architecture)
         made = bundles(target)
         stack = Stack.of(scope)
         seconds = 60 if timeout is None else round(timeout.to_seconds())
@@ -122,7 +132,7 @@ class RotationFunction(BundledFunction):
         super().__init__(
             scope,
             id_,
-            archive=made.function(engine),
+            archive=made.function(engine) if rotator is None else made.custom(rotator),
             layers=[
                 *_layers(stack, engine, made),
                 *([] if ca_bundle is None or ca_bundle.certificates is None else [_trust(stack, made, ca_bundle)]),
@@ -137,10 +147,11 @@ class RotationFunction(BundledFunction):
             ),
             environment={
                 **(environment or {}),
-                "ROTATION_STRATEGY": strategy,
+                **({"ROTATION_STRATEGY": strategy} if rotator is None else {}),
                 **({} if password is None else password.environment()),
             },
             description=f"Rotates {engine} secrets",
+            handler=HANDLER if rotator is None else rotator.handler,
             place=place,
             role=role,
             log_group=log_group,
@@ -286,13 +297,15 @@ class RotationFunction(BundledFunction):
 
 def _architecture(engine: str, chosen: lambda_.Architecture | None) -> str:
     if chosen is None:
-        return usual_architecture(engine)
+        return ARM64 if engine == CUSTOM else usual_architecture(engine)
     return ARM64 if chosen.name == lambda_.Architecture.ARM_64.name else X86_64
 
 
 def _layers(stack: Stack, engine: str, bundles: Bundles) -> list[lambda_.ILayerVersion]:
     """The layers that all functions of a stack share."""
     base = shared_base_layer(stack, bundles)
+    if engine == CUSTOM:
+        return [base]
     id_ = f"RotatorsDriver-{DRIVERS[engine]}-{bundles.target.architecture}"
     driver = stack.node.try_find_child(id_) or DriverLayer(stack, id_, bundles=bundles, engine=engine)
     return [base, driver]  # type: ignore[list-item]

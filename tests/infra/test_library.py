@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -18,7 +19,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Template
 from synthesis import as_list, bundles, of_type, statements, text
 
-from rotators.cdk import CaBundle, OverdueCheck, RotationFunction, SecretsManagerEndpoint
+from rotators.cdk import CaBundle, CustomRotator, OverdueCheck, RotationFunction, SecretsManagerEndpoint
 from rotators.errors import ConfigurationError
 from rotators.testing.servers.certificates import CertificateAuthority
 
@@ -103,6 +104,34 @@ def test_the_policy_grows_with_each_rotation_and_names_nothing_else(tmp_path: Pa
         if one["Type"] == SCHEDULE:
             kinds = {template["Resources"][name]["Type"] for name in one["DependsOn"]}
             assert {"AWS::Lambda::Permission", "AWS::IAM::Policy", "AWS::Lambda::Function"} <= kinds
+
+
+def test_a_rotator_of_ones_own_is_deployed_with_its_code_and_without_a_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/billing.py").write_text("handler = None\n")
+    names: dict[str, Any] = {}
+    for block in BLOCKS:
+        exec(block, names)  # noqa: S102  # the page says it
+    names["RotationFunction"] = functools.partial(RotationFunction, bundles=bundles)
+    stack = Stack(cdk.App(outdir=str(tmp_path / "out")), "Orders")
+    names["own_rotator"](stack)
+    template = dict(Template.from_stack(stack).to_json())
+    (made,) = of_type(template, "AWS::Lambda::Function")
+    assert made["Handler"] == "billing.handler"
+    assert made["Architectures"] == ["arm64"]
+    assert len(made["Layers"]) == 1
+    assert "ROTATION_STRATEGY" not in made.get("Environment", {}).get("Variables", {})
+    (schedule,) = of_type(template, SCHEDULE)
+    assert schedule["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
+
+
+@pytest.mark.parametrize("given", [{"engine": "custom"}, {"rotator": CustomRotator(Path(), "billing.handler")}])
+def test_a_rotator_of_ones_own_and_its_engine_go_together(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="both of them"):
+        rotation(Stack(cdk.App(outdir=str(tmp_path)), "Orders"), **given)
 
 
 def test_many_secrets_share_a_permission_and_none_lacks_one(tmp_path: Path) -> None:
