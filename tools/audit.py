@@ -54,8 +54,12 @@ class Lock:
 
 
 def locks(root: Path) -> list[Path]:
-    """Every lock there is: the development's, the layers' and the CDK's."""
-    found = [*root.glob("requirements/*.txt"), *root.glob("layers/*/requirements.txt")]
+    """Every lock there is: the development's, the layers', the verification's and the CDK's."""
+    found = [
+        path
+        for place in ("requirements/*.txt", "layers/*/requirements.txt", "infra/*/requirements.txt")
+        for path in root.glob(place)
+    ]
     return sorted([*found, *root.glob("requirements/*/package-lock.json")])
 
 
