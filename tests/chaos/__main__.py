@@ -14,6 +14,7 @@ from typing import Any
 
 from targets import KINDS
 
+from chaos.cases import Outcome
 from chaos.instants import Instants
 from chaos.tables import Row, written
 from chaos.trials import Trials
@@ -71,7 +72,12 @@ def _run(world: World, strategy: str, server: str) -> Row:
         schedule = trials.draw(seed)
         if one:
             sys.stderr.write(f"{schedule}\n")
-        outcome = trials.run(schedule)
+        try:
+            outcome = trials.run(schedule)
+        except Exception as error:  # the other schedules are run all the same
+            if one:
+                raise
+            outcome = Outcome(violation=f"the harness failed: {type(error).__name__}: {error}")
         row.add(seed, outcome)
         if outcome.violation is not None:
             sys.stderr.write(f"\n{world.kind} {strategy} CHAOS_SEED={seed}: {outcome.violation}\n")

@@ -117,8 +117,9 @@ class Function:
             thread = threading.Thread(
                 target=self._run_beside, args=({**event, "Step": one.other}, one.later), daemon=True
             )
-            self._threads.append(thread)
-            thread.start()
+            with self._lock:
+                thread.start()
+                self._threads.append(thread)
             one.injected()
             if one.awaited:
                 awaited.append(thread)

@@ -60,20 +60,21 @@ class Instants:
 
     def cross(self) -> None:
         """Something crosses the border."""
-        if self._over or getattr(self._acting, "now", False):
+        if getattr(self._acting, "now", False):
             return
         with self._lock:
+            if self._over:
+                return
             self.count += 1
             due = [one for one in self._planned if one.at <= self.count]
             self._planned = [one for one in self._planned if one.at > self.count]
             self.fired += len(due)
-        for one in due:
-            if one.delay:
+            for one in (one for one in due if one.delay):
                 late = threading.Thread(target=self._act, args=(one,), daemon=True)
-                self._late.append(late)
                 late.start()
-            else:
-                self._act(one)
+                self._late.append(late)
+        for one in (one for one in due if not one.delay):
+            self._act(one)
 
     def end(self) -> None:
         """Let nothing happen any more, and wait for what has begun."""

@@ -60,10 +60,10 @@ class Mischief:
         Args:
             crossings: of a rotation in which nothing goes wrong.
         """
+        world = self.case.world
         for fault in self.case.schedule.faults:
-            self.case.world.instants.plan(
-                1 + int(fault.at * crossings), lambda fault=fault: self._does[fault.kind](fault), _delay(fault)
-            )
+            delay = max(_delay(fault), world.look_delay if fault.kind == schedules.EDITED else 0.0)
+            world.instants.plan(1 + int(fault.at * crossings), lambda fault=fault: self._does[fault.kind](fault), delay)
 
     def end_attempt(self) -> None:
         """An attempt is over: what was begun beside it ends, too."""
@@ -122,8 +122,16 @@ class Mischief:
         self._count(fault)
 
     def _edit(self, fault: Fault) -> None:
+        with self.case.world.moving:
+            if self._would_lose_the_password():
+                return
         self.case.edit(fault.how["edit"])
         self._count(fault)
+
+    def _would_lose_the_password(self) -> bool:
+        """Whether AWSPREVIOUS is all that logs in: an edit takes its label. See docs/reference/chaos.md."""
+        case = self.case
+        return case.strategy == SINGLE and not case.logs_in("AWSCURRENT") and case.logs_in("AWSPREVIOUS")
 
     def _take_time(self, fault: Fault) -> None:
         self.case.function.limit(fault.how["step"], fault.how["seconds"], lambda: self._count(fault))

@@ -181,8 +181,8 @@ class ThreadWorker:
                 outcome.append(error)
 
         thread = threading.Thread(target=run, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
         thread.join(seconds)
         if not outcome:
             self.kill()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from recovery import goes_on, recovers, survives
 from situations import FOUND, SITUATIONS, Situation, rights_of
-from targets import ALTERNATING, DUAL, SINGLE, rotated
+from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, rotated
 from targets.shares import share_of_one, staggered
 
+from rotators.errors import PendingUnusable
 from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
 
 FAULTS = [
@@ -54,6 +56,27 @@ def test_every_call(
         recovers(subject, rotation, where)
     goes_on(subject)
     record_property("faults", (f"{strategy}: calls to Secrets Manager", len(numbers)))
+
+
+def test_an_edit_before_the_retry_of_a_rotation_that_was_killed_at_its_commit_is_for_the_admin_to_repair(
+    postgres: PostgresTarget, rotation_service: RotationService
+) -> None:
+    """The price in docs/explanation/decisions.md: the edit takes the label off the one version that logs in."""
+    application = postgres.make_application()
+    admin = rotation_service.create_secret("who-repairs", postgres.admin_secret(), postgres.rotator(rotation_service))
+    subject = rotated(
+        postgres, rotation_service, SINGLE, application=application, masterarn=admin, ALLOW_ADMIN_RESET="true"
+    )
+    assert rotation_service.rotate(subject.arn).succeeded
+    rotation_service.faults.fail("UpdateSecretVersionStage", when="after", kind="crash", step="setSecret")
+    assert isinstance(rotation_service.rotate(subject.arn).error, Crash)
+    assert [stage for stage in ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS") if subject.logs_in(stage)] == ["AWSPREVIOUS"]
+    edited = json.dumps({**subject.value, "note": "for the person on call"})
+    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=edited)
+    assert not any(subject.logs_in(stage) for stage in ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"))
+    assert isinstance(rotation_service.retry(subject.arn).error, PendingUnusable)
+    goes_on(subject)
+    assert subject.value["note"] == "for the person on call"
 
 
 def break_calls(
