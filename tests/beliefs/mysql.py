@@ -32,6 +32,7 @@ STATEMENTS = (
     Statement(r"SHOW GLOBAL VARIABLES WHERE Variable_name IN \(.*\)", f"{_MAN}/show-variables.html", "5.7"),
     Statement(r"SELECT @@global\.read_only, @@global\.innodb_read_only", f"{_MAN}/server-system-variables.html", "5.7"),
     Statement(r"SELECT VALIDATE_PASSWORD_STRENGTH\(.*\)", f"{_MAN}/encryption-functions.html", "5.7"),
+    Statement(rf"SELECT GET_LOCK\({_T}, \d+\)", f"{_MAN}/locking-functions.html", "5.7"),
     Statement("SELECT 1", f"{_MAN}/select.html", "5.7"),
     Statement("START TRANSACTION READ ONLY", f"{_MAN}/commit.html", "5.7"),
     Statement("ROLLBACK", f"{_MAN}/commit.html", "5.7"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
@@ -19,6 +20,7 @@ from rotators.engines.mysql.quoting import quote_account, quote_text
 from rotators.engines.mysql.verifiers import NATIVE, native_hash
 from rotators.engines.sessions import Closing, run_test_query
 from rotators.errors import PasswordRefused, PermissionRefused, ReadOnlyServer, ServiceFailed, UserNotRotatable
+from rotators.logs import logger
 
 if TYPE_CHECKING:
     from rotators.engines.base import (
@@ -50,6 +52,8 @@ _TEXT = r"'(?:[^']|'')*'"
 _HEAD = re.compile(rf"CREATE USER {_NAME}@{_NAME} IDENTIFIED (?:BY PASSWORD {_TEXT}|VIA (.*))", re.DOTALL)
 _VIA = re.compile(rf"(\w+)(?: (?:USING|AS) ({_TEXT}))?(?: OR |$|(?= [A-Z]))")
 
+# Seconds: below the time-out of a statement.
+_LOCKED_WITHIN = 2
 # Wrong passwords that are left to applications before the account is locked.
 _LEFT_TO_OTHERS = 2
 _STRENGTH_OF_POLICY = {"0": 50, "LOW": 50, "1": 75, "MEDIUM": 75, "2": 100, "STRONG": 100}
@@ -309,6 +313,19 @@ class MysqlSession(_Session):
                 "set ROTATION_STRATEGY=single-user or alternating-users",
             )
         super().check_can_add_password(account)
+
+    def add_password(self, account: Account, new: str, old: str) -> None:
+        """See the base; one function at a time.
+
+        RETAIN keeps whatever is the first password. Of two functions at once, the second one's would end the present
+        one. The lock ends with the session. Whoever holds it longer (any user may, by its name) stops no rotation.
+        https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html
+        """
+        name = f"rotators.{hashlib.sha256(account.name.encode()).hexdigest()[:32]}"
+        [(had,)] = self._connection.execute(f"SELECT GET_LOCK({quote_text(name)}, {_LOCKED_WITHIN})")
+        if not had:
+            logger.warning("another session holds the lock of this user's passwords; going on without it")
+        super().add_password(account, new, old)
 
     def _replace(self, old: str) -> str:
         return f" REPLACE {quote_text(old)}" if self.version >= _REPLACE_SINCE else ""
