@@ -120,11 +120,12 @@ class Case:
             self.rotation = self.service.rotate(self.arn)
         return self.rotation
 
-    def retry(self) -> Rotation:
+    def retry(self) -> None:
         """Make the next attempt."""
-        self.rotation = self.service.retry(self.arn)
-        self.outcome.repeated += 1
-        return self.rotation
+        # Somebody may have ended the one under way.
+        with contextlib.suppress(LookupError):
+            self.rotation = self.service.retry(self.arn)
+            self.outcome.repeated += 1
 
     def next_window(self) -> None:
         """The service has given a rotation up: the schedule begins the next one, with a version of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -160,7 +161,9 @@ class Mischief:
                 # One is under way.
                 return
             self._count(fault)
-            case.beside = case.service.retry(case.arn)
+            # An attempt of the service's may have done it by then.
+            with contextlib.suppress(LookupError):
+                case.beside = case.service.retry(case.arn)
 
         operator = threading.Thread(target=rotate, daemon=True)
         self._operators.append(operator)

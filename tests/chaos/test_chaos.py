@@ -29,7 +29,7 @@ _CHOSEN = {
     "db2": SINGLE,
     "redshift": ALTERNATING,
 }
-_SEEDS = 3
+_SEEDS = 2
 _SERVERS = [
     pytest.param((kind, server), id=f"{kind}{version}")
     for kind in _CHOSEN

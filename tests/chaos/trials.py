@@ -142,19 +142,24 @@ class _Trial:
                 return
             case.outcome.rotations += 1
 
-    def _attempt(self, run: Callable[[], Rotation]) -> None:
+    def _attempt(self, run: Callable[[], object]) -> None:
         self._mischief.over.clear()
         run()
+        self._end_attempt()
+        self._promises.look("after an attempt")
+
+    def _end_attempt(self) -> None:
+        """What was begun beside an attempt ends with it, and counts from then on."""
         self._mischief.end_attempt()
         if self.case.beside is not None:
             self.case.rotation, self.case.beside = self.case.beside, None
-        self._promises.look("after an attempt")
 
     def _heal(self) -> None:
         """From now on all is well."""
         case, service = self.case, self.case.service
-        self._mischief.end_attempt()
+        self._mischief.over.set()
         self._instants.end()
+        self._end_attempt()
         case.function.calm()
         service.faults.clear()
         service.after_step.clear()
