@@ -297,6 +297,18 @@ def test_where_that_is_in_doubt_it_is_looked_up_and_asked_for_once_more(doubt: E
             versions.promote("app", "v2", "v1")
 
 
+def test_a_look_up_that_sees_it_does_not_wait_and_one_that_is_refused_names_the_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sleep(_: float) -> None:
+        pytest.fail("there is nothing to wait for")
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    made(LOST, IS_CURRENT, patience=60.0)[0].promote("app", "v2", "v1")
+    with pytest.raises(SecretsManagerDenied, match=r"^GetSecretValue for secret app was refused"):
+        made(LOST, DENIED)[0].promote("app", "v2", "v1")
+
+
 def test_what_is_refused_is_no_doubt() -> None:
     versions, client = made(DENIED)
     with pytest.raises(SecretsManagerDenied):
@@ -491,14 +503,15 @@ def test_a_call_that_takes_longer_is_told_with_its_seconds(monkeypatch: pytest.M
     assert caught.value.what == "the Secrets Manager endpoint https://sm.example gave no answer within 4.0 s"
 
 
-def test_a_request_that_nobody_waits_for_is_not_sent() -> None:
+def test_a_request_that_nobody_waits_for_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "monotonic", lambda: 100.0)
     _, client = made({"ARN": ARN})
     [(event, refuse, more)] = client.registered
     assert (event, more) == ("before-send.secretsmanager", {"unique_id": "rotators-late"})
-    token = module._call_ends.set(0.0)
+    token = module._call_ends.set(99.9)
     with pytest.raises(TimeoutError):
         refuse(request=None)
-    module._call_ends.set(float("inf"))
+    module._call_ends.set(100.0)
     assert refuse(request=None) is None
     module._call_ends.reset(token)
 

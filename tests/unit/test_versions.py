@@ -39,8 +39,14 @@ def test_the_endpoint_of_the_environment_is_used_and_named(
 
 def test_an_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_MANAGER_ENDPOINT", "not a url")
-    with pytest.raises(ConfigurationError, match="make SECRETS_MANAGER_ENDPOINT a URL"):
+    with pytest.raises(ConfigurationError, match=r"can be made \(ValueError\)\. make SECRETS_MANAGER_ENDPOINT a URL"):
         SecretVersions()
+
+
+def test_a_client_waits_seconds_and_tries_three_times() -> None:
+    config = SecretVersions()._client.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (2, 4)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 
 def test_without_a_region_the_advice_names_the_variable_that_boto3_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +119,12 @@ def test_a_request_that_is_given_up_at_the_last_moment_is_one_without_an_answer(
     assert not rotation_service.calls
 
 
-def test_botocore_does_not_log_requests_even_at_debug() -> None:
+def test_botocore_does_not_log_requests_even_at_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("boto3", "botocore", "urllib3"):
+        # Whatever clients before this one have set.
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     SecretVersions()
+    assert [logging.getLogger(name).level for name in ("boto3", "botocore", "urllib3")] == [logging.INFO] * 3
     for name in ("boto3", "botocore.endpoint", "botocore.parsers", "urllib3.connectionpool"):
         assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
 
