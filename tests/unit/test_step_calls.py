@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -257,6 +258,17 @@ def test_without_a_current_version_nothing_is_promoted(
     monkeypatch.setattr(noting._versions, "describe", without)
     with pytest.raises(VersionNotPending, match=f"^secret {secret} has no AWSCURRENT version"):
         noting(rotation.event("finishSecret"))
+
+
+def test_replicas_that_are_out_of_date_are_told_in_the_log(
+    rotation_service: RotationService, noting: Noting, secret: str, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = noting._versions.describe
+    late = ("eu-central-1", "us-east-1")
+    monkeypatch.setattr(noting._versions, "describe", lambda *which: replace(real(*which), failed_replicas=late))
+    assert rotation_service.rotate(secret).succeeded
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["regions"] for line in lines if line["level"] == "WARNING"] == [[*late]]
 
 
 def test_a_secret_may_be_named_by_its_name(rotation_service: RotationService, noting: Noting, secret: str) -> None:
