@@ -37,23 +37,24 @@ class Noting(Rotator[SecretValue]):
         self.repeats = True
         self.dismissed: list[tuple[str, str]] = []
 
-    def _note(self, what: str) -> None:
+    def _note(self, what: str, rotation: Any = None) -> None:
+        assert isinstance(rotation, Rotation) or what.startswith("may repeat")
         self.asked.append(what)
         if what in self.fail:
             raise self.fail[what]
 
     def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
-        self._note("propose")
+        self._note("propose", rotation)
         return rotation.current.replace(key=f"made {self.asked.count('propose')}")
 
-    def apply(self, _: Rotation[SecretValue]) -> None:
-        self._note("apply")
+    def apply(self, rotation: Rotation[SecretValue]) -> None:
+        self._note("apply", rotation)
 
-    def verify(self, _: Rotation[SecretValue]) -> None:
-        self._note("verify")
+    def verify(self, rotation: Rotation[SecretValue]) -> None:
+        self._note("verify", rotation)
 
-    def require_unedited(self, _: Rotation[SecretValue]) -> None:
-        self._note("require unedited")
+    def require_unedited(self, rotation: Rotation[SecretValue]) -> None:
+        self._note("require unedited", rotation)
 
     def dismiss(self, rotation: Rotation[SecretValue], proposed: SecretValue) -> None:
         self.dismissed.append((rotation.pending["key"], proposed["key"]))
