@@ -38,7 +38,9 @@ class Noting(Rotator[SecretValue]):
         self.dismissed: list[tuple[str, str]] = []
 
     def _note(self, what: str, rotation: Any = None) -> None:
-        assert isinstance(rotation, Rotation) or what.startswith("may repeat")
+        if not what.startswith("may repeat"):
+            assert rotation.time_left > 0
+            assert rotation.event.version_id in rotation.stages
         self.asked.append(what)
         if what in self.fail:
             raise self.fail[what]
