@@ -119,7 +119,8 @@ def run(*arguments: str, scan: bool = True) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["rotate", *arguments])
     if isinstance(result.exception, RotationError):
         return 1, result.stdout, f"{result.stderr}rotators: {result.exception}"
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
     if scan:
         assert CANARY not in result.output
     return result.exit_code, result.stdout, result.stderr
