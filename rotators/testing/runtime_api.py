@@ -131,6 +131,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: else the second one waits 40 ms for the client's acknowledgement of the first.
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:  # http.server's name
