@@ -147,9 +147,11 @@ def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: 
     if kind != "privilege":
         yield from (how[kind].format(name=one.name, on=one.on, account=account) for one in chosen)
         return
-    for on in sorted({right.on for right in chosen}):
-        names = ", ".join(right.name for right in chosen if right.on == on)
-        yield how[kind].format(name=names, on=on, account=account)
+    names: dict[str, list[str]] = {}
+    for right in chosen:
+        names.setdefault(right.on, []).append(right.name)
+    for on in sorted(names):
+        yield how[kind].format(name=", ".join(names[on]), on=on, account=account)
 
 
 def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set[GrantedRight]) -> list[str]:
