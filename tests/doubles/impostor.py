@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import socket
 import ssl
 import struct
-import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from doubles.mysql_server import Talk
+from doubles.sockets import SocketServer
 
 _CHUNK = 1 << 16
 _REQUEST_OF_POSTGRES = 8
@@ -83,7 +80,7 @@ def mysql(ear: Ear, context: ssl.SSLContext | None) -> None:
         ear.socket = talk.socket
 
 
-class Impostor:
+class Impostor(SocketServer):
     """A listening server; a context manager.
 
     Args:
@@ -93,56 +90,24 @@ class Impostor:
     """
 
     def __init__(self, front: Front, context: ssl.SSLContext | None, script: Script = Ear.listen) -> None:
+        super().__init__()
         self._front, self._context, self._script = front, context, script
         self._said: list[bytes] = []
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.connections = 0
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     @property
     def heard(self) -> bytes:
         """All that clients said, beside the handshakes."""
         return b"".join(self._said)
 
-    def __enter__(self) -> Self:
-        self._accepting.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepting.join()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """See the base."""
         ear = Ear(connection, self._said)
-        # A client that does not trust us is gone.
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._front(ear, self._context)
-            self._open.append(ear.socket)
+            self.end_later(ear.socket)
             self._script(ear)
-        ear.socket.close()
-        connection.close()
+        finally:
+            ear.socket.close()
 
 
 def presenting(certificate: Path, key: Path, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:

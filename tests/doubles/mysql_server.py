@@ -5,14 +5,12 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basics.html
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
+
+from doubles.sockets import SocketServer
 
 PLUGIN_AUTH, SECURE_CONNECTION, PROTOCOL_41, WITH_DB, TLS = 1 << 19, 1 << 15, 1 << 9, 1 << 3, 1 << 11
 _TEXT_COLUMN = 253
@@ -130,7 +128,7 @@ class Talk:
         return data
 
 
-class MysqlDouble:
+class MysqlDouble(SocketServer):
     """The server; a context manager.
 
     Args:
@@ -139,49 +137,18 @@ class MysqlDouble:
     """
 
     def __init__(self, context: ssl.SSLContext, script: Callable[[Talk], None]) -> None:
+        super().__init__()
         self.heard: list[bytes] = []
         self._context = context
         self._script = script
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._talk, args=(connection,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _talk(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """See the base."""
         talk = Talk(connection, self._context, self.heard)
-        self._open.append(connection)
-        # A client that does not like what it hears is gone.
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._script(talk)
-        talk.socket.close()
-        connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._accepting.join()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
+        finally:
+            talk.socket.close()
 
 
 def _text(value: str) -> bytes:
