@@ -125,7 +125,7 @@ class Way:
                 certificate = dict(secure.getpeercert() or {})
                 version = secure.version()
         except ssl.SSLCertVerificationError as error:
-            return self._refused(subject, error, target)
+            return Finding.of(subject, network.certificate_refused(error, target, self._name, self._names))
         except ssl.SSLError as error:
             advice = "see what listens there, and which TLS it offers"
             return Finding.of(subject, network.tls_failed(error, target, advice))
@@ -144,9 +144,6 @@ class Way:
                 "--ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
             )
         return ok(subject, cause)
-
-    def _refused(self, subject: str, error: ssl.SSLCertVerificationError, target: str) -> Finding:
-        return Finding.of(subject, network.certificate_refused(error, target, self._name, self._names))
 
     def _names(self) -> list[str]:
         from rotators.engines.base import ConnectOptions  # noqa: PLC0415  # for one message

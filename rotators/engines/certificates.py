@@ -11,32 +11,6 @@ if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
 
 
-def shown(
-    address: tuple[str, int], name: str, options: ConnectOptions, start_tls: Callable[[socket.socket], None]
-) -> ssl.SSLError | None:
-    """Shake hands once more, for a driver that does not tell why it could not: for the error's text alone.
-
-    Args:
-        address: host and port.
-        name: what the certificate is to be made for.
-        options: how it is connected to.
-        start_tls: brings the connection to the point where the TLS handshake begins.
-
-    Returns:
-        What stands against it; None where nothing does, or it could not be seen.
-    """
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        with socket.create_connection(address, options.timeout) as plain:
-            start_tls(plain)
-            context.wrap_socket(plain, server_hostname=name).close()
-    except ssl.SSLError as error:
-        return error
-    except (OSError, ValueError):
-        pass
-    return None
-
-
 def names_offered(
     address: tuple[str, int], options: ConnectOptions, start_tls: Callable[[socket.socket], None]
 ) -> list[str]:

@@ -187,8 +187,19 @@ def another_name(target: str, name: str, offered: list[str], advice: str = OTHER
     return TlsFailed(f"{target}: the certificate is not for '{name}', but for {names}", advice)
 
 
-def probe_tls(address: tuple[str, int], options: ConnectOptions) -> Exception | None:
+def probe_tls(
+    address: tuple[str, int],
+    options: ConnectOptions,
+    name: str | None = None,
+    start_tls: Callable[[socket.socket], None] = lambda _: None,
+) -> Exception | None:
     """Connect without a driver, as far as TLS: for those that tell what they met as a text only.
+
+    Args:
+        address: host and port.
+        options: how it is connected to.
+        name: what the certificate is to be made for; by default the host.
+        start_tls: brings the connection to the point where the TLS handshake begins.
 
     Returns:
         What stands against it, if anything does.
@@ -197,7 +208,8 @@ def probe_tls(address: tuple[str, int], options: ConnectOptions) -> Exception | 
         with socket.create_connection(address, options.timeout) as plain:
             if not options.plaintext:
                 context = ssl.create_default_context(cafile=options.ca_file)
-                context.wrap_socket(plain, server_hostname=address[0]).close()
+                start_tls(plain)
+                context.wrap_socket(plain, server_hostname=name or address[0]).close()
     except (OSError, UnicodeError) as error:
         return error
     return None

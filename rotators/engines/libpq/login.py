@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from rotators.engines import network
-from rotators.engines.certificates import names_offered, shown
+from rotators.engines.certificates import names_offered
 from rotators.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -259,9 +259,10 @@ def _explain(text: str, target: str, address: tuple[str, int], name: str, option
 def _look(address: tuple[str, int], name: str, options: ConnectOptions) -> ssl.SSLError | None:
     # Only for the message: nobody waits long for it.
     try:
-        return within(_LOOK, lambda: shown(address, name, options, start_tls))
-    except TimeoutError:
+        cause = within(_LOOK, lambda: network.probe_tls(address, options, name, start_tls))
+    except (TimeoutError, ValueError):
         return None
+    return cause if isinstance(cause, ssl.SSLError) else None
 
 
 def _reason(text: str, pattern: str) -> str:
