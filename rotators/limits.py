@@ -63,8 +63,10 @@ class _Watch:
         with self._changed:
             self._blocks.add(block)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="rotators-limits")
-                self._thread.start()
+                thread = threading.Thread(target=self._run, daemon=True, name="rotators-limits")
+                thread.start()
+                # Not before it runs: where no thread can be started, the next block asks again.
+                self._thread = thread
             elif block.end < self._wakes:
                 self._changed.notify()
 
