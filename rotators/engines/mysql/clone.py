@@ -170,15 +170,16 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
         checked = [sources[host] for host in hosts] + [clones[host] for host in hosts if host in clones]
     else:
         checked = list(sources.values())
-    for row in checked:
-        require_usable(dialect, row)
-        rights[row.user, row.host] = own = _seen(dialect, row)
-        refuse_admin(dialect, row, admin, proven=True, own=own)
 
     def read(row: Row) -> set[GrantedRight]:
-        found = rights.get((row.user, row.host))
-        return _seen(dialect, row) if found is None else found
+        key = row.user, row.host
+        if key not in rights:
+            rights[key] = _seen(dialect, row)
+        return rights[key]
 
+    for row in checked:
+        require_usable(dialect, row)
+        refuse_admin(dialect, row, admin, proven=True, own=read(row))
     both = {host: (read(sources[host]), read(clones[host]) if host in clones else set()) for host in hosts}
     for host, (wanted, present) in both.items():
         needed = lacking(wanted - present, admin, wanted)
