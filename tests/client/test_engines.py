@@ -15,6 +15,8 @@ from test_helpers import Users
 from rotators.client import Secret, connect_with
 from rotators.testing import RotationService
 
+pytestmark = pytest.mark.server
+
 
 def survives(target: Any, service: RotationService, rotations: int) -> None:
     for strategy in sorted(target.strategies):

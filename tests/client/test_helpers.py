@@ -33,6 +33,7 @@ from rotators.testing.servers.postgres import available as postgres_available
 
 # Drivers leave their socket to the collector where a login is refused: mysql-connector and pymongo do.
 pytestmark = [
+    pytest.mark.server,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -20,6 +20,8 @@ from rotators.client import CredentialsRefused, Event, Secret
 from rotators.client.dbapi import connect
 from rotators.testing import RotationService
 
+pytestmark = pytest.mark.server
+
 
 def logs_in(secret: Secret, server: Any, driver: Any, **options: Any) -> Any:
     return lambda: connect(secret, driver, **options).close()

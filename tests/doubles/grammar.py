@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from sqlfluff.core import Linter
-
 
 def require_parsed(dialect: str, forms: Iterable[str], beyond: Iterable[str]) -> None:
     """Make sure that every statement is one of the dialect's.
@@ -19,6 +17,8 @@ def require_parsed(dialect: str, forms: Iterable[str], beyond: Iterable[str]) ->
     Raises:
         AssertionError: one is not; the text has all of these.
     """
+    from sqlfluff.core import Linter  # noqa: PLC0415  # half a second for each process that collects tests
+
     linter = Linter(dialect=dialect)
     unparsed = []
     for form in sorted(set(forms)):

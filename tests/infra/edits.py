@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-
 BASE = """
 account: "111122223333"
 region: eu-west-1
@@ -177,6 +175,9 @@ def actions(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, li
 @cache
 def _create_only(kind: str) -> frozenset[str]:
     """The properties whose change makes the resource anew, as the type's schema has them."""
+    # Takes a second, which each process that collects tests would need.
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     return frozenset(path.split("/")[2] for path in schema.get("createOnlyProperties", ()))
 

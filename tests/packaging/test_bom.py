@@ -7,8 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+import pytest
 
 from rotators.packaging.archive import Archive
 from rotators.packaging.bom import bill
@@ -65,7 +64,12 @@ def test_it_names_each_file_by_its_hash_and_each_library_by_its_version(tmp_path
     assert bill(layers(tmp_path)) == made
 
 
+@pytest.mark.slow
 def test_cyclonedxs_own_schema_takes_it(tmp_path: Path) -> None:
+    # Takes seconds, which each process that collects tests would need: jsonschema builds a grammar for every format.
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     made = bill(layers(tmp_path))
     assert validator.validate_str(json.dumps(made)) is None
