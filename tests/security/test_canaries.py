@@ -101,8 +101,9 @@ def function(folder: Path, engine: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("strategy", [ALTERNATING])
 def test_nothing_that_a_function_writes_holds_a_value(
-    target: Any, rotation_service: RotationService, endpoint: str, tmp_path: Path
+    target: Any, strategy: str, rotation_service: RotationService, endpoint: str, tmp_path: Path
 ) -> None:
     """A rotation that ends well, and one that fails at each of these: the CA, the password, the test, the JSON."""
     engine = target.kind if isinstance(target, MysqlTarget) else HANDLERS.get(type(target).__name__)
@@ -124,7 +125,7 @@ def test_nothing_that_a_function_writes_holds_a_value(
     written.mkdir()
     variables = {
         **LOUD,
-        "ROTATION_STRATEGY": ALTERNATING,
+        "ROTATION_STRATEGY": strategy,
         "ROTATION_CA_BUNDLE": str(ca_file),
         "TMPDIR": str(written),
         "HOME": str(written),
