@@ -30,11 +30,11 @@ class Row:
     repeated: int = 0
     given_up: int = 0
     named: Counter[str] = field(default_factory=Counter)
-    violations: list[tuple[int, str]] = field(default_factory=list)
+    violations: list[tuple[int | None, str]] = field(default_factory=list)
 
-    def add(self, seed: int, outcome: Outcome) -> None:
-        """Count a schedule's outcome."""
-        self.schedules += 1
+    def add(self, seed: int | None, outcome: Outcome) -> None:
+        """Count a schedule's outcome; without a seed, it was no schedule's."""
+        self.schedules += seed is not None
         self.injected.update(outcome.injected)
         self.rotations += outcome.rotations
         self.repeated += outcome.repeated
@@ -67,9 +67,11 @@ def written(rows: list[Row]) -> str:
         *_table(("faults", *(f"{row.kind}, {row.strategy}" for row in rows), "all"), faults),
     ]
     for row in rows:
-        for seed, violation in row.violations:
-            replay = f"CHAOS_ENGINE={row.kind} CHAOS_STRATEGY={row.strategy} CHAOS_SEED={seed}"
-            lines += ["", f"{row.server}, {row.strategy}: {violation}", f"    make chaos {replay}"]
+        for seed, violation in sorted(row.violations, key=lambda one: -1 if one[0] is None else one[0]):
+            lines += ["", f"{row.server}, {row.strategy}: {violation}"]
+            if seed is not None:
+                replay = f"CHAOS_ENGINE={row.kind} CHAOS_STRATEGY={row.strategy} CHAOS_SEED={seed}"
+                lines.append(f"    make chaos {replay}")
     return "\n".join([*lines, ""])
 
 
