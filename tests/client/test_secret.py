@@ -278,14 +278,25 @@ def test_wrong_numbers_are_refused() -> None:
 
 
 _IMPORTS = """
-import time
-import boto3
-before = time.process_time()
-import rotators.client
-print(time.process_time() - before)
 import sys
-print(sorted({name.partition('.')[0] for name in sys.modules} & {'aws_lambda_powertools', 'psycopg2', 'asyncio'}))
-print([name for name in sys.modules if name.startswith('rotators.') and not name.startswith('rotators.client')])
+
+def calls(name):
+    made = 0
+    def note(frame, event, argument):
+        nonlocal made
+        made += event == "call"
+    sys.setprofile(note)
+    try:
+        __import__(name)
+    finally:
+        sys.setprofile(None)
+    return made
+
+of_boto3 = calls("boto3")
+before = {*sys.modules}
+print(calls("rotators.client"), of_boto3)
+added = {*sys.modules} - before
+print(sorted(name for name in added if not f"{name}.".startswith("rotators.client.")))
 """
 
 
@@ -299,16 +310,14 @@ def test_importing_it_alone_does_not_import_the_rest_of_botocore() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_it_is_imported_in_less_than_30_ms() -> None:
+def test_its_import_costs_an_application_that_has_boto3_next_to_nothing() -> None:
+    """It loads its own modules only, and makes fewer than a tenth of the calls that importing boto3 makes.
+
+    Calls are counted, and not seconds, so that a loaded machine counts the same.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    seconds = []
-    for _ in range(5):
-        ran = subprocess.run(
-            [sys.executable, "-c", _IMPORTS], check=True, capture_output=True, text=True, env=environment
-        )
-        first, packages, others = ran.stdout.splitlines()
-        seconds.append(float(first))
-        assert (packages, others) == ("[]", "[]")
-        if seconds[-1] < 0.03:
-            break
-    assert min(seconds) < 0.03
+    ran = subprocess.run([sys.executable, "-c", _IMPORTS], check=True, capture_output=True, text=True, env=environment)
+    calls, added = ran.stdout.splitlines()
+    own, of_boto3 = map(int, calls.split())
+    assert added == "['rotators']"
+    assert own < of_boto3 / 10, calls
