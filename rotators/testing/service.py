@@ -388,14 +388,20 @@ class RotationService:
             self._queue.remove(arn)
         if not rotation.attempts:
             self._emit("RotationStarted", arn)
-        rotation.attempts.append(self._run_steps(rotation))
+        attempt = self._run_steps(rotation)
+        # Somebody may call RotateSecret at this very moment.
+        with self._gateway.lock:
+            rotation.attempts.append(attempt)
+            self._conclude(arn, configuration, rotation)
+
+    def _conclude(self, arn: str, configuration: _Configuration, rotation: Rotation) -> None:
+        """What follows from an attempt."""
         if configuration.rotation is not rotation:
             # Cancelled while its steps ran: the secret's state is none of its business any more.
             return
         if rotation.succeeded:
-            with self._gateway.lock:
-                secret = self._secret(arn)
-                labels.move(secret, PENDING, labels.holder(secret, PENDING), None)
+            secret = self._secret(arn)
+            labels.move(secret, PENDING, labels.holder(secret, PENDING), None)
             configuration.last_rotated = configuration.last_changed = self.clock.now
             configuration.rotation = None
             self._schedule(arn)

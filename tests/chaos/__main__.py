@@ -17,7 +17,9 @@ from collections.abc import Generator
 from targets import KINDS
 
 from chaos.choices import Choices, UsageError, read
-from chaos.jobs import Ran, parts_of, run_schedules, side_by_side
+from chaos.jobs import side_by_side
+from chaos.outcomes import Ran, parts_of
+from chaos.runs import run_schedules
 from chaos.tables import Row, written
 
 _USAGE = 2
@@ -70,7 +72,7 @@ def _rows(choices: Choices) -> dict[tuple[str, str], Row]:
 def _run(choices: Choices, rows: dict[tuple[str, str], Row]) -> Generator[Ran]:
     parts = [part for kind, strategy in rows for part in parts_of(kind, strategy, choices.seeds(kind))]
     if choices.seed is None:
-        return side_by_side(parts, choices.jobs)
+        return side_by_side(parts, choices.jobs, run_schedules)
     return run_schedules(iter(parts), quiet=False)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,6 +13,7 @@ from situations import TwoHosts
 from targets import Rotated, rotated
 
 from chaos.functions import Function
+from chaos.outcomes import Outcome
 from chaos.schedules import STALLED, Schedule
 from chaos.workers import Worker
 from chaos.worlds import World
@@ -30,27 +29,6 @@ class Violation(Exception):
     """A promise that does not hold. The text names it, and no secret value."""
 
 
-@dataclass
-class Outcome:
-    """What came of a schedule.
-
-    Args:
-        injected: how often each kind of fault has happened.
-        rotations: that ended well.
-        repeated: attempts that the service made again.
-        named: attempts without a fault that ended with an error which says what to do, by its class.
-        given_up: rotations that another one took the place of.
-        violation: the promise that does not hold.
-    """
-
-    injected: Counter[str] = field(default_factory=Counter)
-    rotations: int = 0
-    repeated: int = 0
-    named: Counter[str] = field(default_factory=Counter)
-    given_up: int = 0
-    violation: str | None = None
-
-
 class Case:
     """A secret under a schedule.
 
@@ -63,6 +41,7 @@ class Case:
     Attributes:
         rotation: the one under way, or the last.
         beside: one that somebody has begun while that ran.
+        begun_beside: how often somebody has.
         edits: what somebody has put into the secret.
         cancels: somebody has begun a rotation while another one ran.
     """
@@ -81,6 +60,7 @@ class Case:
         self.cancels = False
         self.rotation: Rotation | None = None
         self.beside: Rotation | None = None
+        self.begun_beside = 0
         self.things_before = world.catalogue.things()
         self.two_hosts = TwoHosts() if schedule.two_hosts else None
         self.subject = self._make()
@@ -104,21 +84,28 @@ class Case:
         patience = _PATIENCE if calm else _UNDER_FIRE[self.schedule.seed % 2]
         return self.world.worker(self.subject.rotator, {"ROTATION_CONNECT_TIMEOUT": str(timeout)}, patience)
 
-    def rotate(self) -> Rotation:
+    def rotate(self) -> None:
         """Call RotateSecret, and make the first attempt.
 
         Raises:
-            Violation: it is refused, and nobody has cancelled a rotation.
+            Violation: it is refused, and nobody has cancelled a rotation or been quicker.
         """
+        begun_beside = self.begun_beside
         try:
             self.rotation = self.service.rotate(self.arn)
         except ClientError as error:
+            if self.begun_beside > begun_beside:
+                # Somebody else's is under way.
+                return
             if not self.cancels:
                 raise Violation(f"stuck: RotateSecret was refused: {error}") from None
             # Who cancels a rotation while it runs has to look whether it has left its label.
             self.take_label()
             self.rotation = self.service.rotate(self.arn)
-        return self.rotation
+        except LookupError:
+            # Somebody has cancelled it at once.
+            if not self.cancels:
+                raise
 
     def retry(self) -> None:
         """Make the next attempt."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -16,76 +15,13 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from targets import KINDS
+from chaos.outcomes import Outcome, Part, Ran
 
-from chaos.cases import Outcome
-from chaos.instants import Instants
-from chaos.trials import Trials
-from chaos.worlds import opened
-
-_PART = 10
 # A schedule that is under way ends its processes and gives its server back.
 _ENDS_WITHIN = 60.0
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some seeds of an engine with a strategy."""
-
-    kind: str
-    strategy: str
-    seeds: range
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What came of a schedule; without a seed: of a job, which ended with its part undone."""
-
-    kind: str
-    strategy: str
-    seed: int | None
-    outcome: Outcome
-
-
 Worker = Callable[[Iterator[Part]], Generator[Ran]]
-
-
-def parts_of(kind: str, strategy: str, seeds: range) -> list[Part]:
-    """Cut the seeds, so that each job always has some."""
-    return [Part(kind, strategy, seeds[start : start + _PART]) for start in range(0, len(seeds), _PART)]
-
-
-def run_schedules(parts: Iterator[Part], *, quiet: bool = True) -> Generator[Ran]:
-    """Run parts; a server stays as long as they are of its engine.
-
-    Args:
-        parts: what to run.
-        quiet: the functions' logs are not shown, and a failure of the harness is an outcome.
-    """
-    with contextlib.ExitStack() as stack:
-        kind, trials = "", {}
-        for part in parts:
-            if part.kind != kind:
-                stack.close()
-                kind, trials = part.kind, {}
-                server = KINDS[kind].servers()[-1][1]
-                world = stack.enter_context(opened(kind, server, Instants(), quiet=quiet))
-            if part.strategy not in trials:
-                trials[part.strategy] = Trials(world, part.strategy)
-            for seed in part.seeds:
-                yield Ran(kind, part.strategy, seed, _run(trials[part.strategy], seed, quiet=quiet))
-
-
-def _run(trials: Trials, seed: int, *, quiet: bool) -> Outcome:
-    schedule = trials.draw(seed)
-    if not quiet:
-        sys.stderr.write(f"{schedule}\n")
-    try:
-        return trials.run(schedule)
-    except Exception as error:  # the other schedules are run all the same
-        if not quiet:
-            raise
-        return Outcome(violation=f"the harness failed: {type(error).__name__}: {error}")
 
 
 @dataclass
@@ -118,7 +54,7 @@ class _Stock:
         return part
 
 
-def side_by_side(parts: list[Part], count: int, work: Worker = run_schedules) -> Generator[Ran]:
+def side_by_side(parts: list[Part], count: int, work: Worker) -> Generator[Ran]:
     """Run parts in so many processes. They end with this generator, in whatever way it ends.
 
     Args:

@@ -160,6 +160,7 @@ class Mischief:
             except ClientError:
                 # One is under way.
                 return
+            case.begun_beside += 1
             self._count(fault)
             # An attempt of the service's may have done it by then.
             with contextlib.suppress(LookupError):

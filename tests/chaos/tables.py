@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from chaos.cases import Outcome
+from chaos.outcomes import Outcome
 from chaos.schedules import FAULTS
 
 _HEAD = ("server", "strategy", "schedules", "faults", "rotations", "repeated", "given up", "named causes", "violations")

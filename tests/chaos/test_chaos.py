@@ -10,8 +10,8 @@ import pytest
 from targets import ALTERNATING, DUAL, KINDS, SINGLE
 
 from chaos import schedules
-from chaos.cases import Outcome
 from chaos.instants import Instants
+from chaos.outcomes import Outcome
 from chaos.schedules import Abilities
 from chaos.tables import Row, written
 from chaos.trials import Trials

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable
 
 from chaos import schedules
-from chaos.cases import Case, Outcome, Violation
+from chaos.cases import Case, Violation
 from chaos.mischief import Mischief
+from chaos.outcomes import Outcome
 from chaos.promises import Norm, Promises
 from chaos.schedules import Schedule
 from chaos.workers import StepFailed
@@ -126,8 +127,9 @@ class _Trial:
 
     def _undisturbed(self) -> None:
         """A rotation without a fault passes at once."""
-        rotation = self.case.rotate()
-        if rotation.error is not None:
+        self.case.rotate()
+        rotation = self.case.rotation
+        if rotation is not None and rotation.error is not None:
             raise Violation(f"stuck: a rotation without a fault failed in {rotation.failed_step}: {rotation.error}")
         self.case.outcome.rotations += 1
 

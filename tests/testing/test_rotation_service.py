@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from rotators.testing import ATTEMPTS, STEPS, THROTTLED, Clock, Crash, RotationService
+from rotators.testing import ATTEMPTS, STEPS, THROTTLED, Clock, Crash, RotationService, labels
 
 
 class Function:
@@ -224,6 +224,35 @@ class TestTheGuard:
         other = rotation_service.retry(secret)
         assert other.token == begun[0]
         assert rotation_service.labels(secret)[other.token] == ["AWSCURRENT"]
+
+    def test_what_begins_in_the_moment_in_which_another_ends_is_not_taken_for_ended(
+        self, rotation_service: RotationService, secret: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moves, begun, moved = labels.move, [], []
+
+        def begin() -> None:
+            begun.append(rotation_service.client.rotate_secret(SecretId=secret)["VersionId"])
+
+        caller = threading.Thread(target=contextvars.copy_context().run, args=(begin,))
+
+        def move(*arguments: Any) -> None:
+            moves(*arguments)
+            moved.append((arguments[1], arguments[3]))
+
+        def now(clock: Clock) -> datetime:
+            # The first look at the time after the rotation has lost its label.
+            if moved and moved[-1] == ("AWSPENDING", None) and caller.ident is None:
+                caller.start()
+                # Were it let in, it would be back by then.
+                caller.join(0.3)
+            return clock._now
+
+        monkeypatch.setattr(labels, "move", move)
+        monkeypatch.setattr(Clock, "now", property(now))
+        assert rotation_service.rotate(secret).succeeded
+        caller.join()
+        assert rotation_service.retry(secret).token == begun[0]
+        assert rotation_service.labels(secret)[begun[0]] == ["AWSCURRENT"]
 
     def test_cancelling_names_no_version_where_none_is_pending(
         self, rotation_service: RotationService, secret: str

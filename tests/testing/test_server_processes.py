@@ -88,6 +88,8 @@ def test_runs_under_the_account_in_its_folder_with_an_environment_of_its_own(sta
     assert account.is_current or groups == str(account.gid)
     assert Path(cwd) == folder
     assert "ICU_DATA=/icu" in environment
+    # A MySQL that starts removes what others have in a folder for temporary files that they share.
+    assert f"TMPDIR={folder}" in environment
     assert not any(line.startswith("PGOPTIONS") for line in environment)
 
 

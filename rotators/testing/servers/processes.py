@@ -224,7 +224,9 @@ def free_port() -> int:
 
 
 def _environment(folder: Path, more: Mapping[str, str] | None) -> dict[str, str]:
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": str(folder)} | dict(more or {})
+    # A MySQL that starts removes what others have in a folder for temporary files that they share.
+    own = {"HOME": str(folder), "TMPDIR": str(folder)}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"} | own | dict(more or {})
 
 
 def _popen_account(account: SystemAccount) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping
 HOST = "localhost"
 # What a user needs to manage others: https://www.mongodb.com/docs/manual/reference/built-in-roles/
 _ADMIN_ROLES = ("userAdminAnyDatabase",)
+_GREETS_WITHIN_MS = 5_000
 
 
 def available() -> bool:
@@ -120,17 +121,15 @@ class SecantusServer(Stopping):
         """The server's log."""
         return (self._folder / "server.log").read_text(errors="replace")
 
-    def _client(self, port: int, **login: Any) -> pymongo.MongoClient[Any]:
-        return pymongo.MongoClient(
-            HOST,
-            port,
-            tls=True,
-            tlsCAFile=str(self.ca_file),
-            directConnection=True,
-            serverSelectionTimeoutMS=10_000,
-            serverMonitoringMode="poll",
-            **login,
-        )
+    def _client(self, port: int, **options: Any) -> pymongo.MongoClient[Any]:
+        ours: dict[str, Any] = {
+            "tls": True,
+            "tlsCAFile": str(self.ca_file),
+            "directConnection": True,
+            "serverSelectionTimeoutMS": 10_000,
+            "serverMonitoringMode": "poll",
+        }
+        return pymongo.MongoClient(HOST, port, **(ours | options))
 
     def _start(self, port: int, option: str) -> tuple[int, ServerProcess]:
         process = ServerProcess(
@@ -151,11 +150,22 @@ class SecantusServer(Stopping):
             stop_signal=signal.SIGTERM,
         )
         try:
-            process.wait_until(lambda: _listens(port))
+            process.wait_until(lambda: self._answers(port))
         except BaseException:
             process.stop()
             raise
         return port, process
+
+    def _answers(self, port: int) -> bool:
+        """Whether it greets who comes: it listens before that."""
+        if not _listens(port):
+            return False
+        with self._client(port, serverSelectionTimeoutMS=_GREETS_WITHIN_MS) as client:
+            try:
+                client.admin.command("hello")
+            except PyMongoError:
+                return False
+            return True
 
 
 def _listens(port: int) -> bool:
