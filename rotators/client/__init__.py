@@ -1,4 +1,4 @@
-"""For applications: log in with a secret that rotates, and never see a rotation.
+"""For applications: log in with a secret that rotates. A rotation causes no login error.
 
 ::
 
@@ -7,8 +7,8 @@
     secret = Secret("prod/app")
     connection = connect_with(secret, lambda value: psycopg.connect(user=value["username"], …))
 
-A module for each library holds a helper of a few lines: ``rotators.client.dbapi``, ``.sqlalchemy``, ``.psycopg_pool``,
-``.asyncpg``, ``.aiomysql``, ``.django``, ``.pymongo``, ``.redis``. This package needs botocore only.
+Each supported library has a module with a short helper: ``rotators.client.dbapi``, ``.sqlalchemy``, ``.psycopg_pool``,
+``.asyncpg``, ``.aiomysql``, ``.django``, ``.pymongo``, ``.redis``. This package itself needs only botocore.
 """
 
 from rotators.client.connect import connect_with, connect_with_async

@@ -21,7 +21,15 @@ from rotators.client.secret import Secret
 
 
 async def connect(secret: Secret, *, patience: float = PATIENCE, **parameters: Any) -> Any:
-    """Log in; ``parameters`` are those of ``aiomysql.connect``.
+    """Log in.
+
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+        parameters: those of ``aiomysql.connect``. They take precedence over the secret's host, port and database.
+
+    Returns:
+        The connection.
 
     Raises:
         Exception: see :func:`rotators.client.connect_with`.
@@ -34,7 +42,7 @@ async def connect(secret: Secret, *, patience: float = PATIENCE, **parameters: A
 
 
 class SecretPool(aiomysql.Pool):  # type: ignore[misc]  # aiomysql has no types
-    """A pool whose connections are made with a secret. After a promotion the idle ones are made anew."""
+    """A pool whose connections log in with a secret. After a promotion, idle connections are replaced."""
 
     def __init__(self, secret: Secret, patience: float, parameters: dict[str, Any], **options: Any) -> None:
         super().__init__(**options)
@@ -63,7 +71,12 @@ class SecretPool(aiomysql.Pool):  # type: ignore[misc]  # aiomysql has no types
 
 
 async def create_pool(secret: Secret, *, patience: float = PATIENCE, **parameters: Any) -> SecretPool:
-    """Make a pool; ``parameters`` are those of ``aiomysql.create_pool``.
+    """Make a pool.
+
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+        parameters: those of ``aiomysql.create_pool``.
 
     Raises:
         Exception: see :func:`rotators.client.connect_with`.

@@ -20,13 +20,21 @@ from rotators.client.secret import Secret
 
 
 class SecretConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection that was made with a secret. A connection class of one's own is to be derived from it."""
+    """A connection that logged in with a secret. Derive your own connection class from it."""
 
     rotators_version: str | None = None
 
 
 async def connect(secret: Secret, *, patience: float = PATIENCE, **parameters: Any) -> Any:
-    """Log in; ``parameters`` are those of ``asyncpg.connect``.
+    """Log in.
+
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+        parameters: those of ``asyncpg.connect``. They take precedence over the secret's host, port and database.
+
+    Returns:
+        The connection.
 
     Raises:
         Exception: see :func:`rotators.client.connect_with`.
@@ -42,9 +50,18 @@ async def connect(secret: Secret, *, patience: float = PATIENCE, **parameters: A
 
 
 async def create_pool(secret: Secret, *, patience: float = PATIENCE, **parameters: Any) -> Any:
-    """Make a pool; ``parameters`` are those of ``asyncpg.create_pool``, but for ``connect``.
+    """Make a pool. After a promotion, an idle connection is replaced when it is next acquired.
 
-    After a promotion its idle connections are replaced as they are asked for.
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+        parameters: those of ``asyncpg.create_pool``, except ``connect``.
+
+    Returns:
+        The pool.
+
+    Raises:
+        Exception: see :func:`rotators.client.connect_with`.
     """
     setup = parameters.pop("setup", None)
     own: dict[str, Any] = {"connection_class": SecretConnection}
@@ -55,7 +72,7 @@ async def create_pool(secret: Secret, *, patience: float = PATIENCE, **parameter
 
     async def prepare(connection: Any) -> None:
         if await is_outdated_async(secret, connection.rotators_version, lambda: _probe(secret, parameters)):
-            # The one at hand still works; the others are made anew when it is their turn, and so is this one.
+            # This connection still works. The pool replaces it, and the others, when each is next acquired.
             await pool.expire_connections()
         if setup is not None:
             await setup(connection)

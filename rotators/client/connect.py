@@ -1,4 +1,4 @@
-"""Log in with a secret, whatever moment of a rotation it is."""
+"""Log in with a secret at any moment of a rotation."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def connect_with(
 ) -> T:
     """Log in with a secret.
 
-    Where the driver says "wrong user or password", and only then, it is seen what Secrets Manager has now: AWSCURRENT,
-    AWSPENDING and AWSPREVIOUS are tried, each different one once, and only those that lead to the same server. What
-    works is used until AWSCURRENT is another version. Any other error of the driver is raised as it is.
+    Only if the driver says "wrong user or password", the function reads the secret again and tries AWSCURRENT,
+    AWSPENDING and AWSPREVIOUS: each different value once, and only those for the same server. The version that works
+    is used until AWSCURRENT moves to another version. Any other error of the driver is raised unchanged.
 
     Args:
-        secret: the secret, one object for all logins of the process.
-        connect: logs in with a value, and gives what this function is to give. It must really log in: a client that
-            connects later is to be asked something first. It gets a time-out for connecting from you.
-        patience: for how many seconds to wait for a rotation that is under way.
-        is_refusal: tells from a driver's error whether user or password are wrong.
+        secret: the secret. Use one object for all logins of the process.
+        connect: logs in with a value and returns the connection. It must really log in: send a first command through
+            a client that connects lazily. Set a connection time-out in it.
+        patience: how many seconds to wait for a rotation in progress.
+        is_refusal: whether a driver's error means a wrong user or password.
 
     Returns:
         What ``connect`` returns.
 
     Raises:
         CredentialsRefused: no version logs in, or the secret's budget of refused logins is spent.
-        LoginsUnderWay: other logins have not ended for ``patience`` seconds.
+        LoginsUnderWay: no other login has ended for ``patience`` seconds.
         SecretUnavailable: there is no value to log in with.
-        Exception: what ``connect`` raises, where it is no refusal.
+        Exception: any other error of ``connect``.
     """
     connection: T = drive(_log_in(secret, patience, is_refusal), connect)
     return connection
@@ -58,7 +58,7 @@ async def connect_with_async(
     patience: float = PATIENCE,
     is_refusal: Callable[[BaseException], bool] = known_refusal,
 ) -> T:
-    """As :func:`connect_with`, for asyncio: ``connect`` is awaited, and nothing blocks the event loop."""
+    """Like :func:`connect_with`, for asyncio: awaits ``connect``, and does not block the event loop."""
     return await drive_async(_log_in(secret, patience, is_refusal), connect)
 
 
@@ -96,7 +96,7 @@ def _log_in(secret: Secret, patience: float, is_refusal: Callable[[BaseException
 
 
 def _choose(secret: Secret, turns: Turns) -> Steps[SecretValue | None]:
-    """The version to log in with now; None where every one that there is was refused."""
+    """The version to log in with now; None if every version was refused."""
     current = yield from secret.current()
     logins = secret.logins
     while True:

@@ -1,4 +1,4 @@
-"""Connect by any driver of the DB-API: psycopg 3, psycopg2, PyMySQL, mysql-connector, oracledb, python-tds.
+"""Connect with a DB-API driver: psycopg 3, psycopg2, PyMySQL, mysql-connector, oracledb, python-tds.
 
 ::
 
@@ -26,8 +26,11 @@ def connect(secret: Secret, driver_connect: Callable[..., T], *, patience: float
         secret: the secret.
         driver_connect: the driver's ``connect``.
         patience: see :func:`rotators.client.connect_with`.
-        parameters: the driver's own: TLS above all, and a time-out for connecting. They count for more than the
-            secret's host, port and database.
+        parameters: the driver's own; always set TLS and a connection time-out. They take precedence over the secret's
+            host, port and database.
+
+    Returns:
+        The driver's connection.
 
     Raises:
         Exception: see :func:`rotators.client.connect_with`.

@@ -1,10 +1,10 @@
-"""The errors of the client. A refused login's own error, the driver's, is each one's cause where there is one.
+"""The errors of the client. If a driver refused a login, its error is the ``__cause__``.
 
 ::
 
     ClientError
-    ├── SecretUnavailable     Secrets Manager gives no value, and none that was read before is young enough
-    ├── SecretNotJson         the secret's value is not a JSON object, and a key of it was asked for
+    ├── SecretUnavailable     Secrets Manager returns no value, and no cached value is recent enough
+    ├── SecretNotJson         a key was read, and the secret's value is not a JSON object
     ├── CredentialsRefused    no version of the secret logs in, or the budget of refused logins is spent
     └── LoginsUnderWay        other logins of this process have not ended for too long
 """
@@ -13,15 +13,15 @@ from __future__ import annotations
 
 
 class ClientError(Exception):
-    """What the client itself raises: one line with what happened, where, and what to do next."""
+    """Base of the client's errors. The text is one line: what happened, where, and what to do next."""
 
 
 class SecretUnavailable(ClientError):
-    """Secrets Manager gives no value, and none that was read before is young enough."""
+    """Secrets Manager returns no value, and no cached value is recent enough."""
 
 
 class SecretNotJson(ClientError):
-    """The secret's value is not a JSON object, and a key of it was asked for."""
+    """A key was read, and the secret's value is not a JSON object."""
 
 
 class CredentialsRefused(ClientError):

@@ -1,4 +1,4 @@
-"""What a process knows of a secret's logins: which version works, which were refused, and when to look again."""
+"""A process's knowledge of a secret's logins: which version works, which were refused, when to look again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rotators.client")
 
 STAGES = (CURRENT, PENDING, PREVIOUS)
-# What may differ between two versions that are tried for one another: any other key tells of another server, and an
-# application must not end up on the database that it has left.
+# Only these keys may differ between versions that are tried in place of each other. Any other difference means another
+# server, and an application must not log in to a database that it has left.
 _CREDENTIALS = frozenset({"username", "password"})
-# A commit follows the label, or the other way round, within this time; the label's move is seen a little later.
+# Seconds. The database's commit and the label's move are at most _COMMIT apart; readers see the label up to _LAG later.
 _COMMIT, _LAG = 0.1, 1.0
 _FIRST_INTERVAL, _INTERVAL = 0.05, 0.4
-# How often all labels are looked at where nothing has worked for long.
+# Seconds between looks at all labels after logins have failed for a while.
 _ALL_LABELS = 5.0
 
 
@@ -33,8 +33,8 @@ class Refused:
 
     Args:
         value: the version.
-        at: when it was refused last.
-        times: how often since it worked.
+        at: when it was last refused.
+        times: how often it was refused since it last worked.
     """
 
     value: SecretValue
@@ -43,10 +43,10 @@ class Refused:
 
 
 class Logins:
-    """The state that all logins of a process with one secret share.
+    """State shared by all logins of a process with one secret.
 
     Args:
-        secret: whose.
+        secret: the secret.
     """
 
     def __init__(self, secret: Secret) -> None:
@@ -65,10 +65,10 @@ class Logins:
         self._rotating = False
         self._proven: str | None = None
         self.unreadable: dict[str, str] = {}
-        """The labels that could not be read when they were looked at last, and why."""
+        """The labels whose last read failed, and why."""
 
     def candidates(self, current: SecretValue) -> list[SecretValue]:
-        """What may work, best first: what worked while AWSCURRENT was this version, AWSCURRENT, what else was seen."""
+        """The versions to try, best first: the one that worked with this AWSCURRENT, AWSCURRENT, then the others."""
         with self._lock:
             found = []
             if self._preferred is not None and self._preferred[1] == current.version_id:
@@ -78,18 +78,18 @@ class Logins:
         return list(dict.fromkeys(found))
 
     def is_new(self, value: SecretValue) -> bool:
-        """Whether nothing speaks against a login with this version."""
+        """Whether neither this version nor one with the same content was refused."""
         with self._lock:
             if value.version_id in self._refused:
                 return False
-            # The same password under another version's id; of AWSCURRENT somebody may have meant it.
+            # The same content under another version id. AWSCURRENT is tried even so: it may be stored on purpose.
             twice = any(one.value.same_content(value) for one in self._refused.values())
             return not twice or value.stage == CURRENT
 
     def to_repeat(self, values: Iterable[SecretValue], turns: Turns) -> SecretValue | None:
-        """The version that was refused and may be tried again: the database may have changed since."""
+        """A refused version to try again, since the database may have changed; None: not now."""
         with self._lock:
-            # The last login of the budget is kept for a version that is new.
+            # Keep the last login of the budget for a new version.
             reserve = 1 if turns.refusals > 1 else 0
             if turns.used >= turns.refusals - reserve:
                 return None
@@ -99,14 +99,14 @@ class Logins:
                 refused = self._refused.get(value.version_id)
                 if refused is None:
                     continue
-                # Once more: the commit may follow the label.
+                # Try once more: the commit may come after the label's move.
                 once_more = self._rotating and refused.times == 1 and value.stage != PREVIOUS
                 if now - refused.at >= (_COMMIT if once_more else pause):
                     due.append((refused.at, value))
             return min(due, key=lambda one: one[0])[1] if due else None
 
     def next_label(self, now: float) -> tuple[str, float] | None:
-        """The label to look at now, and the time after which it must have been read; None: not yet."""
+        """The label to read now, and how recent the read must be; None: none is due yet."""
         with self._lock:
             if not self._left:
                 if now < self._next_look:
@@ -123,12 +123,12 @@ class Logins:
             return self._left.pop(0), self._round
 
     def saw(self, stage: str, value: SecretValue | None, error: str | None) -> None:
-        """A label was looked at."""
+        """Note what a label's read gave: a version, none, or why it failed."""
         with self._lock:
             if error is not None:
                 self.unreadable[stage] = error
                 if stage == CURRENT:
-                    # The others can't be read either.
+                    # The other labels can't be read either.
                     self._left = []
                 return
             self.unreadable.pop(stage, None)
@@ -142,11 +142,11 @@ class Logins:
                 self._rotating = value is not None
 
     def learn(self, current: SecretValue, *, moved: bool) -> None:
-        """AWSCURRENT was read."""
+        """Note that AWSCURRENT was read, and whether it moved."""
         with self._lock:
             if moved:
                 self._moved_at = self._secret.clock()
-                # The label went back to a version that was refused long before: it is meant to work again.
+                # The label went back to a version that was refused earlier: it should work again.
                 refused = self._refused.get(current.version_id)
                 if refused is not None and (self._doubt_since is None or refused.at < self._doubt_since):
                     del self._refused[current.version_id]
@@ -154,7 +154,7 @@ class Logins:
                 self._preferred = None
 
     def refused(self, value: SecretValue) -> None:
-        """The database refused a version."""
+        """Note that the database refused a version."""
         now = self._secret.clock()
         with self._lock:
             if self._doubt_since is None:
@@ -168,15 +168,19 @@ class Logins:
         logger.warning("secret %s: version %s is refused by the database", self._secret.secret_id, value.name)
 
     def worked(self, value: SecretValue, current: SecretValue) -> bool:
-        """A login worked. Gives whether that was in doubt."""
-        # Without the lock: what is read here is only ever replaced.
+        """Note that a login worked.
+
+        Returns:
+            Whether that was not known before.
+        """
+        # No lock: the attributes read here are replaced, never changed in place.
         self._proven = value.version_id
         if self._doubt_since is None and value.version_id not in self._refused:
             return False
         with self._lock:
             self._preferred = (value, current.version_id) if value != current else None
             self._refused.pop(value.version_id, None)
-            # The rest stays refused for as long as it is in reach of a label.
+            # The others stay refused while a label may still point to them.
             while len(self._refused) > len(STAGES):
                 self._refused.pop(next(iter(self._refused)))
             self._doubt_since = None
@@ -189,7 +193,7 @@ class Logins:
         return self._proven == value.version_id
 
     def pause(self, patience: float) -> float | None:
-        """How long to wait before looking again; None where waiting makes no sense."""
+        """Seconds to wait before looking again; None if waiting is useless."""
         now = self._secret.clock()
         with self._lock:
             if self._doubt_since is None:
@@ -201,17 +205,17 @@ class Logins:
             return self._interval / 4
 
     def refused_names(self) -> list[str]:
-        """The versions that were refused, for messages."""
+        """The names of the refused versions, for messages."""
         with self._lock:
             return [one.value.name for one in self._refused.values()]
 
     def after_fork(self) -> None:
-        """In a forked child: no thread holds the lock."""
+        """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
 
 def comparable(value: SecretValue, current: SecretValue) -> bool:
-    """Whether a version leads to the same server and database as AWSCURRENT."""
+    """Whether a version is for the same server and database as AWSCURRENT."""
     ours, theirs = current.keys_of_json, value.keys_of_json
     if ours is None or theirs is None:
         # The whole value is the password.

@@ -1,4 +1,4 @@
-"""A secret's keys by the names that each driver gives them."""
+"""Maps a secret's keys to each driver's parameter names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _DEFAULTS = {"dbname": {"psycopg": "postgres", "psycopg2": "postgres", "asyncpg"
 
 
 def parameters_for(driver: str, value: SecretValue, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters to connect with: those that were given, and the rest of the secret.
+    """The parameters to connect with: the given ones, completed from the secret.
 
-    TLS is never among what a secret adds or removes: name the driver's own parameters for it.
+    A secret never adds or removes TLS parameters: pass the driver's own.
 
     Args:
         driver: the name of its package.
         value: the secret's value.
-        given: parameters of the driver, which count for more than the secret's. User and password are the secret's.
+        given: the driver's parameters. They take precedence over the secret's, except for user and password.
 
     Raises:
-        KeyError: the driver is none of those known here: write a ``connect`` of your own.
+        KeyError: the driver is not known here: write your own ``connect``.
     """
     names = NAMES[driver]
     found: dict[str, Any] = dict(given)
@@ -43,7 +43,7 @@ def parameters_for(driver: str, value: SecretValue, given: Mapping[str, Any]) ->
         if key in {"username", "password"}:
             found[name] = value[key]
         elif name not in found and value.get(key) is not None:
-            # Secrets hold a port as a number or as a text.
+            # A secret holds its port as a number or as a string.
             found[name] = int(value[key]) if key == "port" else value[key]
         elif name not in found and (default := _DEFAULTS.get(key, {}).get(driver)):
             found[name] = default
@@ -51,6 +51,6 @@ def parameters_for(driver: str, value: SecretValue, given: Mapping[str, Any]) ->
 
 
 def driver_of(connect: Callable[..., Any]) -> str:
-    """The package that a function to connect is of."""
+    """The name of the package that a driver's ``connect`` comes from."""
     module: str = getattr(connect, "__module__", None) or type(connect).__module__
     return module.partition(".")[0]

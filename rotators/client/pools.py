@@ -1,4 +1,4 @@
-"""When a pool's open connection is to be replaced: after a promotion, and only by one that works."""
+"""When to replace a pool's open connection: after a promotion, and only if a new login works."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ logger = logging.getLogger("rotators.client")
 
 
 def is_outdated(secret: Secret, version_id: str | None, probe: Callable[[], object]) -> bool:
-    """Whether a connection was made with another version than new ones are.
+    """Whether a connection was made with another version than new connections.
 
-    An open connection goes on working when its password changes. So it is given up only where a login with the new
-    version has worked: where none has yet, one is tried.
+    An open connection keeps working after its password changes. It counts as outdated only once a login with the new
+    version has worked. If there was none yet, ``probe`` tries one.
 
     Args:
         secret: the secret.
         version_id: the version that the connection was made with.
-        probe: logs in anew by :func:`rotators.client.connect_with`, without patience, and out again.
+        probe: logs in by :func:`rotators.client.connect_with`, without patience, and out again.
     """
     return drive(_outdated(secret, version_id), lambda _: probe())
 
 
 async def is_outdated_async(secret: Secret, version_id: str | None, probe: Callable[[], Awaitable[object]]) -> bool:
-    """As :func:`is_outdated`, for asyncio."""
+    """Like :func:`is_outdated`, for asyncio."""
     return await drive_async(_outdated(secret, version_id), lambda _: probe())
 
 
@@ -42,7 +42,7 @@ def _outdated(secret: Secret, version_id: str | None) -> Steps[bool]:
     if not secret.logins.proven(best):
         try:
             yield Login(best)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the connection at hand is better
+        except Exception as error:  # noqa: BLE001  # after any error, the open connection is better
             _keep(secret, error)
             return False
     return _proven(secret, version_id)
@@ -62,5 +62,5 @@ def _proven(secret: Secret, version_id: str | None) -> bool:
 
 def _keep(secret: Secret, error: Exception) -> None:
     logger.warning(
-        "secret %s: open connections are kept, for no new one can be made: %s", secret.secret_id, type(error).__name__
+        "secret %s: open connections are kept, a new login failed: %s", secret.secret_id, type(error).__name__
     )

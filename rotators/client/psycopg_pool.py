@@ -20,7 +20,15 @@ from rotators.client.secret import Secret
 
 
 def pool_options(secret: Secret, *, patience: float = PATIENCE) -> dict[str, Any]:
-    """The options that make a ``ConnectionPool`` log in with a secret, and replace what is old after a promotion."""
+    """Options for a ``ConnectionPool`` that logs in with a secret, and replaces old connections after a promotion.
+
+    Args:
+        secret: the secret.
+        patience: see :func:`rotators.client.connect_with`.
+
+    Returns:
+        ``connection_class`` and ``check``.
+    """
 
     class SecretConnection(psycopg.Connection[Any]):
         """A connection that was made with a secret."""
@@ -53,14 +61,14 @@ def pool_options(secret: Secret, *, patience: float = PATIENCE) -> dict[str, Any
             ).close()
 
         if is_outdated(secret, connection.rotators_version, probe):
-            # The one at hand still works, and is closed when it is given back.
+            # This connection still works. The pool closes it when it is returned.
             connection._pool.drain()  # noqa: SLF001  # the pool that asks
 
     return {"connection_class": SecretConnection, "check": check}
 
 
 def async_pool_options(secret: Secret, *, patience: float = PATIENCE) -> dict[str, Any]:
-    """As :func:`pool_options`, for ``AsyncConnectionPool``."""
+    """Like :func:`pool_options`, for ``AsyncConnectionPool``."""
 
     class SecretConnection(psycopg.AsyncConnection[Any]):
         """A connection that was made with a secret."""

@@ -5,9 +5,9 @@
     mongo = MongoSecret(secret, tls=True, tlsCAFile="/etc/ssl/rds.pem")
     mongo.run(lambda client: client.shop.orders.find_one())
 
-A client logs in whenever its pool opens a connection, which may be in the middle of any call. So the calls go through
-:meth:`MongoSecret.run`: where a login was refused, the command was never sent, and it is repeated with a client that
-logs in.
+A client logs in whenever its pool opens a connection, possibly in the middle of a call. So make calls through
+:meth:`MongoSecret.run`. If a login was refused, the command was never sent, and it is repeated with a client that logs
+in.
 
 https://pymongo.readthedocs.io/en/stable/api/pymongo/mongo_client.html
 """
@@ -28,19 +28,19 @@ from rotators.client.refusals import is_refusal
 from rotators.client.secret import Secret
 
 T = TypeVar("T")
-# A client logs in again for each connection: the next rotation may come between its first one and its second.
+# A client logs in for each connection: a rotation may come between its first connection and its second.
 _REPEATS = 3
 
 
 @dataclass(eq=False)
 class _Open:
-    """A client that is in use.
+    """An open client.
 
     Args:
         client: the client.
         version_id: the version that it logs in with.
-        users: how many are in the middle of something with it.
-        handed_out: somebody has it whose uses nobody counts.
+        users: how many :meth:`MongoSecret.run` calls are using it.
+        handed_out: whether a caller got it from :attr:`MongoSecret.client`, so that its uses are not counted.
     """
 
     client: pymongo.MongoClient[Any]
@@ -50,12 +50,12 @@ class _Open:
 
 
 class MongoSecret:
-    """A client that is made anew when the secret is another one.
+    """A client that is replaced when AWSCURRENT moves to another version.
 
     Args:
         secret: the secret.
         patience: see :func:`rotators.client.connect_with`.
-        options: those of ``MongoClient``: TLS above all. Host and port count for more than the secret's.
+        options: those of ``MongoClient``; always set TLS. Host and port take precedence over the secret's.
     """
 
     def __init__(self, secret: Secret, *, patience: float = PATIENCE, **options: Any) -> None:
@@ -67,9 +67,9 @@ class MongoSecret:
         self._retired: list[_Open] = []
 
     def client(self) -> pymongo.MongoClient[Any]:
-        """The client of the version that works. Ask for it before each use: it changes.
+        """The client of the version that works. It changes: read this property before each use.
 
-        It is closed by :meth:`close` alone, for nobody knows how long you use it: prefer :meth:`run`.
+        Only :meth:`close` closes a client that was read here, since it may still be in use. Prefer :meth:`run`.
 
         Raises:
             Exception: see :func:`rotators.client.connect_with`.
@@ -79,10 +79,16 @@ class MongoSecret:
         return found.client
 
     def run(self, work: Callable[[pymongo.MongoClient[Any]], T]) -> T:
-        """Do something with the client; again where a login that it needed was refused.
+        """Call ``work`` with the client. Call it again if a login that it needed was refused.
 
         Args:
-            work: is given the client. What it does in several commands may be repeated from its start.
+            work: takes the client. If it sends several commands, all of them may be repeated.
+
+        Returns:
+            What ``work`` returns.
+
+        Raises:
+            Exception: see :func:`rotators.client.connect_with`; and any other error of ``work``.
         """
         found = self._good()
         for _ in range(_REPEATS):
@@ -97,7 +103,7 @@ class MongoSecret:
             return work(found.client)
 
     def close(self) -> None:
-        """Close every client that was made."""
+        """Close all clients."""
         with self._lock:
             closing, self._retired = self._retired, []
             if self._open is not None:
@@ -153,7 +159,7 @@ class MongoSecret:
             }
             client: pymongo.MongoClient[Any] = pymongo.MongoClient(**options)
             try:
-                # A client connects when it is asked something.
+                # A client connects at its first command.
                 client.admin.command("ping")
             except BaseException:
                 client.close()

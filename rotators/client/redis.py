@@ -5,9 +5,9 @@
     pool = ConnectionPool(connection_class=connection_class(secret, SSLConnection), ssl_ca_certs=…, host=…, port=…)
     client = Redis(connection_pool=pool)
 
-``SecretProvider`` alone gives the version that works to whatever takes a credential provider; but redis-py tells a
-provider nothing of a refusal, and repeats a refused login as if the network had failed. ``connection_class`` does
-better, and is what to use where a connection class can be named.
+Use ``connection_class`` where you can name a connection class. ``SecretProvider`` is for code that only takes a
+credential provider. It gives the version that works, but redis-py does not tell a provider of a refused login, and
+retries it like a network error.
 
 https://redis.io/docs/latest/develop/clients/redis-py/connect/
 """
@@ -25,26 +25,26 @@ from rotators.client.value import SecretValue
 
 
 class SecretProvider(CredentialProvider):
-    """Gives user and password of the version that works.
+    """Gives the user and password of the version that works.
 
     Args:
-        secret: the secret; without a ``username`` it is the default user's.
+        secret: the secret. Without a ``username``, it is for Redis's default user.
     """
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """User and password, or the password alone."""
+        """The user and password, or only the password."""
         return credentials_of(self._secret.logins.candidates(self._secret.get())[0])
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """As :meth:`get_credentials`, without blocking the event loop."""
+        """Like :meth:`get_credentials`, without blocking the event loop."""
         return credentials_of(self._secret.logins.candidates(await self._secret.get_async())[0])
 
 
 def credentials_of(value: SecretValue) -> tuple[str] | tuple[str, str]:
-    """User and password of a version."""
+    """The user and password of a version; only the password if it has no ``username``."""
     user, password = value.get("username"), str(value["password"])
     return (str(user), password) if user else (password,)
 
@@ -61,19 +61,19 @@ class _Fixed(CredentialProvider):
 
 
 def connection_class(secret: Secret, base: type[Any] = Connection, *, patience: float = PATIENCE) -> type[Any]:
-    """A class of connections that log in with a secret.
+    """Make a connection class that logs in with a secret.
 
     Args:
         secret: the secret.
-        base: redis-py's class: ``SSLConnection`` for TLS.
+        base: redis-py's class to derive from: ``SSLConnection`` for TLS.
         patience: see :func:`rotators.client.connect_with`.
     """
 
-    class SecretConnection(base):  # type: ignore[misc]  # which one is known when it runs
+    class SecretConnection(base):  # type: ignore[misc]  # the base is known only at run time
         """A connection that logs in with a secret."""
 
         def connect(self) -> None:
-            """Connect, where it is not connected yet, and log in."""
+            """Connect and log in, unless already connected."""
             if self._sock is None:
                 connect_with(secret, self._log_in, patience=patience)
 

@@ -1,8 +1,8 @@
-"""Does a driver's error say "wrong user or password"?
+"""Tells whether a driver's error means "wrong user or password".
 
-Told by the driver's code, without importing any driver. A locked account, an expired password, a missing right, a
-database that does not exist and whatever happens on the network are none: another password changes nothing there, and
-trying one costs a failed login.
+Decided by the driver's error code, without importing a driver. A locked account, an expired password, a missing
+privilege, a missing database and network errors are not refusals: another password does not help there, and trying one
+costs a failed login.
 
 PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
 MySQL: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
@@ -30,9 +30,9 @@ DB2_REASONS = frozenset({"3", "5", "24"})
 _DB2 = re.compile(r'SQL30082N.*?reason\s+"(\d+)"', re.DOTALL)
 _ORACLE = re.compile(r"\bORA-01017\b")
 _ODBC_NUMBER = re.compile(r"\((\d{4,5})\) \(SQLDriverConnect\)|\((\d{4,5})\)\s*$")
-# 28000 is also said to an address that no line of pg_hba.conf admits, and to a role that may not log in.
+# PostgreSQL also reports 28000 if no pg_hba.conf entry allows the address, and if the role may not log in.
 _NOT_THE_PASSWORD = re.compile(r"pg_hba\.conf|not permitted to log in")
-# libpq tells no SQLSTATE of a login, so that its drivers have the server's text alone: in lc_messages' language.
+# libpq gives no SQLSTATE for a login. Its drivers only have the server's text, in the language of lc_messages.
 _LIBPQ = re.compile(
     r"password authentication failed for user"
     r"|FATAL:  role \".*\" does not exist"
@@ -51,15 +51,15 @@ _MYSQL_DRIVERS = frozenset({"pymysql", "MySQLdb", "mysql", "asyncmy", "aiomysql"
 _ORACLE_DRIVERS = frozenset({"oracledb", "cx_Oracle"})
 _SQL_SERVER_DRIVERS = frozenset({"pytds", "pymssql", "_mssql", "mssql_python"})
 _REDIS_DRIVERS = frozenset({"redis", "valkey"})
-# How far to look below an error that wraps a driver's own.
+# How many levels to look below an error that wraps a driver's own.
 _DEPTH = 5
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a driver's error says that user or password are wrong.
+    """Whether a driver's error means a wrong user or password.
 
     Args:
-        error: what a driver raised, or what wraps it: SQLAlchemy's ``orig``, or anybody's ``__cause__``.
+        error: a driver's error, or one that wraps it, by SQLAlchemy's ``orig`` or by ``__cause__``.
     """
     return any(_says_so(one) for one in _chain(error))
 
@@ -99,7 +99,7 @@ def _says_so(error: BaseException) -> bool:  # noqa: PLR0911  # one return for e
 
 
 def _sqlstate(error: BaseException) -> str | None:
-    """Of asyncpg and psycopg 3, of psycopg2, of pg8000 and redshift_connector."""
+    """The SQLSTATE, as asyncpg and psycopg 3, psycopg2, or pg8000 and redshift_connector hold it."""
     for name in ("sqlstate", "pgcode"):
         if isinstance(state := getattr(error, name, None), str):
             return state

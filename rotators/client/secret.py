@@ -1,4 +1,4 @@
-"""A secret of AWS Secrets Manager, read once for all that need it.
+"""A cached secret of AWS Secrets Manager, shared by all threads and tasks.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 """
@@ -33,12 +33,12 @@ logger = logging.getLogger("rotators.client")
 
 EventKind = Literal["fetched", "fetch-failed", "refused", "worked", "moved"]
 _NO_SUCH = "ResourceNotFoundException"
-# What botocore's parser of JSON raises, and we do, where an answer is a proxy's or a wrong endpoint's. Its error
-# ResponseParserError is of other parsers, and to import it takes longer than all of the client.
+# What botocore's JSON parser and this module raise if a proxy or a wrong endpoint answers. ResponseParserError comes
+# only from botocore's other parsers, and importing it takes longer than importing this whole package.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-# Between these parts of its age a value is read anew, so that the processes of a fleet do not ask at the same moment.
+# A value is read again at a random moment between these parts of max_age, so that processes do not all ask at once.
 _EARLIEST, _LATEST = 0.75, 0.95
-# How long nobody asks again after Secrets Manager failed: doubled each time.
+# Seconds without a call after Secrets Manager failed; doubled at each failure.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _alive: weakref.WeakSet[Secret] = weakref.WeakSet()
 
@@ -48,13 +48,13 @@ class Event:
     """What happened, for metrics.
 
     Args:
-        kind: ``fetched`` and ``fetch-failed``: a call to Secrets Manager. ``refused`` and ``worked``: a login after
-            which something is known that was not known before. ``moved``: AWSCURRENT is another version than before.
-        secret_id: as it was given.
-        version_id: the version that it is about; None where there is none.
-        stage: the staging label that it was read by.
-        seconds: how long a call took.
-        error: why a call failed: the class and the code.
+        kind: ``fetched`` or ``fetch-failed``: a call to Secrets Manager. ``refused`` or ``worked``: a login that told
+            something new about a version. ``moved``: AWSCURRENT moved to another version.
+        secret_id: the secret, as given to :class:`Secret`.
+        version_id: the version concerned; None if there is none.
+        stage: the staging label by which it was read.
+        seconds: how long the call took.
+        error: why the call failed: the error's class and code.
     """
 
     kind: EventKind
@@ -67,12 +67,12 @@ class Event:
 
 @dataclass
 class Held:
-    """What was read by a label.
+    """What reading a label gave.
 
     Args:
-        value: the version; None where no version with a value has the label.
+        value: the version; None if no version with a value has the label.
         started: when the call that read it began.
-        error: why the last call failed; the value is an older one then, if there is one.
+        error: why the last call failed, if it did; ``value`` is then an older one, or None.
         asked: when the last call began.
     """
 
@@ -87,18 +87,18 @@ class Held:
 
 @dataclass
 class _Flight:
-    """A call under way, which all wait for."""
+    """A call in progress that others wait for."""
 
     started: float
-    # Completed with nothing, and never with an error: who waits looks at what is held.
+    # Always completed with None, never with an error: those who wait then read what is held.
     done: concurrent.futures.Future[None] = field(default_factory=concurrent.futures.Future)
 
 
 class Secret:
-    """A secret whose value is kept, and read anew ahead of its age.
+    """A secret whose value is cached, and read again before it is too old.
 
-    One call to Secrets Manager serves all threads and tasks that wait for it. An object is made once per process and
-    secret, and works in forked children too.
+    One call to Secrets Manager serves all threads and tasks that wait for it. Make one object per process and secret.
+    It works in forked children too.
 
     ::
 
@@ -107,19 +107,22 @@ class Secret:
 
     Args:
         secret_id: its name or ARN.
-        client: a client for Secrets Manager. By default one is made of the environment, with short time-outs.
-        max_age: seconds for which a value is used. It is read anew when 75 to 95 % of them are over: by one of those
-            that ask, while the others go on with the value that there is.
-        stale_for: for how many seconds beyond its age a value is used while Secrets Manager fails.
-        follow_schedule: also read it anew after NextRotationDate. Takes the permission secretsmanager:DescribeSecret,
-            and does without where it is missing.
-        background: read it anew in a thread that lives for that call, so that nobody waits for it. Without it no
-            thread is ever started.
+        client: a client for Secrets Manager. By default, one made from the environment, with short time-outs.
+        max_age: how many seconds a value is used. It is read again after 75 to 95 % of this time, by one caller; the
+            others use the cached value meanwhile.
+        stale_for: how many seconds longer than ``max_age`` a value is used while Secrets Manager fails.
+        follow_schedule: also read it again after NextRotationDate. This needs the permission
+            secretsmanager:DescribeSecret, and has no effect without it.
+        background: read it again in a thread that ends after the call, so that no caller waits. Without it, no thread
+            is ever started.
         refusals: how many logins with this secret may be refused in a minute (:func:`rotators.client.connect_with`).
-        logins_at_once: how many logins may be under way at once; each may be refused when the password changes.
-        on_event: called with each :class:`Event`; what it raises is logged.
-        clock: seconds that only grow, for tests.
-        wall: the date, for tests.
+        logins_at_once: how many logins may run at the same time. Each may be refused when the password changes.
+        on_event: called with each :class:`Event`. An exception from it is logged.
+        clock: monotonic seconds, for tests.
+        wall: the current date and time, for tests.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class Secret:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if max_age < 0 or stale_for < 0 or refusals < 1 or logins_at_once < 1:
-            raise ValueError("max_age and stale_for are not below 0, refusals and logins_at_once not below 1")
+            raise ValueError("max_age and stale_for must be at least 0, refusals and logins_at_once at least 1")
         self.secret_id = secret_id
         self.clock = clock
         self.max_age = max_age
@@ -167,19 +170,19 @@ class Secret:
         return self
 
     def get(self) -> SecretValue:
-        """The value of AWSCURRENT, from memory where it is young enough.
+        """The value of AWSCURRENT, from the cache if it is recent enough.
 
         Raises:
-            SecretUnavailable: there is none.
+            SecretUnavailable: it can't be read, and no cached value may be used.
         """
         return drive(self.current())
 
     async def get_async(self) -> SecretValue:
-        """As :meth:`get`, without blocking the event loop: the call is made in the loop's executor."""
+        """Like :meth:`get`, without blocking the event loop: the call runs in the loop's executor."""
         return await drive_async(self.current())
 
     def refresh(self) -> SecretValue:
-        """Read AWSCURRENT now. A call that began before this one is not taken for it.
+        """Read AWSCURRENT now. The answer of a call that began earlier does not count.
 
         Raises:
             SecretUnavailable: it can't be read.
@@ -187,24 +190,24 @@ class Secret:
         return _value_of(self, drive(self.fetch(CURRENT, self.clock())))
 
     async def refresh_async(self) -> SecretValue:
-        """As :meth:`refresh`, without blocking the event loop."""
+        """Like :meth:`refresh`, without blocking the event loop."""
         return _value_of(self, await drive_async(self.fetch(CURRENT, self.clock())))
 
     @property
     def version_id(self) -> str | None:
-        """The version of AWSCURRENT as far as it is known here; None before the first read. Makes no call."""
+        """The version that was AWSCURRENT at the last read; None before the first. Makes no call."""
         held = self._held.get(CURRENT)
         return held.value.version_id if held and held.value else None
 
     # For rotators.client.connect.
 
     def kept(self) -> SecretValue | None:
-        """AWSCURRENT as it was read last, however old."""
+        """The last value read of AWSCURRENT, however old."""
         held = self._held.get(CURRENT)
         return held.value if held else None
 
     def emit(self, event: Event) -> None:
-        """Tell whoever counts."""
+        """Call ``on_event``."""
         if self._on_event is not None:
             try:
                 self._on_event(event)
@@ -212,7 +215,7 @@ class Secret:
                 logger.exception("on_event of secret %s failed", self.secret_id)
 
     def turns_for(self, value: SecretValue) -> Turns:
-        """The budget of logins, shared by all objects of this process for the secret."""
+        """The login budget, shared by all objects of this process for the secret."""
         if self._turns is None:
             self._turns = turns_of(value.arn, self._refusals, self._at_once, self.clock)
         return self._turns
@@ -248,7 +251,7 @@ class Secret:
             return usable if usable is not None else _value_of(self, held)
 
     def fetch(self, stage: str, since: float) -> Steps[Held]:
-        """Read a label by a call that began at a time or after it: one that others made, or one of our own."""
+        """Read a label by a call that began at ``since`` or later: another caller's, or a new one."""
         while True:
             with self._lock:
                 held = self._held.get(stage)
@@ -266,7 +269,7 @@ class Secret:
         try:
             held: Held = yield Run(lambda: self._read(stage, flight))
         except RuntimeError:
-            # The loop's executor takes no more work: nobody must wait for this call for ever.
+            # The loop's executor accepts no more work. End the flight, so that no one waits for it forever.
             self._end(stage, flight)
             raise
         return held
@@ -333,7 +336,7 @@ class Secret:
         with self._lock:
             before = self._held.get(stage)
             if held.value is None and held.error is not None and before is not None and before.value is not None:
-                # What is known stays known, with the reason for which it is not known anew.
+                # Keep the old value, with the reason why it could not be read again.
                 self._held[stage] = Held(before.value, before.started, held.error, asked=held.started)
             else:
                 self._held[stage] = held
@@ -342,7 +345,7 @@ class Secret:
             if held.error is not None:
                 pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
                 self._failures = min(self._failures + 1, 10)
-                self._due = now + pause * random.uniform(0.5, 1)  # noqa: S311  # no secret hangs on it
+                self._due = now + pause * random.uniform(0.5, 1)  # noqa: S311  # not used for secrets
                 return
             self._failures = 0
             self._due = held.started + self.max_age * random.uniform(_EARLIEST, _LATEST)  # noqa: S311
@@ -358,7 +361,7 @@ class Secret:
             self.logins.learn(held.value, moved=moved)
 
     def _young(self) -> SecretValue | None:
-        """The value, where nothing is to be done. Takes no lock: the caller's hot path."""
+        """The cached value if no read is due. Takes no lock: this is the hot path."""
         held = self._held.get(CURRENT)
         return held.value if held is not None and held.error is None and self.clock() < self._due else None
 
@@ -366,11 +369,11 @@ class Secret:
         held = self._held.get(CURRENT)
         if held is None or self.clock() >= self._due:
             return None
-        # After a failure nobody asks again for a while; whether the value may still be used is another question.
+        # After a failure no call is due for a while, but the value may be too old to use.
         return held.value if held.error is None else self._usable(self.clock())
 
     def _usable(self, now: float) -> SecretValue | None:
-        """The value that is kept, where it may be used without being read anew."""
+        """The cached value, if it may be used without another read."""
         held = self._held.get(CURRENT)
         if held is None or held.value is None:
             return None
@@ -378,14 +381,14 @@ class Secret:
         return held.value if now < held.started + allowed else None
 
     def after_fork(self) -> None:
-        """In a forked child: the threads that held locks or made calls are the parent's, and so are the sockets."""
+        """Reset a forked child: the locks, calls in progress and sockets belong to the parent."""
         self._lock = threading.Lock()
         self._flights.clear()
         self.logins.after_fork()
         if self._turns is not None:
             self._turns.after_fork()
         if self._client is not None:
-            # The child's copies of the sockets are closed; the client opens new ones.
+            # Close the child's copies of the sockets; the client opens new ones.
             with contextlib.suppress(Exception):
                 self._client.close()
 
@@ -395,7 +398,7 @@ def _value_of(secret: Secret, held: Held) -> SecretValue:
         return held.value
     reason = _code(held.error) if held.error is not None else "AWSCURRENT has no value"
     raise SecretUnavailable(
-        f"secret {secret.secret_id} can't be read: {reason}; see that it has a value, that the role may call "
+        f"secret {secret.secret_id} can't be read: {reason}; check that it has a value, that the role may call "
         "secretsmanager:GetSecretValue and decrypt with its key, and that Secrets Manager can be reached"
     ) from held.error
 
@@ -407,7 +410,7 @@ def _code(error: Exception) -> str:
 
 
 def _make_client() -> SecretsManagerClient:
-    """A client of the environment. Botocore's own, so that boto3 need not be there."""
+    """A client made from the environment, by botocore: boto3 may not be installed."""
     import botocore.session  # noqa: PLC0415  # slow to import, and not needed where a client is given
     from botocore.config import Config  # noqa: PLC0415
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _VERSION = "rotators.version"
-# SQLAlchemy's name of a driver, where it is not its package's.
+# Drivers whose name in SQLAlchemy is not the name of their package.
 _DRIVERS = {"mysqlconnector": "mysql", "mysqldb": "MySQLdb"}
 
 
 def use_secret(engine: Engine | AsyncEngine, secret: Secret, *, patience: float = PATIENCE) -> None:
-    """Let an engine log in with a secret, and its pool replace old connections after a promotion.
+    """Make an engine log in with a secret, and its pool replace old connections after a promotion.
 
     Args:
-        engine: its URL names dialect and driver; what it names of host, port and database counts for more than the
-            secret. TLS is the business of ``connect_args``.
+        engine: its URL names the dialect and driver. A host, port or database in the URL takes precedence over the
+            secret's. Set TLS in ``connect_args``.
         secret: the secret.
         patience: see :func:`rotators.client.connect_with`.
     """

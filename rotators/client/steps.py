@@ -1,4 +1,4 @@
-"""One algorithm for threads and for asyncio: a generator yields what is to be done, and a driver does it."""
+"""One algorithm for threads and for asyncio: a generator yields actions, and a driver performs them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Steps = Generator[Any, Any, T]
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait for a future. Gives whether it is done.
+    """Wait for a future. The driver sends back whether it is done.
 
     Args:
-        future: what another thread or task will complete.
-        seconds: no longer than this.
+        future: completed by another thread or task.
+        seconds: the longest time to wait.
     """
 
     future: concurrent.futures.Future[Any]
@@ -27,31 +27,31 @@ class Wait:
 
 @dataclass(frozen=True)
 class Run:
-    """Call something that blocks. Gives what it returns."""
+    """Call something that blocks. The driver sends back what it returns."""
 
     call: Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Let time pass."""
+    """Wait for a time, in seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Login:
-    """Log in with a value. Gives the connection."""
+    """Log in with a value. The driver sends back the connection."""
 
     value: Any
 
 
 def drive(steps: Steps[T], connect: Callable[[Any], Any] | None = None) -> T:
-    """Carry steps out in this thread.
+    """Perform steps in this thread.
 
     Args:
-        steps: what to do.
-        connect: what a :class:`Login` is done with.
+        steps: the generator.
+        connect: performs a :class:`Login`.
 
     Returns:
         What the generator returns.
@@ -85,19 +85,19 @@ def drive(steps: Steps[T], connect: Callable[[Any], Any] | None = None) -> T:
 
 
 async def drive_async(steps: Steps[T], connect: Callable[[Any], Awaitable[Any]] | None = None) -> T:
-    """Carry steps out in this task, without blocking the event loop. As :func:`drive`, with ``connect`` awaited."""
+    """Perform steps in this task, without blocking the event loop. Like :func:`drive`, but awaits ``connect``."""
 
-    import asyncio  # noqa: PLC0415  # slow to import, and there already where it is needed
+    import asyncio  # noqa: PLC0415  # slow to import; already loaded where it is needed
 
     async def perform(step: Any) -> Any:
         match step:
             case Wait():
-                # Shielded: the future is shared, and a task that is cancelled must not cancel it for the others.
+                # Shielded: the future is shared, and a cancelled task must not cancel it for the others.
                 shared = asyncio.shield(asyncio.wrap_future(step.future))
                 done, _ = await asyncio.wait([shared], timeout=step.seconds)
                 return bool(done)
             case Run():
-                # Shielded: others wait for what this call completes.
+                # Shielded: others wait for this call's result.
                 return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, step.call))
             case Sleep():
                 return await asyncio.sleep(step.seconds)

@@ -1,7 +1,7 @@
-"""Who may log in now: few at once, and none when too many logins were refused.
+"""Decides who may log in now: few at once, and no one after too many refusals.
 
-A password that was right a moment ago is refused for every login that is under way when it changes. So a login under
-way counts as one that may be refused, and the logins of a process wait for one another where they are quick.
+When the password changes, every login in progress may be refused. So a login in progress counts like a refused one,
+and the logins of a process wait for each other while they are quick.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from rotators.client.errors import LoginsUnderWay
 from rotators.client.steps import Steps, Wait
 
-# A login that takes longer holds back no other one, as long as the budget would bear the refusal of both.
+# Seconds. A slower login does not hold back another, if the budget allows both to be refused.
 _SLOW = 2.0
 _SLICE = 0.25
-# Never forgotten: what was refused counts for an object that is made a moment later too.
+# Never emptied: refusals count for a Secret object that is made later, too.
 _registry: dict[str, Turns] = {}
 _registry_lock = threading.Lock()
 
@@ -39,8 +39,8 @@ class Turns:
 
     Args:
         refusals: how many logins may be refused in a minute.
-        at_once: how many logins may be under way at once, as long as they are quick.
-        clock: seconds that only grow.
+        at_once: how many quick logins may run at the same time.
+        clock: monotonic seconds.
     """
 
     PER = 60.0
@@ -57,26 +57,26 @@ class Turns:
 
     @property
     def used(self) -> int:
-        """Logins that were refused within the last minute, and not followed by one of the same user that worked."""
+        """How many logins were refused in the last minute, with no later login of the same user that worked."""
         with self._lock:
             return self._used()
 
     @property
     def spent(self) -> bool:
-        """Whether nobody may log in."""
+        """Whether the budget is used up, so that no one may log in."""
         return self.used >= self.refusals
 
     def enter(self, patience: float) -> Steps[Turn | None]:
         """Wait for a turn.
 
         Args:
-            patience: for how long, in seconds, no login may end meanwhile.
+            patience: how many seconds to wait while no other login ends.
 
         Returns:
-            The turn, to be left; None where the budget is spent.
+            The turn, which the caller must :meth:`leave`; None if the budget is spent.
 
         Raises:
-            LoginsUnderWay: no login has ended for too long.
+            LoginsUnderWay: no other login has ended for ``patience`` seconds.
         """
         turn = Turn()
         with self._lock:
@@ -88,8 +88,8 @@ class Turns:
                 if self.spent:
                     self.leave(turn)
                     return None
-                # The first in the row looks whether a login has become slow; the others, who may be thousands, sleep
-                # until they are woken.
+                # Only the first in the queue checks whether a login has become slow. The others, possibly thousands,
+                # sleep until they are woken.
                 first = self._queue and self._queue[0] is turn
                 yield Wait(turn.granted, _SLICE if first else max(patience, _SLICE))
                 self._require_progress(turn, asked, patience)
@@ -99,27 +99,27 @@ class Turns:
         return turn if turn.since is not None else None
 
     def refused(self, user: str) -> None:
-        """A login under way was refused. What follows in the same turn asks :meth:`may_go_on`."""
+        """Note that a login was refused. Before another login in the same turn, call :meth:`may_go_on`."""
         with self._lock:
             self._refused.append((self._clock(), user))
             self._ended = self._clock()
             if self._used() >= self.refusals:
                 while self._queue:
-                    # Without a turn: nobody has one now.
+                    # None instead of a turn: the budget is spent.
                     self._queue.popleft().granted.set_result(None)
 
     def worked(self, user: str) -> None:
-        """A login under way worked."""
+        """Note that a login worked."""
         with self._lock:
             self._refused = deque(entry for entry in self._refused if entry[1] != user)
 
     def may_go_on(self) -> bool:
-        """Whether one who has a turn may try another login in it."""
+        """Whether the holder of a turn may try another login in it."""
         with self._lock:
             return self._used() + len(self._under_way) <= self.refusals
 
     def leave(self, turn: Turn) -> None:
-        """Give the turn to the next one. Of a turn that was never granted, stop to wait for it."""
+        """Give the turn to the next in the queue, or leave the queue if the turn was never granted."""
         with self._lock:
             if turn in self._under_way:
                 self._under_way.remove(turn)
@@ -129,7 +129,7 @@ class Turns:
             self._grant()
 
     def after_fork(self) -> None:
-        """In a forked child: the logins under way are the parent's."""
+        """Forget the logins in progress in a forked child: they are the parent's."""
         self._lock = threading.Lock()
         self._under_way.clear()
         self._queue.clear()
@@ -140,7 +140,7 @@ class Turns:
             idle = self._clock() - max(self._ended, asked)
         if idle >= patience and not turn.granted.done():
             raise LoginsUnderWay(
-                f"{len(self._under_way)} logins of this process have not ended for {idle:.1f} s: see whether the "
+                f"{len(self._under_way)} logins of this process have not ended for {idle:.1f} s: check that the "
                 "database can be reached, and give the driver a time-out for connecting"
             )
 
@@ -155,8 +155,7 @@ class Turns:
     def _grant(self) -> None:
         now = self._clock()
         quick = sum(1 for turn in self._under_way if turn.since is None or now - turn.since < _SLOW)
-        # The last refusal of the budget is for one login alone: with a version that is new, after all that were under
-        # way with the old one were refused.
+        # The last login of the budget runs alone: with a new version, after all logins with the old one have ended.
         while self._queue and quick < self.at_once and self._used() + len(self._under_way) < self._bearable():
             turn = self._queue.popleft()
             turn.since = now
@@ -166,7 +165,14 @@ class Turns:
 
 
 def turns_of(arn: str, refusals: int, at_once: int, clock: Callable[[], float]) -> Turns:
-    """The turns of a secret, one for all that use it in this process; the strictest numbers that were given count."""
+    """The turns of a secret: one object per process. If callers give different numbers, the strictest count.
+
+    Args:
+        arn: the secret.
+        refusals: see :class:`Turns`.
+        at_once: see :class:`Turns`.
+        clock: monotonic seconds.
+    """
     with _registry_lock:
         found = _registry.get(arn)
         if found is None:

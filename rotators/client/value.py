@@ -1,4 +1,4 @@
-"""A version of a secret, as it was read: a mapping that never shows what it holds."""
+"""The value of a secret's version: a mapping that never shows its content."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 class SecretValue(Mapping[str, Any]):
     """A version's value. ``value["username"]`` reads a key of its JSON; ``repr`` and ``str`` show the version only.
 
-    It can't be pickled: a value belongs into no file and no queue. ``dict(value)`` gives what it holds.
+    It can't be pickled: a value must not end up in a file or a queue. ``dict(value)`` gives its content.
 
     Args:
         arn: the secret.
         version_id: the version. Its value never changes.
-        stage: the staging label that it was read by.
-        text: SecretString; None where the secret is binary.
-        binary: SecretBinary; None where it is a text.
+        stage: the staging label by which it was read.
+        text: SecretString; None if the secret is binary.
+        binary: SecretBinary; None if the secret is a string.
     """
 
     __slots__ = ("_keys", "arn", "binary", "stage", "text", "version_id")
@@ -36,7 +36,7 @@ class SecretValue(Mapping[str, Any]):
 
     @property
     def keys_of_json(self) -> dict[str, Any] | None:
-        """The JSON object that the value is; None where it is something else."""
+        """The value as a JSON object; None if it is something else."""
         if self._keys is None and self.text is not None:
             try:
                 parsed = json.loads(self.text)
@@ -47,11 +47,11 @@ class SecretValue(Mapping[str, Any]):
 
     @property
     def name(self) -> str:
-        """How messages call it: the version's id and its label."""
+        """The version's id and label, for messages."""
         return f"{self.version_id} ({self.stage})"
 
     def same_content(self, other: SecretValue) -> bool:
-        """Whether the other version holds the same."""
+        """Whether the other version has the same content."""
         return (self.text, self.binary) == (other.text, other.binary)
 
     def _parsed(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class SecretValue(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<SecretValue {self.version_id} ({self.stage}) of {self.arn}>"
 
-    # A mapping has no hash and compares as a dict: two versions are the same one where their ids are.
+    # Mapping compares like a dict and has no hash. Two versions are equal if their ids are.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretValue) and (self.arn, self.version_id) == (other.arn, other.version_id)
 
@@ -88,4 +88,4 @@ class SecretValue(Mapping[str, Any]):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret's value is not pickled: pass the secret's id on, and read it there")
+        raise TypeError("a secret's value can't be pickled: pass the secret's id on, and read it there")

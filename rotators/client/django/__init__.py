@@ -1,4 +1,4 @@
-"""Databases of Django: persistent connections, and its pool of psycopg 3.
+"""Django's databases: persistent connections, and Django's pool for psycopg 3.
 
 ::
 
@@ -10,6 +10,6 @@
         }
     }
 
-``OPTIONS["secret"]`` is a :class:`rotators.client.Secret`, or the id of one. Host and port come from the secret where
-the settings name none. https://docs.djangoproject.com/en/stable/ref/databases/
+``OPTIONS["secret"]`` is a :class:`rotators.client.Secret` or a secret's id. Host and port come from the secret if the
+settings do not name them. https://docs.djangoproject.com/en/stable/ref/databases/
 """

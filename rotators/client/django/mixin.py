@@ -1,4 +1,4 @@
-"""What both databases share."""
+"""What the wrappers for PostgreSQL and MySQL share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rotators.client.value import SecretValue
 
 
 class SecretMixin:
-    """Logs in with the secret of the settings; a connection of an older version is closed between two requests."""
+    """Logs in with the secret of the settings. Closes a connection of an older version between two requests."""
 
-    # One object for each id, however many threads have a wrapper of their own.
+    # One object per id: Django makes a wrapper for each thread.
     _secrets: ClassVar[dict[str, Secret]] = {}
 
     settings_dict: dict[str, Any]
@@ -24,13 +24,13 @@ class SecretMixin:
 
     @property
     def secret(self) -> Secret:
-        """The secret of the settings."""
+        """The secret that ``OPTIONS["secret"]`` holds or names."""
         named = self.settings_dict["OPTIONS"]["secret"]
         return named if isinstance(named, Secret) else self._secrets.setdefault(named, Secret(named))
 
     @contextlib.contextmanager
     def settings(self, **other: Any) -> Iterator[None]:
-        """Other settings for a while: for this wrapper alone, for Django's dict is shared between threads."""
+        """Replace settings inside a ``with`` block, for this wrapper only: Django's dict is shared between threads."""
         before = self.settings_dict
         self.settings_dict = {**before, **other}
         try:
@@ -39,13 +39,18 @@ class SecretMixin:
             self.settings_dict = before
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Django's parameters, without what is ours."""
+        """Django's connection parameters, without ``secret``."""
         options = {name: value for name, value in self.settings_dict["OPTIONS"].items() if name != "secret"}
         with self.settings(OPTIONS=options):
             return dict(super().get_connection_params())  # type: ignore[misc]
 
     def with_value(self, parameters: dict[str, Any], value: SecretValue) -> dict[str, Any]:
-        """Django's parameters, with the secret's user, password and, where the settings name none, host and port."""
+        """Django's connection parameters plus the secret's user and password, and its host and port if not set.
+
+        Args:
+            parameters: Django's.
+            value: the secret's value.
+        """
         found = {**parameters, "user": value["username"], "password": value["password"]}
         if not self.settings_dict["HOST"] and value.get("host"):
             found["host"] = value["host"]
@@ -54,7 +59,17 @@ class SecretMixin:
         return found
 
     def get_new_connection(self, parameters: dict[str, Any]) -> Any:
-        """Log in."""
+        """Log in with the secret.
+
+        Args:
+            parameters: Django's connection parameters.
+
+        Returns:
+            The driver's connection.
+
+        Raises:
+            Exception: see :func:`rotators.client.connect_with`.
+        """
         return self._log_in(parameters, PATIENCE)
 
     def _log_in(self, parameters: dict[str, Any], patience: float) -> Any:
@@ -68,7 +83,7 @@ class SecretMixin:
         return connect_with(self.secret, log_in, patience=patience)
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """What Django asks between two requests: is the connection to be kept?"""
+        """Close a connection of an older version. Django calls this between two requests."""
         if self.connection is not None and is_outdated(self.secret, self.rotators_version, self._probe):
             self.close()  # type: ignore[attr-defined]
             return

@@ -8,4 +8,4 @@ from rotators.client.django.mixin import SecretMixin
 
 
 class DatabaseWrapper(SecretMixin, base.DatabaseWrapper):  # type: ignore[misc]  # Django has no types
-    """Django's own, with a secret."""
+    """Django's wrapper, logging in with a secret."""

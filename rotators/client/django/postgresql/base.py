@@ -11,24 +11,24 @@ from rotators.client.psycopg_pool import pool_options
 
 
 class DatabaseWrapper(SecretMixin, base.DatabaseWrapper):  # type: ignore[misc]  # Django has no types
-    """Django's own, with a secret. With ``OPTIONS["pool"]`` the pool's connections log in with it."""
+    """Django's wrapper, logging in with a secret. With ``OPTIONS["pool"]``, so do the pool's connections."""
 
     @property
     def pool(self) -> Any:
-        """Django's pool, each of whose connections logs in with the secret."""
+        """Django's pool. Each of its connections logs in with the secret."""
         if self.alias in self._connection_pools or not self.settings_dict["OPTIONS"].get("pool"):
             return super().pool
         options = pool_options(self.secret)
         health = self.settings_dict["CONN_HEALTH_CHECKS"]
         found = super().pool
         if found is not None:
-            # Django opens it later, and gives no place for these in its settings.
+            # Set before Django opens the pool: its settings have no place for these.
             found.connection_class = options["connection_class"]
             found._check = _both(options["check"]) if health else options["check"]  # noqa: SLF001
         return found
 
     def get_new_connection(self, parameters: dict[str, Any]) -> Any:
-        """Log in, or take a connection of the pool, which has logged in."""
+        """Log in, or take a connection from the pool. See :meth:`SecretMixin.get_new_connection`."""
         if self.pool:
             return base.DatabaseWrapper.get_new_connection(self, parameters)
         return super().get_new_connection(parameters)
