@@ -1,4 +1,4 @@
-"""Clients for AWS's services, made by botocore alone: boto3 imports S3's transfer manager, which no function needs."""
+"""Clients for AWS services, made with botocore: boto3 also imports S3's transfer manager, which no function needs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import botocore.session
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
-# What botocore raises where an answer is a proxy's or a wrong endpoint's, and none of the service's: its parsers take
-# for granted that there is an object.
+# What botocore raises if a proxy or a wrong endpoint answers instead of the service: its parsers assume that the answer
+# is an object.
 UNREADABLE = (ResponseParserError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def make_client(service: str, **options: Any) -> Any:
-    """A client of a session of its own, as ``boto3.client`` makes one: same settings, and credentials looked up anew.
+    """Make a client in a new session. It uses the settings of ``boto3.client``, and looks up credentials again.
 
     Args:
-        service: its name in boto3.
+        service: the service's name in boto3.
         options: as for ``boto3.client``.
 
+    Returns:
+        The client.
+
     Raises:
-        BotoCoreError: no client can be made, for want of a Region for example.
-        ValueError: an endpoint is no URL.
+        BotoCoreError: no client can be made, for example because no Region is set.
+        ValueError: an endpoint is not a URL.
     """
     session = botocore.session.get_session()
     loader = _loader()
@@ -35,10 +38,10 @@ def make_client(service: str, **options: Any) -> Any:
 
 
 class _Loader(Loader):
-    """Reads the services' descriptions, each once.
+    """Reads each service's description once.
 
-    botocore looks through the folders of all its 400 services, twice, to see whether there is one of a name: a quarter
-    of what a client takes. Here the one that is asked for is looked for alone.
+    botocore searches the folders of all its 400 services, twice, to see whether a service exists: a quarter of the time
+    that making a client takes. This loader looks only for the requested service.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -46,13 +49,13 @@ class _Loader(Loader):
         self.asked_for: set[str] = set()
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """The services that were asked for. One that is not there ends with botocore's DataNotFoundError."""
+        """The requested services. For one that does not exist, botocore then raises DataNotFoundError."""
         del type_name
         return sorted(self.asked_for)
 
 
 @cache
 def _loader() -> _Loader:
-    # AWS_DATA_PATH, as botocore's own loader heeds it.
+    # AWS_DATA_PATH, which botocore's own loader reads too.
     paths = botocore.session.get_session().get_config_variable("data_path") or ""
     return _Loader(extra_search_paths=[str(Path(one).expanduser()) for one in paths.split(os.pathsep) if one])

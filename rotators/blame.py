@@ -1,4 +1,4 @@
-"""Whose code an unexpected error comes from: the author of a rotator is told the place in it, and never a value."""
+"""Tells whose code raised an unexpected error: names the place in the rotator's code, and never a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from rotators.errors import UnexpectedError
 
 _OURS = str(Path(__file__).parent)
-# Where other people's packages lie: Python's own folders, and those of Lambda's runtime and layers.
+# Folders of installed packages: Python's own, and those of Lambda's runtime and layers.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html
 _INSTALLED = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -18,15 +18,15 @@ _INSTALLED = tuple(
 
 
 def unexpected(what: str, error: Exception, rotator: type) -> UnexpectedError:
-    """What to raise instead of an error that is not of our tree.
+    """Make an UnexpectedError for an error that is not a RotationError.
 
     Args:
-        what: the beginning of its sentence, up to the error's kind.
-        error: what was raised. Its text may hold anything, and is not used.
+        what: the beginning of the sentence, up to the error's class.
+        error: what was raised. Its text may hold secrets, and is not used.
         rotator: the class whose method raised it.
 
     Returns:
-        an error with the place in the rotator's own code; where none of that code ran, one that asks for a report.
+        An error with the place in the rotator's own code. If none of that code ran, an error that asks for a report.
     """
     place = _own_place(error.__traceback__, rotator)
     kind = type(error).__name__
@@ -46,7 +46,7 @@ def _own_place(traceback: TracebackType | None, rotator: type) -> str | None:
         traceback = traceback.tb_next
     package = rotator.__module__.partition(".")[0]
     theirs = [(frame, line) for frame, line in reversed(places) if not frame.f_code.co_filename.startswith(_OURS)]
-    # Its own package, wherever it is installed; else whatever is not installed at all.
+    # The rotator's own package, wherever it is installed; else any code that is not installed.
     own = [place for place in theirs if _package(place[0]) == package]
     own += [place for place in theirs if not _is_installed(place[0])]
     if not own:

@@ -11,26 +11,26 @@ from typing import Any, ClassVar, NoReturn, Self
 from rotators.errors import SecretMalformed
 
 _HIGHEST_PORT = 65535
-# What drivers and libraries write for TLS as well; it is verified whichever they name.
+# Includes what drivers and libraries write for TLS. The certificate is verified with any of them.
 _TRUE = {"true", "1", "yes", "y", "on", "require", "required", "prefer", "preferred"} | {
     "verify-ca", "verify-full", "verify_ca", "verify_identity"
 }  # fmt: skip
 _FALSE = {"false", "0", "no", "n", "off"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# ASCII's and Latin-1's controls (NEL among them), and Unicode's separators of lines and paragraphs.
+# Control characters of ASCII and Latin-1 (including NEL), and Unicode's line and paragraph separators.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# What an ARN or a secret's name is made of: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
-_ARN = re.compile(r"[A-Za-z0-9/_+=.@:!-]{1,2048}")  # services put an exclamation mark into the names of their own
+# The characters of ARNs and secret names: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+_ARN = re.compile(r"[A-Za-z0-9/_+=.@:!-]{1,2048}")  # names of secrets that AWS services manage contain "!"
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:,\[\]]+)[:,]\s*\d+")
 _HOST = re.compile(r"[\w.-]+")
 _LONGEST_HOST = 253  # without a final dot
 
 
 class SecretValue(Mapping[str, Any]):
-    """The JSON object a secret holds: a read-only mapping that keeps every key.
+    """A secret's JSON object: a read-only mapping that keeps every key.
 
-    Its ``repr`` shows a key's value only where the class names that key in ``public``. A changed value is replaced in
-    the very text that was read: all else comes out as it went in, to the character.
+    Its ``repr`` shows the values of only those keys that the class names in ``public``. Changes are made in the text
+    that was read, so everything else is stored again unchanged, to the character.
 
     Args:
         values: the object's keys and values.
@@ -40,8 +40,7 @@ class SecretValue(Mapping[str, Any]):
     public: ClassVar[frozenset[str]] = frozenset()
     """The keys whose values may be shown."""
     secret: ClassVar[frozenset[str]] = frozenset({"password"})
-    """The keys whose values are hidden even where they repeat something public. All other keys' values are hidden,
-    too, but for what is public in them."""
+    """The keys whose values are always hidden. Values of other keys are hidden except for the public texts in them."""
 
     def __init__(self, values: Mapping[str, Any], source: str = "the secret") -> None:
         self._values = dict(values)
@@ -57,13 +56,13 @@ class SecretValue(Mapping[str, Any]):
             source: where it was read, for error messages.
 
         Raises:
-            SecretMalformed: the text is no JSON object, or lacks what this class needs.
+            SecretMalformed: the text is not a JSON object, or lacks what this class needs.
         """
         shape = 'the value must be a JSON object such as {"username": …, "password": …}'
         try:
             values = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            # json's own error object carries the whole text: it must not travel on.
+            # json's error holds the whole text, so it must not be chained.
             place = f" (at character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
             raise SecretMalformed(f"{source} is not JSON{place}", shape) from None
         if not isinstance(values, dict):
@@ -75,16 +74,17 @@ class SecretValue(Mapping[str, Any]):
         return json.dumps(self._values) if self._text is None else self._text
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some keys changed or added; all others stay as they are.
+        """A copy with some keys changed or added. The others stay as they are.
 
-        A key that is set to None counts as missing.
+        Args:
+            changes: the keys' new values. A key that is set to None counts as missing.
         """
         changed = {key: value for key, value in changes.items() if not self._is(key, value)}
         made = type(self)({**self._values, **changed}, self.source)
         return made._written_as(replace_members(self.to_json(), changed))  # noqa: SLF001  # one of this very class
 
     def _is(self, key: str, value: Any) -> bool:
-        """Whether a key holds this very value, however it is spelled: 1.50 is 1.5, and true is not 1."""
+        """Whether a key holds this value, in any notation: 1.50 equals 1.5, and true does not equal 1."""
         return key in self._values and json.dumps(self._values[key]) == json.dumps(value)
 
     def _written_as(self, text: str) -> Self:
@@ -92,20 +92,20 @@ class SecretValue(Mapping[str, Any]):
         return self
 
     def shown_values(self) -> Iterator[str]:
-        """The texts and numbers of the public keys."""
+        """The strings and numbers of the public keys."""
         for key in self.public & self._values.keys():
             value = self._values[key]
             if isinstance(value, str | int) and not isinstance(value, bool):
                 yield str(value).strip()
 
     def secret_values(self) -> Iterator[str]:
-        """The texts that are secret whatever else repeats them: those of the keys in ``secret``."""
+        """The strings that are always hidden: those of the keys in ``secret``."""
         for key in self.secret & self._values.keys():
             value = self._values[key]
             yield from _texts(str(value) if isinstance(value, int | float) else value)
 
     def hidden_values(self) -> Iterator[str]:
-        """Every text in it that must not be shown, nested ones included; those that are surely secret come first."""
+        """All strings that must not be shown, nested ones included. Those that are certainly secret come first."""
         yield from self.secret_values()
         for key, value in self._values.items():
             if key not in self.secret and (key not in self.public or isinstance(value, dict | list)):
@@ -125,10 +125,10 @@ class SecretValue(Mapping[str, Any]):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def text(self, key: str) -> str | None:
-        """A key's text; None where the key is missing, null or empty.
+        """A key's string; None if the key is missing, null or empty.
 
         Raises:
-            SecretMalformed: the key holds something that is not text, or that no server could take.
+            SecretMalformed: the value is not a string, or holds a character that no server accepts.
         """
         value = self._values.get(key)
         if value is None or value == "":
@@ -140,15 +140,15 @@ class SecretValue(Mapping[str, Any]):
         if _LONE_SURROGATE.search(value):
             raise SecretMalformed(
                 f"{self.source}: the key '{key}' holds half a character (a lone surrogate, \\ud800 to \\udfff)",
-                f"write '{key}' anew; beyond U+FFFF JSON needs two escapes for a character, or the character itself",
+                f"write '{key}' again; beyond U+FFFF JSON needs two escapes for a character, or the character itself",
             )
         return value
 
     def line(self, key: str) -> str | None:
-        """A key's text, which must be one line; as :meth:`text`.
+        """Like :meth:`text`, but the string must be a single line.
 
         Raises:
-            SecretMalformed: the key holds something that is not text, or a line break or another control character.
+            SecretMalformed: the value is not a string, or holds a line break or another control character.
         """
         value = self.text(key)
         found = None if value is None else _CONTROL.search(value)
@@ -160,10 +160,10 @@ class SecretValue(Mapping[str, Any]):
         return value
 
     def required_text(self, key: str) -> str:
-        """A key's text.
+        """A key's string.
 
         Raises:
-            SecretMalformed: the key is missing, empty or not text.
+            SecretMalformed: the key is missing or empty, or its value is not a string.
         """
         return self._required(key, self.text(key))
 
@@ -174,7 +174,7 @@ class SecretValue(Mapping[str, Any]):
 
 
 class Credentials(SecretValue):
-    """The secret of a database user, in the JSON that AWS's rotation functions use.
+    """A database user's secret, in the JSON structure that AWS's rotation functions use.
 
     The keys and their meaning: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
     """
@@ -201,7 +201,7 @@ class Credentials(SecretValue):
         """The server's host name or address; an IPv6 address without brackets.
 
         Raises:
-            SecretMalformed: the key is missing, or is neither.
+            SecretMalformed: the key is missing, or is neither a host name nor an address.
         """
         host = self._required("host", _stripped(self.text("host")))
         fault = host_fault(host)
@@ -211,13 +211,13 @@ class Credentials(SecretValue):
 
     @property
     def engine(self) -> str | None:
-        """The engine's name as the secret spells it, in lower case; None where it has none."""
+        """The engine's name in the secret, in lower case; None if it names none."""
         engine = _stripped(self.line("engine"))
         return engine.lower() if engine else None
 
     @property
     def dbname(self) -> str | None:
-        """The database to log in to; None where the engine's own default is meant."""
+        """The database to log in to; None for the engine's default."""
         return self.line("dbname")
 
     @property
@@ -230,17 +230,17 @@ class Credentials(SecretValue):
         arn = _stripped(self.text("masterarn"))
         if arn is not None and not _ARN.fullmatch(arn):
             raise SecretMalformed(
-                f"{self.source}: the key 'masterarn' is no ARN of a secret",
+                f"{self.source}: the key 'masterarn' is not the ARN of a secret",
                 "write the ARN of the admin's secret, without blanks or line breaks",
             )
         return arn
 
     @property
     def tls_server_name(self) -> str | None:
-        """The name to verify in the server's certificate, where it is not the host's.
+        """The name to verify in the server's certificate if it differs from the host; else None.
 
         Raises:
-            SecretMalformed: it is no host name.
+            SecretMalformed: it is not a host name.
         """
         name = _stripped(self.text("tlsServerName"))
         fault = None if name is None else host_fault(name)
@@ -250,7 +250,7 @@ class Credentials(SecretValue):
 
     @property
     def wants_tls(self) -> bool:
-        """False only where the secret says ``ssl: false``; ``prefer`` and ``require`` are TLS, verified, like true.
+        """Whether to use TLS. False only for ``ssl: false``; ``prefer`` and ``require`` mean verified TLS, like true.
 
         Raises:
             SecretMalformed: ``ssl`` is neither true nor false.
@@ -270,10 +270,10 @@ class Credentials(SecretValue):
         """The server's port.
 
         Args:
-            default: the engine's own, where the secret has none (missing, null or empty).
+            default: the port to use if the secret's is missing, null or empty.
 
         Raises:
-            SecretMalformed: it is no whole number from 1 to 65535.
+            SecretMalformed: it is not a whole number from 1 to 65535.
         """
         value = self.get("port")
         if value is None or value == "":
@@ -289,7 +289,13 @@ class Credentials(SecretValue):
         return number
 
     def validate(self, default_port: int) -> Self:
-        """Check all that every engine needs, so that nothing fails half-way.
+        """Check everything that every engine needs, so that a rotation does not fail half-way.
+
+        Args:
+            default_port: the engine's port.
+
+        Returns:
+            This value.
 
         Raises:
             SecretMalformed: a key is missing or wrong.
@@ -300,17 +306,20 @@ class Credentials(SecretValue):
         return self
 
     def same_server(self, other: Credentials, default_port: int) -> bool:
-        """Whether both name the same host (in any case, with or without the final dot) and port."""
+        """Whether both name the same host (ignoring case and a final dot) and port."""
         return _host(self.host) == _host(other.host) and self.port(default_port) == other.port(default_port)
 
 
 def host_fault(host: str) -> tuple[str, str] | None:
-    """What is wrong with a host's name or address: a phrase and the cure; None where nothing is.
+    """What is wrong with a host name or address.
 
     Args:
-        host: as a secret or a setting has it, without blanks around it.
+        host: as in a secret or a setting, without surrounding blanks.
+
+    Returns:
+        A phrase and what to do; None if nothing is wrong.
     """
-    alone = "write the host's name or address alone"
+    alone = "write only the host's name or address"
     if "://" in host:
         return "is a URL", alone
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -319,14 +328,14 @@ def host_fault(host: str) -> tuple[str, str] | None:
     if _WITH_PORT.fullmatch(host):
         return "holds a port", f"{alone}, and the port as 'port'"
     if not _HOST.fullmatch(host):
-        return "is no host name or address", f"{alone}, without blanks, slashes, commas or the like"
+        return "is not a host name or address", f"{alone}, without blanks, slashes, commas or the like"
     try:
-        # What a socket does with a name; it refuses empty and long labels, and what IDNA has no spelling for.
+        # A socket encodes a name like this. It refuses empty and long labels, and what IDNA can't encode.
         ascii_name = host.encode("idna") if len(host) <= _LONGEST_HOST + 1 else b""
     except UnicodeError:
         ascii_name = b""
     length = len(ascii_name.removesuffix(b"."))
-    return None if 0 < length <= _LONGEST_HOST else ("is no host name that DNS could have", alone)
+    return None if 0 < length <= _LONGEST_HOST else ("is not a host name that DNS could have", alone)
 
 
 def _is_address(text: str) -> bool:
@@ -346,16 +355,16 @@ def _host(name: str) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    # Python reads NaN and Infinity, which no other reader of the secret would.
+    # Python accepts NaN and Infinity; other readers of the secret do not.
     raise ValueError(name)
 
 
-# Deeper, nobody writes secrets into secrets.
+# No one nests secrets deeper than this.
 _DEEPEST = 8
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    """Every text in a value, and in the JSON that such a text may be."""
+    """All strings in a value, including those inside a string that is itself JSON."""
     if isinstance(value, str):
         yield value
         yield from _texts_in_json(value, depth)
@@ -379,11 +388,14 @@ _WHITESPACE = re.compile(r"[ \t\n\r]*")
 
 
 def replace_members(text: str, changes: Mapping[str, Any]) -> str:
-    """Replace values in the text of a JSON object, and nothing else of it.
+    """Replace values in the text of a JSON object. The rest of the text stays as it is.
 
     Args:
         text: a JSON object.
-        changes: the keys' new values. A key that is there twice gets it twice; one that is not there, at the end.
+        changes: the keys' new values. A key that occurs twice is changed twice; a new key is added at the end.
+
+    Returns:
+        The changed text.
     """
     pieces: list[str] = []
     copied = 0
@@ -404,7 +416,7 @@ def replace_members(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def _members(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each key of a JSON object with the place of its value in the text, which is known to be good JSON."""
+    """Each key of a JSON object, with the start and end of its value in the text. The text must be valid JSON."""
     place = _after_blanks(text, text.index("{") + 1)
     while text[place] != "}":
         key, place = _DECODER.raw_decode(text, place)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rotators.engines.base import Engine
     from rotators.versions import SecretVersions
 
-# Where our layer puts the CA certificates of RDS.
+# Where this package's Lambda layer puts the CA certificates of RDS.
 LAYER_CA_BUNDLE = "/opt/rotators/ca-bundle.pem"
 
 
@@ -38,7 +38,7 @@ class DatabaseRotator(Rotator[Credentials]):
     Args:
         engine: the kind of database.
         versions: the secret's versions; by default those of the function's own account and Region.
-        environment: the variables to heed; by default the function's own.
+        environment: the variables to read; by default the function's own.
     """
 
     value_type: ClassVar[type[Credentials]] = Credentials
@@ -52,12 +52,12 @@ class DatabaseRotator(Rotator[Credentials]):
         self._managed = ManagedEndpoints(self._versions)
 
     def propose(self, rotation: Rotation[Credentials]) -> Credentials:
-        """The next credential, by the strategy."""
+        """The next credential, as the strategy makes it."""
         context, strategy = self._prepare(rotation)
         return strategy.propose(context)
 
     def apply(self, rotation: Rotation[Credentials]) -> None:
-        """Make the pending credential work, by the strategy."""
+        """Make the pending credential work, as the strategy does it."""
         context, strategy = self._prepare(rotation)
         strategy.apply(context)
 
@@ -68,10 +68,14 @@ class DatabaseRotator(Rotator[Credentials]):
             session.verify(context.settings.test_query)
 
     def complete(self, value: Credentials, secret_arn: str) -> Credentials:
-        """The value with what ROTATION_VALUES says: all of it where the secret has it not, else all but the user.
+        """The value with the keys from ROTATION_VALUES. ``username`` is only added if the secret has none.
+
+        Args:
+            value: the version's value.
+            secret_arn: the secret's whole ARN.
 
         Raises:
-            ConfigurationError: the secret is another user's.
+            ConfigurationError: the secret is for another user than ROTATION_VALUES says.
         """
         values = dict(DatabaseSettings.from_environment(self._environment).values_of(secret_arn))
         user = value.text("username")
@@ -79,18 +83,18 @@ class DatabaseRotator(Rotator[Credentials]):
         if user and not self._is_of(str(named), user):
             redactor.show([user, str(named)])
             raise ConfigurationError(
-                f"{value.source} is of the user '{user}', and ROTATION_VALUES names '{named}'",
+                f"{value.source} is for the user '{user}', and ROTATION_VALUES names '{named}'",
                 "a secret keeps its user: make another secret for another user",
             )
         return value.replace(**values) if values else value
 
     def require_unedited(self, rotation: Rotation[Credentials]) -> None:
-        """Compare AWSCURRENT and the pending version, by the strategy."""
+        """Compare AWSCURRENT and the pending version, as the strategy does it."""
         context, strategy = self._prepare(rotation)
         strategy.require_unedited(context)
 
     def _is_of(self, named: str, user: str) -> bool:
-        """Whether a user is the one that is named, or the other one of the pair."""
+        """Whether a user is the named one, or the other of its pair."""
         if named.casefold() == user.casefold():
             return True
         try:
@@ -99,17 +103,17 @@ class DatabaseRotator(Rotator[Credentials]):
             return False
 
     def may_repeat(self, error: RotationError) -> bool:
-        """Whether the rotation may be repeated: five times two refused logins block many a user."""
+        """False after a refused login if the server may block users: five retries mean ten refused logins."""
         return not (isinstance(error, LoginRefused) and self._engine.blocks_users)
 
     def check(self, rotation: Rotation[Credentials]) -> Iterator[Finding]:
-        """Look at the way to the server, the logins, the admin and the rights that the strategy needs."""
+        """Check the connection to the server, the logins, the admin, and the privileges that the strategy needs."""
         from rotators.checks.database import DatabaseCheck  # noqa: PLC0415  # no rotation pays for it
 
         yield from DatabaseCheck(self._context(rotation), _choose).run()
 
     def plan(self, rotation: Rotation[Credentials]) -> Plan:
-        """Rehearse what can be rolled back, and say the rest in words."""
+        """Run what can be rolled back, and describe the rest in words."""
         from rotators.checks.plan import plan  # noqa: PLC0415  # no rotation pays for it
 
         context, strategy = self._prepare(rotation)
@@ -142,7 +146,7 @@ def _choose(context: DatabaseRotation) -> Strategy:
     if chosen == DualPassword.name and not context.engine.second_password:
         raise ConfigurationError(
             f"ROTATION_STRATEGY is dual-password, and a user of {context.engine.name} has one password at a time",
-            "use alternating-users, which refuses no login either, or single-user",
+            "use alternating-users, which causes no refused login either, or single-user",
         )
     if chosen == AUTO and context.current.admin_arn is not None:
         return AlternatingUsers()
@@ -154,7 +158,7 @@ def _choose(context: DatabaseRotation) -> Strategy:
 
 
 def _ca_file(settings: DatabaseSettings) -> str | None:
-    """The CA certificates to trust: the function's own choice, else our layer's, else the system's."""
+    """The file of CA certificates to trust: ROTATION_CA_BUNDLE's, else the layer's, else the system's."""
     if settings.ca_bundle is not None:
         if not Path(settings.ca_bundle).is_file():
             raise ConfigurationError(

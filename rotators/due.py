@@ -1,4 +1,4 @@
-"""When a rotation is overdue: one rule, for the function that looks for such secrets and for the command line.
+"""When a rotation is overdue: one rule for the function that reports such secrets and for the command line.
 
 NextRotationDate is the end of the window in which a secret should rotate
 (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html).
@@ -9,17 +9,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 GRACE = timedelta(hours=6)
-"""The service repeats a rotation that failed for some hours; before, there is nothing to be done by hand."""
+"""Secrets Manager retries a failed rotation for some hours. Until then there is nothing to do by hand."""
 
 
 def overdue(next_rotation: datetime | None, now: datetime) -> str | None:
-    """What is wrong with a secret that should have rotated already; None where it is in time.
+    """Whether a secret should have rotated already.
 
     Args:
-        next_rotation: its NextRotationDate; None: it has no schedule.
-        now: the time.
+        next_rotation: its NextRotationDate; None if it has no schedule.
+        now: the current time.
+
+    Returns:
+        What is wrong, as a phrase; None if the secret is not overdue.
     """
     if next_rotation is None or next_rotation + GRACE >= now:
         return None
-    # boto3 tells dates in the time of wherever it runs.
+    # boto3 gives dates in the local time zone.
     return f"it should have rotated by {next_rotation.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

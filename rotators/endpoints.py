@@ -1,8 +1,8 @@
-"""Where the server of an admin is whose secret RDS or Redshift manages: asked of AWS, by what only AWS can write.
+"""Finds the server of an admin whose secret RDS or Redshift manages, from data that only AWS can write.
 
-Such a secret holds a user and a password, and no address. Its owning service and its ``aws:`` tags, which nobody but
-AWS can set, name the database; the database's own service tells the endpoint, and must name this very secret as its
-admin's. https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
+Such a secret holds a user and a password, but no address. Its owning service and its ``aws:`` tags, which only AWS can
+set, name the database. The database's service then gives the endpoint, and must name this secret as its admin's.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-# Two attempts, and all of them within the patience, so that a silent API is named before Lambda ends the function.
+# Two attempts within the deadline, so that the error names a silent API before Lambda ends the function.
 _CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 _PATIENCE = 6.0
-# The steps of a rotation follow one another: three of them need no second look.
+# Seconds. The steps of a rotation follow each other: the later ones use the first one's answer.
 _REMEMBERED = 60.0
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"}
 _BY_HAND = "set ROTATION_ADMIN_HOST of the function to the endpoint (admin_host in rotations.yaml)"
@@ -55,7 +55,7 @@ class _Found:
     Args:
         secret_arn: the secret that it names as its admin's.
         address: its endpoint.
-        status: how it is.
+        status: its status, such as ``available``.
     """
 
     secret_arn: str | None
@@ -67,7 +67,7 @@ class ManagedEndpoints:
     """Finds the writer's endpoint for a managed admin secret.
 
     Args:
-        versions: reads what a secret's owner and tags are.
+        versions: reads a secret's owner and tags.
     """
 
     def __init__(self, versions: SecretVersions) -> None:
@@ -79,10 +79,10 @@ class ManagedEndpoints:
 
         Args:
             secret_arn: the admin's secret.
-            deadline: when the answer is of no use any more, on the clock of ``time.monotonic``.
+            deadline: when the answer must be there, on the clock of ``time.monotonic``.
 
         Returns:
-            None where no service manages the secret, or the function may not ask; the log says which.
+            The address; None if no service manages the secret, or the function may not ask. The log says which.
 
         Raises:
             UserPairMismatch: the database names another secret as its admin's.
@@ -95,11 +95,11 @@ class ManagedEndpoints:
         try:
             endpoint = self._ask(secret_arn, deadline)
         except SecretsManagerDenied as error:
-            logger.warning("where the admin's server is may not be asked of AWS", admin=secret_arn, reason=error.what)
+            logger.warning("the function may not ask AWS for the admin's server", admin=secret_arn, reason=error.what)
             return None
         if endpoint is not None:
             self._known[secret_arn] = (endpoint, time.monotonic() + _REMEMBERED)
-            logger.info("AWS says where the admin's server is", admin=secret_arn, host=endpoint.host)
+            logger.info("AWS named the admin's server", admin=secret_arn, host=endpoint.host)
         return endpoint
 
     def _ask(self, secret_arn: str, deadline: float) -> Endpoint | None:
@@ -108,7 +108,7 @@ class ManagedEndpoints:
         if len(named) != 1:
             reason = "no service manages it" if owner.service is None else f"its owner is '{owner.service}'"
             reason += f", and {len(named) or 'none'} of its tags name{'' if len(named) > 1 else 's'} a database of it"
-            logger.warning("AWS does not say where the admin's server is", admin=secret_arn, reason=reason)
+            logger.warning("AWS does not name the admin's server", admin=secret_arn, reason=reason)
             return None
         ((kind, database),) = named
         found = kind.look_up(_Api(kind.service, database, deadline))
@@ -128,10 +128,10 @@ class ManagedEndpoints:
 
 
 class _Api:
-    """What RDS or Redshift knows of a database.
+    """Asks RDS or Redshift about a database.
 
     Args:
-        service: its name in boto3.
+        service: the service's name in boto3.
         database: the database's ARN.
         deadline: when the last answer must be there.
     """
@@ -144,16 +144,19 @@ class _Api:
 
     @property
     def identifier(self) -> str:
-        """The database's name, as its owner gave it."""
+        """The database's identifier: the last part of its ARN."""
         return self.database.split(":", 6)[-1]
 
     def call(self, operation: str, result: str, **parameters: str) -> list[Mapping[str, Any]]:
-        """All that an operation answers, page by page.
+        """Call an operation, and read all pages of its answer.
 
         Args:
-            operation: as boto3 spells it.
-            result: the key of its answer's list.
+            operation: its name in boto3.
+            result: the key of the list in its answer.
             parameters: its parameters.
+
+        Returns:
+            The list's items.
 
         Raises:
             SecretsManagerError: the call failed, or there is no such database.
@@ -165,7 +168,7 @@ class _Api:
             raise self._refusal(error, hop) from None
         except (HTTPClientError, BotoConnectionError, TimeoutError) as error:
             raise SecretsManagerUnreachable(
-                f"{hop} gave no answer ({type(error).__name__}), and is to tell where {self.database} is",
+                f"{hop} gave no answer ({type(error).__name__}) when asked where {self.database} is",
                 f"give the function's subnet an interface endpoint for {self._service} or a NAT gateway, and let its "
                 f"security group reach port 443; or {_BY_HAND}",
             ) from None
@@ -191,7 +194,7 @@ class _Api:
         what = f"{hop} refused {error.operation_name} for {self.database}: {code}: {message}"
         if code in _DENIED:
             return SecretsManagerDenied(what, f"allow the function's role {self._service}:{error.operation_name}")
-        return SecretsManagerError(what, f"Secrets Manager repeats the rotation by itself; or {_BY_HAND}")
+        return SecretsManagerError(what, f"Secrets Manager retries the rotation; or {_BY_HAND}")
 
 
 def _instance(api: _Api) -> _Found:
@@ -210,14 +213,14 @@ def _cluster(api: _Api) -> _Found:
 
 def _redshift(api: _Api) -> _Found:
     found = api.call("describe_clusters", "Clusters", ClusterIdentifier=api.identifier)
-    # Its answer has no ARN of the cluster; that the secret is its own is asked next.
+    # The answer has no ARN of the cluster. That the secret belongs to it is checked next.
     one = _only(api, found, lambda one: api.database if one.get("ClusterIdentifier") == api.identifier else None)
     secret = one.get("MasterPasswordSecretArn")
     return _Found(secret, _address(one.get("Endpoint")), str(one.get("ClusterStatus")))
 
 
 def _serverless(api: _Api) -> _Found:
-    # A namespace is looked up by its name, which neither the secret nor its ARN tells.
+    # A namespace is looked up by its name, which neither the secret nor its ARN contains.
     namespaces = api.call("list_namespaces", "namespaces")
     one = _only(api, namespaces, lambda one: one.get("namespaceArn"))
     workgroups = [
@@ -235,10 +238,10 @@ class _Kind:
     """A kind of database that has an admin secret managed by AWS.
 
     Args:
-        tag: the tag that names it, in small letters.
-        service: whose it is, as boto3, ARNs and IAM spell it.
+        tag: the tag that names the database, in lower case.
+        service: the database's service, as boto3, ARNs and IAM spell it.
         owners: the owning services of such secrets.
-        look_up: asks for it.
+        look_up: asks the service for the database.
     """
 
     tag: str
@@ -263,17 +266,17 @@ _KINDS = {
         ),
     )
 }
-# arn, partition, service, Region, account, and what it is.
+# arn, partition, service, Region, account, resource.
 _PARTS_OF_AN_ARN = 6
 
 
 def _named(owner: SecretOwner) -> list[tuple[_Kind, str]]:
-    """The databases that a secret's tags name, as far as its owning service says so, too."""
+    """The databases that a secret's tags name and that belong to its owning service."""
     account = owner.secret_arn.split(":")[4:5]
 
     def all_named() -> Iterator[tuple[_Kind, str]]:
         for key, arn in owner.tags.items():
-            # AWS reserves `aws:` in any case of the letters, and its own pages spell these tags in two ways.
+            # AWS reserves `aws:` in upper and lower case, and its own pages spell these tags in two ways.
             kind = _KINDS.get(key.lower())
             parts = arn.split(":", _PARTS_OF_AN_ARN - 1)
             if kind is None or owner.service not in kind.owners or len(parts) < _PARTS_OF_AN_ARN:
@@ -285,10 +288,10 @@ def _named(owner: SecretOwner) -> list[tuple[_Kind, str]]:
 
 
 def _only(api: _Api, found: list[Mapping[str, Any]], arn: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Any]:
-    """The one of an answer that is meant.
+    """The item of an answer that has the database's ARN.
 
     Raises:
-        SecretsManagerError: it is not there, or not alone.
+        SecretsManagerError: there is none, or more than one.
     """
     meant = [one for one in found if arn(one) == api.database]
     if len(meant) != 1:

@@ -1,4 +1,4 @@
-"""The function's environment variables: read at each invocation, checked, and named in every complaint."""
+"""The function's environment variables: read at each invocation and checked. Errors name the variable."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _FALSE = {"false", "0", "n", "no", "off"}
 
 
 class Environment:
-    """Typed access to environment variables; an empty one counts as not set.
+    """Typed access to environment variables. An empty variable counts as not set.
 
     Args:
-        variables: the variables; the process's own where none are given.
+        variables: the variables; by default those of the process.
     """
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
 
     def text(self, name: str) -> str | None:
-        """The variable's text, or None where it is not set."""
+        """The variable's text; None if it is not set."""
         return self._variables.get(name) or None
 
     def flag(self, name: str, *, default: bool) -> bool:
         """A variable that is true or false.
 
         Raises:
-            ConfigurationError: it is neither.
+            ConfigurationError: it is neither true nor false.
         """
         value = self.text(name)
         if value is None:
@@ -43,7 +43,7 @@ class Environment:
         """A variable that is a whole number.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: it is not a whole number.
         """
         value = self.text(name)
         if value is None:
@@ -54,10 +54,10 @@ class Environment:
             raise ConfigurationError(f"{name} is not a whole number", f"set {name} to a number") from None
 
     def seconds(self, name: str, *, default: float) -> float:
-        """A variable that is a time in seconds, more than nothing.
+        """A variable that is a number of seconds above 0.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: it is not such a number.
         """
         value = self.text(name)
         try:
@@ -69,12 +69,17 @@ class Environment:
         return seconds
 
     def choice(self, name: str, choices: Collection[str], *, default: str) -> str:
-        """A variable that is one of a few words.
+        """A variable that is one of a few words, in any case.
+
+        Args:
+            name: the variable.
+            choices: the words, in lower case.
+            default: the word if it is not set.
 
         Raises:
-            ConfigurationError: it is none of them.
+            ConfigurationError: it is not one of them.
         """
         value = (self.text(name) or default).strip().lower()
         if value not in choices:
-            raise ConfigurationError(f"{name} is none of its values", f"set it to one of {', '.join(sorted(choices))}")
+            raise ConfigurationError(f"{name} has an unknown value", f"set it to one of {', '.join(sorted(choices))}")
         return value

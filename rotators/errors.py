@@ -1,43 +1,43 @@
-"""The errors a rotation can end with: one tree, each with what happened, where, and what to do next.
+"""The errors that a rotation can end with. Each says what happened, where, and what to do next.
 
 ::
 
     RotationError
     ├── RequestError              the event asks for something that must not be done
-    │   ├── MalformedEvent            a field is missing or not of the form that Secrets Manager sends
-    │   ├── UnknownStep               none of the four steps
-    │   ├── RotationNotEnabled        the secret has no rotation switched on
+    │   ├── MalformedEvent            a field is missing, or not in the form that Secrets Manager sends
+    │   ├── UnknownStep               the step is not one of the four
+    │   ├── RotationNotEnabled        rotation is not enabled for the secret
     │   ├── VersionUnknown            the token names no version of this secret
     │   └── VersionNotPending         the version is neither AWSPENDING nor AWSCURRENT
-    ├── SecretError               what the secret holds can't be rotated
+    ├── SecretError               the secret's value can't be rotated
     │   ├── SecretEmpty               no version has a value yet
     │   ├── SecretMalformed           not the JSON that is needed, or a key is missing or wrong
-    │   │   └── PendingUnusable           the same of the version under rotation: it is discarded
-    │   ├── EditedMeanwhile           AWSCURRENT was edited after the database had changed: nothing is lost
-    │   ├── EngineMismatch            the secret is another engine's
+    │   │   └── PendingUnusable           the same for the version under rotation, which is discarded
+    │   ├── EditedMeanwhile           AWSCURRENT was edited after the database had changed: both values are kept
+    │   ├── EngineMismatch            the secret is for another engine
     │   └── UserPairMismatch          the two users of the secret can't be a pair
     ├── ConfigurationError        an environment variable of the function is missing or wrong
     ├── SecretsManagerError       a call to Secrets Manager failed
     │   ├── SecretsManagerUnreachable no answer: network, endpoint, time-out
-    │   ├── SecretsManagerDenied      the function's role, the resource policy or the KMS key says no
-    │   └── SecretNotFound            the secret, or the version asked for, is not there
-    ├── ServiceError              the database or service whose credential is rotated
+    │   ├── SecretsManagerDenied      the function's role, the resource policy or the KMS key does not allow it
+    │   └── SecretNotFound            the secret or the version does not exist
+    ├── ServiceError              an error of the database or service whose credential is rotated
     │   ├── Unreachable               DNS, connection refused, no route, time-out
-    │   ├── ConnectionLost            the connection broke in the middle; the outcome is unknown
-    │   ├── TlsFailed                 TLS refused, certificate not trusted, or of another host
+    │   ├── ConnectionLost            the connection broke during a request; the outcome is unknown
+    │   ├── TlsFailed                 TLS refused, certificate not trusted, or for another host
     │   ├── LoginRefused              wrong user or password
-    │   │   └── PasswordExpired           the right one, which is good for nothing but to set another
-    │   ├── PermissionRefused         logged in, but a right is missing
-    │   ├── PasswordRefused           the server's password policy says no
+    │   │   └── PasswordExpired           the right password, which can only be used to set another
+    │   ├── PermissionRefused         logged in, but a privilege is missing
+    │   ├── PasswordRefused           the server's password policy refused the new password
     │   ├── ReadOnlyServer            a replica or reader: passwords can't be changed there
-    │   ├── UserNotRotatable          this user has no password that could be rotated
+    │   ├── UserNotRotatable          this user has no password that can be rotated
     │   └── ServiceFailed             the server answered with an error of another kind
-    │       └── CurrentPasswordMismatch   the password to be replaced is not the user's first one
-    ├── PackagingFailed           at the desk: a function, a layer or a CA bundle could not be made
-    └── UnexpectedError           a fault in code: the rotator's own, whose place it names, or ours: please report that
+    │       └── CurrentPasswordMismatch   the password to replace is not the user's primary one
+    ├── PackagingFailed           a function, a layer or a CA bundle could not be made for deployment
+    └── UnexpectedError           a bug: in the rotator's code, whose place it names, or in rotators: please report it
 
-Every text is made of names, hosts and reasons; none of them may hold a secret value. ``str(error)`` is one
-line, fit for an alarm, whatever a secret or a server says.
+Texts are made of names, hosts and reasons, and never hold a secret value. ``str(error)`` is always one line, fit for an
+alarm, whatever a secret or a server contains.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ from __future__ import annotations
 import re
 from typing import Self
 
-# What ends a line, moves a terminal's cursor, turns the direction of writing or can't be encoded at all:
-# controls (ESC, NEL), line and paragraph separators, invisible format characters, lone surrogates.
+# What ends a line, moves a terminal's cursor, changes the writing direction or can't be encoded:
+# control characters (ESC, NEL), line and paragraph separators, invisible format characters, lone surrogates.
 _NOT_PRINTED = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
 _BLANKS = "\t\n\r"
 CUT = "…"
-"""Stands where a text was cut."""
+"""Marks where a text was cut."""
 _LONGEST = 2000
-# A word that is longer is no reason to lose as much of a text.
+# A text is cut at a blank, unless that would lose more than this many characters.
 _LONGEST_WORD = 200
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
 def one_line(text: str) -> str:
-    """A text in which nothing breaks the line: blanks for line breaks and tabs, escapes for what can't be seen.
+    """The text as one line: blanks for line breaks and tabs, escapes for invisible characters.
 
-    Character by character, so that a part of a text becomes the same as it does by itself.
+    Each character is converted by itself, so a part of a text gives the same result alone.
     """
     return _NOT_PRINTED.sub(_visible, text)
 
@@ -74,7 +74,7 @@ def _visible(found: re.Match[str]) -> str:
 
 
 def cut(text: str) -> str:
-    """A text of at most 2,000 characters; the end of a longer one is left out, from a blank on where there is one."""
+    """The text, cut after at most 2,000 characters, at a blank if there is one."""
     if len(text) <= _LONGEST:
         return text
     blank = text.rfind(" ", _LONGEST - _LONGEST_WORD, _LONGEST)
@@ -82,13 +82,13 @@ def cut(text: str) -> str:
 
 
 class RotationError(Exception):
-    """The root of the tree.
+    """The base class of all errors of a rotation.
 
-    Both texts are made one line and cut, for they often hold what a server has said or a secret holds.
+    Both texts are made one line and cut, because they often quote a server or a secret's key.
 
     Args:
-        what: what happened and where, a sentence without a full stop at its end.
-        advice: what to do next, a sentence likewise; empty where there is nothing to add.
+        what: what happened and where, as a sentence without a full stop.
+        advice: what to do next, likewise; empty if there is nothing to add.
     """
 
     def __init__(self, what: str, advice: str = "") -> None:
@@ -100,13 +100,13 @@ class RotationError(Exception):
         return f"{self.what}. {self.advice}." if self.advice else f"{self.what}."
 
     def reworded(self, what: str, advice: str | None = None) -> Self:
-        """An error of the same kind, with the same code, and another text.
+        """An error of the same class and code with another text.
 
         Args:
             what: what happened and where.
-            advice: what to do next; None: as before.
+            advice: what to do next; None keeps the advice.
         """
-        # Not copy.copy, which libraries replace for exceptions (tblib's shares the attributes).
+        # Not copy.copy: libraries replace it for exceptions (tblib's copy shares the attributes).
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         RotationError.__init__(other, what, self.advice if advice is None else advice)
@@ -118,15 +118,15 @@ class RequestError(RotationError):
 
 
 class MalformedEvent(RequestError):
-    """A field of the event is missing or not of the form that Secrets Manager sends."""
+    """A field of the event is missing, or not in the form that Secrets Manager sends."""
 
 
 class UnknownStep(RequestError):
-    """The event's ``Step`` is none of the four."""
+    """The event's ``Step`` is not one of the four."""
 
 
 class RotationNotEnabled(RequestError):
-    """The secret has no rotation switched on."""
+    """Rotation is not enabled for the secret."""
 
 
 class VersionUnknown(RequestError):
@@ -138,7 +138,7 @@ class VersionNotPending(RequestError):
 
 
 class SecretError(RotationError):
-    """What the secret holds can't be rotated."""
+    """The secret's value can't be rotated."""
 
 
 class SecretEmpty(SecretError):
@@ -150,15 +150,15 @@ class SecretMalformed(SecretError):
 
 
 class PendingUnusable(SecretMalformed):
-    """The version under rotation holds a value that nobody could use."""
+    """The version under rotation holds a value that can't be used."""
 
 
 class EditedMeanwhile(SecretError):
-    """AWSCURRENT was edited while the database has the pending password already: both are kept."""
+    """AWSCURRENT was edited after the database got the pending password: both values are kept."""
 
 
 class EngineMismatch(SecretError):
-    """The secret is another engine's."""
+    """The secret is for another engine."""
 
 
 class UserPairMismatch(SecretError):
@@ -182,20 +182,20 @@ class SecretsManagerDenied(SecretsManagerError):
 
 
 class SecretNotFound(SecretsManagerError):
-    """The secret, or the version asked for, is not there, or has no value."""
+    """The secret or the version does not exist, or has no value."""
 
 
 class ServiceError(RotationError):
-    """The database or service whose credential is rotated said no, or said nothing.
+    """The database or service whose credential is rotated refused a request, or did not answer.
 
     Args:
         what: what happened and where.
         advice: what to do next.
-        code: the server's or the driver's code: an SQLSTATE, a number, ``ORA-01017``. What has not the form of a
-            code is dropped: it is shown in logs, and never a server's text.
+        code: the server's or the driver's code: an SQLSTATE, a number, ``ORA-01017``. Anything that does not look like
+            a code is dropped, because codes are logged, and a server's text must not be.
 
     Attributes:
-        code: it, as a text; empty where there is none.
+        code: the code as a string; empty if there is none.
     """
 
     def __init__(self, what: str, advice: str = "", *, code: str | int | None = None) -> None:
@@ -209,7 +209,7 @@ class Unreachable(ServiceError):
 
 
 class ConnectionLost(ServiceError):
-    """The connection broke in the middle: what was asked may or may not have been done."""
+    """The connection broke during a request, which may or may not have been executed."""
 
 
 class TlsFailed(ServiceError):
@@ -221,11 +221,11 @@ class LoginRefused(ServiceError):
 
 
 class PasswordExpired(LoginRefused):
-    """The password is the right one and has expired: whoever has it may set another, and nothing else."""
+    """The password is right but has expired: it can only be used to set another."""
 
 
 class PermissionRefused(ServiceError):
-    """The login worked, but a right is missing."""
+    """The login worked, but a privilege is missing."""
 
 
 class PasswordRefused(ServiceError):
@@ -237,7 +237,7 @@ class ReadOnlyServer(ServiceError):
 
 
 class UserNotRotatable(ServiceError):
-    """The user has no password that could be rotated, or must not be rotated by this function."""
+    """The user has no password that can be rotated, or must not be rotated by this function."""
 
 
 class ServiceFailed(ServiceError):
@@ -245,12 +245,12 @@ class ServiceFailed(ServiceError):
 
 
 class CurrentPasswordMismatch(ServiceFailed):
-    """The password that was to be replaced is not the user's present one."""
+    """The password to replace is not the user's current one."""
 
 
 class PackagingFailed(RotationError):
-    """A function, a layer or a CA bundle could not be made ready for deployment."""
+    """A function, a layer or a CA bundle could not be made for deployment."""
 
 
 class UnexpectedError(RotationError):
-    """An error that is not of this tree reached the handler: a fault of the rotator's own code, or of ours."""
+    """An error that is not a RotationError reached the handler: a bug in the rotator's code, or in this package."""

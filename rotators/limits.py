@@ -1,6 +1,6 @@
-"""Ends what takes longer than it may: a server that stays silent, or one that sends a byte a second.
+"""Time limits for work that may block, on a server that stays silent or sends a byte a second.
 
-A driver's own time-outs begin anew with every byte, or hold for a part of the work only. These hold for the whole.
+A driver's own time-outs start again with every byte, or cover only a part of the work. These cover all of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Limit:
     """The state of a block under :func:`limited`.
 
     Attributes:
-        expired: whether the time was over, so that what was raised was our own doing.
+        expired: whether the time ran out, so that ``cut`` caused what the block raised.
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class _Block:
     """A block that is being run.
 
     Args:
-        end: until when, by ``time.monotonic()``.
-        cut: ends what it waits for.
-        limit: is told.
+        end: when its time is over, by ``time.monotonic()``.
+        cut: ends what the block waits for.
+        limit: gets ``expired``.
     """
 
     end: float
@@ -47,9 +47,9 @@ class _Block:
 
 
 class _Watch:
-    """Ends blocks whose time is over: one thread for all, as a thread for each statement costs more than the statement.
+    """Ends blocks whose time is over, in one thread for all: a thread per statement costs more than the statement.
 
-    The thread is woken only for a block that ends before all others: it looks at what is there when it wakes by itself.
+    The thread is woken only for a block that must end before all others. Otherwise it looks when it wakes by itself.
     """
 
     def __init__(self) -> None:
@@ -59,19 +59,19 @@ class _Watch:
         self._wakes = math.inf
 
     def add(self, block: _Block) -> None:
-        """Watch it from now on."""
+        """Watch a block from now on."""
         with self._changed:
             self._blocks.add(block)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, daemon=True, name="rotators-limits")
                 thread.start()
-                # Not before it runs: where no thread can be started, the next block asks again.
+                # Set only once it runs: if no thread can be started, the next block tries again.
                 self._thread = thread
             elif block.end < self._wakes:
                 self._changed.notify()
 
     def discard(self, block: _Block) -> None:
-        """The block has ended: from here on it is not cut any more."""
+        """Stop watching a block that has ended: it is not cut afterwards."""
         with self._changed:
             self._blocks.discard(block)
 
@@ -82,7 +82,7 @@ class _Watch:
                 for block in [one for one in self._blocks if one.end <= now]:
                     self._blocks.discard(block)
                     block.limit.expired = True
-                    # Whatever it raises: what the block waited for has just ended by itself. The others are watched on.
+                    # An error means that what the block waited for has just ended. Keep watching the others.
                     with contextlib.suppress(Exception):
                         block.cut()
                 self._wakes = min((one.end for one in self._blocks), default=math.inf)
@@ -106,9 +106,12 @@ def limited(seconds: float, cut: Callable[[], None], limit: Limit | None = None)
 
     Args:
         seconds: how long the block may take.
-        cut: ends what the block waits for, at once, without waiting itself; may be called when that has just ended by
-            itself, but not after the block.
-        limit: where the state is kept; by default a new one.
+        cut: ends at once what the block waits for. It must not block. It may be called when the wait has just ended,
+            but is never called after the block.
+        limit: keeps the state; by default a new one.
+
+    Yields:
+        The limit.
     """
     block = _Block(time.monotonic() + seconds, cut, limit or Limit())
     watch = _watch
@@ -120,31 +123,34 @@ def limited(seconds: float, cut: Callable[[], None], limit: Limit | None = None)
 
 
 def cut_socket(descriptor: int) -> None:
-    """Shut a connection down, whoever waits for it: a read ends at once.
+    """Shut a connection down, so that a read in any thread ends at once.
 
     Args:
-        descriptor: the socket's; it stays open, and its owner closes it.
+        descriptor: the socket's file descriptor. It stays open: its owner closes it.
 
     Raises:
-        OSError: it is no open socket.
+        OSError: it is not an open socket.
     """
     with socket.socket(fileno=os.dup(descriptor)) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def within(seconds: float, work: Callable[[], ResultT]) -> ResultT:
-    """Do something in a thread of its own, and go on without it if it takes longer.
+    """Call a function in a new thread, and stop waiting if it takes too long.
 
-    For drivers whose sockets can't be reached. The thread is left behind: what it holds must not be used again. It
-    has the context variables of the caller's.
+    For drivers whose sockets can't be reached. A thread that takes too long is left behind: nothing that it uses may be
+    used again. It has the caller's context variables.
 
     Args:
-        seconds: how long it may take.
-        work: what to do.
+        seconds: how long the function may take.
+        work: the function.
+
+    Returns:
+        What ``work`` returns.
 
     Raises:
         TimeoutError: it took longer.
-        Exception: whatever ``work`` raised.
+        Exception: what ``work`` raised.
     """
     results: list[ResultT] = []
     errors: list[BaseException] = []

@@ -1,4 +1,7 @@
-"""Structured logs that never show a secret, and metrics: Powertools for AWS Lambda with a redacting formatter."""
+"""Structured logs that never show a secret, and metrics: Powertools for AWS Lambda with a redacting formatter.
+
+https://docs.aws.amazon.com/powertools/python/latest/core/logger/
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,22 @@ from rotators.errors import CUT, RotationError, one_line
 from rotators.steps import STEPS
 
 REDACTED = "***"
-# They write statements down, with passwords in them: python-tds at INFO, which Lambda's JSON format lets through. What
-# a driver has to say is in what it raises.
+# These drivers log statements with passwords: python-tds at INFO, which Lambda's JSON log format shows. Their errors
+# say what is needed.
 for _driver in ("oracledb", "pymongo", "pymysql", "pytds"):
     logging.getLogger(_driver).setLevel(logging.CRITICAL + 1)
-# Shorter texts are no secrets worth the name, and taking every "a" out of a log would tell what they are.
+# Shorter texts are hardly secret, and hiding every "a" in a log would reveal them.
 _SHORTEST_SECRET = 4
-# Of one secret's unknown keys; the longest are kept. A secret may have thousands of them.
+# The most values of unknown keys to remember of one secret; the longest are kept. A secret may have thousands of keys.
 _MOST_UNKNOWN = 512
-# Every spelling of such a text is the text itself.
+# Such a text is spelled the same everywhere.
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 
-# What Powertools itself writes: no value of a secret's.
+# Fields that Powertools writes: they hold no value of a secret.
 _POWERTOOLS_FIELDS = frozenset(
     {"level", "location", "timestamp", "service", "sampling_rate", "xray_trace_id", "exception_name"}
 )
-# What tells whose line it is. Kept where it is what it says it is.
+# Fields that identify the rotation. A value is kept if it has the field's expected form.
 _ROTATION_FIELDS = frozenset({"secret", "step", "version", "engine", "strategy", "error"})
 FIELD_NAMES = (
     _POWERTOOLS_FIELDS
@@ -43,7 +46,7 @@ FIELD_NAMES = (
     | {"message", "reason", "code", "user", "users", "host", "exception", "exception_notes", "stack_trace"}
     | {"type", "value", "module", "frames", "file", "line", "function", "statement"}
 )
-"""Words that our log lines are made of: a value of an unknown key that is one of them tells nothing."""
+"""Words of this package's log lines. They are not hidden, even if an unknown key has one of them as its value."""
 _STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
 _STRATEGIES = ("single-user", "dual-password", "alternating-users")
 _ERRORS = frozenset(name for name, value in vars(errors).items() if isinstance(value, type))
@@ -60,11 +63,11 @@ _ALWAYS_PUBLIC = frozenset(
 
 
 class Redactor:
-    """Takes secret values out of texts, in each spelling in which they might occur.
+    """Removes secret values from texts, in every spelling in which they may occur.
 
-    Whoever writes a secret also chooses what stands in its unknown keys. So there are two kinds of values: what is
-    surely secret is hidden wherever it stands by itself; what only may be, is hidden but for what is public. A value
-    that repeats the host, or a part of it, hides nothing of the host.
+    Anyone who can write a secret chooses the values of its unknown keys. So there are two kinds of values. What is
+    certainly secret is hidden wherever it stands by itself. What may be secret is hidden except for public texts in it:
+    a value that repeats the host, or a part of it, hides nothing of the host.
     """
 
     def __init__(self) -> None:
@@ -75,7 +78,7 @@ class Redactor:
         self._lock = RLock()
 
     def forget(self) -> None:
-        """Forget all: what one rotation has taught must not change what is said of the next."""
+        """Forget all values, so that one rotation's values do not change the next one's log."""
         with self._lock:
             self._secret = _Spellings()
             self._unknown = set()
@@ -83,16 +86,16 @@ class Redactor:
             self._compiled = None
 
     def hide(self, values: Iterable[str | None]) -> None:
-        """Remember what is secret: passwords and tokens. Empty and very short texts are passed over."""
+        """Remember certainly secret values: passwords and tokens. Empty and very short texts are ignored."""
         with self._lock:
             for value in values:
                 if value is not None and len(value) >= _SHORTEST_SECRET:
                     self._secret.add(value)
 
     def hide_unknown(self, values: Iterable[str | None]) -> None:
-        """Remember what may be secret: the values of keys that nobody knows, of one secret.
+        """Remember values that may be secret: those of a secret's unknown keys.
 
-        Of very many values the longest are remembered.
+        If there are too many, the longest are remembered.
         """
         with self._lock:
             known = {value for value in values if value is not None and len(value) >= _SHORTEST_SECRET}
@@ -100,7 +103,7 @@ class Redactor:
             self._compiled = None
 
     def show(self, values: Iterable[str | None]) -> None:
-        """Remember what is public: hosts, users, databases, ARNs."""
+        """Remember public texts: hosts, users, databases, ARNs."""
         with self._lock:
             self._public.update(value for value in values if value)
             self._compiled = None
@@ -119,17 +122,17 @@ class Redactor:
         for start, end in public_spans:
             hidden[start:end] = bytes(end - start)
         for run in re.finditer(rb"\x01+", bytes(hidden)):
-            # What is left between two public texts, as in host:port, tells nothing.
+            # Characters left between two public texts, as the colon in host:port, reveal nothing.
             if run.span() not in unknown_spans and not any(map(_is_letter, text[run.start() : run.end()])):
                 hidden[run.start() : run.end()] = bytes(len(run[0]))
         for start, end in secret_spans:
-            # A password may be a part of a public text, such as the host's name, and tells nothing there.
+            # A password may be part of a public text, such as the host name. It reveals nothing there.
             if not any(first <= start and end <= last and last - first > end - start for first, last in public_spans):
                 hidden[start:end] = bytes([1]) * (end - start)
         return _masked(text, hidden)
 
     def redact_tree(self, value: Any) -> Any:
-        """The same for every text in a tree of dicts and lists; what is neither, is made a text first."""
+        """Redact every text in a tree of dicts and lists. Any other value is converted to a text first."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, dict):
@@ -144,15 +147,15 @@ class Redactor:
         return self.redact(str(value))
 
     def redact_line(self, line: dict[str, Any]) -> dict[str, Any]:
-        """A whole log line: the fields' names and what names the rotation stay, whatever the secret holds."""
+        """Redact a whole log line. The fields' names, and the fields that identify the rotation, are always kept."""
         return {
             key: value if self._is_structure(key, value) else self.redact_tree(value) for key, value in line.items()
         }
 
     def clean(self, error: RotationError) -> RotationError:
-        """The same error without secret values, and without the errors it grew from.
+        """The same error without secret values, and without the errors that caused it.
 
-        A driver's exception may hold a statement or a connection string, and Lambda prints the whole chain.
+        A driver's exception may hold a statement or a connection string, and Lambda logs the whole chain.
         """
         error.what, error.advice = self.redact(error.what), self.redact(error.advice)
         error.args = (error.what, error.advice)
@@ -177,7 +180,7 @@ class Redactor:
 
 
 class _Spellings:
-    """Texts to be found in others, however many there are: by their first characters, then by their lengths."""
+    """Finds many texts in another: by their first characters, then by their lengths."""
 
     def __init__(self) -> None:
         self._by_start: dict[str, dict[int, set[str]]] = {}
@@ -188,7 +191,7 @@ class _Spellings:
             by_length.setdefault(len(spelling), set()).add(spelling)
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where any of them is: at each place the longest. Those that overlap are all given."""
+        """Start and end of each text found: the longest at each place, overlapping ones included."""
         if not self._by_start:
             return
         for start in range(len(text) - _SHORTEST_SECRET + 1):
@@ -201,14 +204,14 @@ class _Spellings:
 
     @staticmethod
     def _cut_off(text: str, start: int, by_length: dict[int, set[str]]) -> Iterator[tuple[int, int]]:
-        """A long text was cut, perhaps in the middle of a secret, whose beginning must not stay."""
+        """Find the start of a secret at a place where a long text was cut, perhaps in the middle of the secret."""
         end = text.find(CUT, start, start + max(by_length))
         if end != -1 and any(one.startswith(text[start:end]) for found in by_length.values() for one in found):
             yield start, end
 
 
 def _alone(value: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where a public text stands by itself: not as a part of a longer word."""
+    """Start and end of each place where a public text stands by itself, not as part of a longer word."""
     start = text.find(value)
     while start != -1:
         end = start + len(value)
@@ -227,13 +230,13 @@ def _is_letter(character: str) -> bool:
 
 
 def _masked(text: str, hidden: bytearray) -> str:
-    """The text with ``***`` for each run of characters that are hidden."""
+    """The text with ``***`` for each run of hidden characters."""
     runs = re.finditer(rb"\x01+|\x00+", hidden)
     return "".join(REDACTED if run[0][0] else text[run.start() : run.end()] for run in runs)
 
 
 def _spellings(value: str) -> set[str]:
-    """How a text may be spelled: in JSON (also twice), in Python, in a URL, in a statement, in one of our errors."""
+    """The spellings of a text: in JSON (also twice), in Python, in a URL, in a statement, in this package's errors."""
     if _PLAIN.fullmatch(value):
         return {value}
     escaped = json.dumps(value)[1:-1]
@@ -254,11 +257,11 @@ def _spellings(value: str) -> set[str]:
 
 
 class _RedactingFormatter(LambdaPowertoolsFormatter):
-    """Powertools' JSON lines, redacted at the last moment: messages, extra keys and tracebacks alike."""
+    """Powertools' JSON lines, redacted just before they are written: messages, extra keys and tracebacks."""
 
     def serialize(self, log: Any) -> str:
         written = super().serialize(redactor.redact_line(dict(log)))
-        # A lone surrogate can't be written at all, and Python's report of that failure is not redacted.
+        # A lone surrogate can't be written, and Python's report of that failure would not be redacted.
         return written.encode(errors="backslashreplace").decode()
 
 

@@ -1,7 +1,7 @@
-"""The function that looks for secrets whose rotation is overdue: what no event tells of, for nothing happened.
+"""The function that reports secrets whose rotation is overdue. No event does: an event needs something to happen.
 
-A rotation whose function was deleted, whose schedule was lost, or that fails until the service gives it up ends in
-silence. NextRotationDate, the end of the window in which a secret should rotate, then lies in the past
+A rotation ends silently if its function was deleted, its schedule was lost, or Secrets Manager gave up after failures.
+NextRotationDate, the end of the window in which a secret should rotate, is then in the past
 (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html).
 """
 
@@ -23,11 +23,11 @@ METRIC = "OverdueSecrets"
 
 
 class OverdueCheck:
-    """A Lambda handler: ``{"stack": …, "secrets": […], …}`` in, a metric out.
+    """A Lambda handler that takes ``{"stack": …, "secrets": […], …}`` and writes a metric.
 
     Args:
         versions: the secrets' versions; by default those of the function's own account and Region.
-        now: tells the time.
+        now: gives the current time.
     """
 
     def __init__(
@@ -37,18 +37,18 @@ class OverdueCheck:
         self._now = now
 
     def __call__(self, event: Any, context: object) -> dict[str, str]:
-        """Look at each secret, and count those that are overdue, lack their schedule, or can't be looked at.
+        """Count the secrets that are overdue, have lost their schedule, or can't be read.
 
-        The metric ``OverdueSecrets`` has the dimension ``stack``; a line in the log says which, and why.
+        The count is the metric ``OverdueSecrets`` with the dimension ``stack``. A log line per secret says why.
 
         Args:
-            event: ``stack`` names the metric's dimension; ``secrets`` are the ARNs or names to look at, and
-                ``on_demand`` those of them that have no schedule on purpose. For the way out: ``functions`` are ARNs,
-                ``rotated_by`` has the number of its function for each secret, and ``rules`` each one's RotationRules.
+            event: ``stack`` is the metric's dimension. ``secrets`` are the ARNs or names to check, and ``on_demand``
+                those of them that have no schedule on purpose. For the commands in the answer: ``functions`` are ARNs,
+                ``rotated_by`` has the index of each secret's function in it, and ``rules`` each secret's RotationRules.
             context: not used.
 
         Returns:
-            what is wrong with each secret that is not as it should be.
+            For each secret with a problem: what is wrong, and what to do.
 
         Raises:
             MalformedEvent: the event is not of this form.
@@ -89,17 +89,19 @@ def _left_schedule(secret: str, described: SecretDescription) -> str | None:
     if not described.rotation_enabled or described.next_rotation is None:
         return None
     return (
-        "it is to rotate on demand, and it has its former schedule still, which a template without one does not end. "
+        "it should rotate on demand, and it still has its former schedule: a template without one does not remove it. "
         f"To switch that off: aws secretsmanager cancel-rotate-secret --secret-id {secret}"
     )
 
 
 def rotation_rules(expression: str | None, duration: str | None) -> dict[str, str]:
-    """A schedule as RotateSecret takes it; empty where there is none.
+    """A schedule as RotateSecret's RotationRules; empty if there is none.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotationRulesType.html
 
     Args:
         expression: ``rate(…)`` or ``cron(…)``; None: on demand only.
-        duration: the window's length; None: the service's own.
+        duration: the window's length, such as ``3h``; None: the service's default.
     """
     if expression is None:
         return {}
@@ -107,13 +109,14 @@ def rotation_rules(expression: str | None, duration: str | None) -> dict[str, st
 
 
 def rotation_command(secret_id: str, function_arn: str, rules: Mapping[str, str]) -> str:
-    """What switches a secret's rotation on, without rotating it at once.
+    """The AWS CLI command that enables a secret's rotation without rotating it at once.
 
-    A stack that is deployed again does not do it: CloudFormation leaves alone what its template has not changed.
+    Deploying the stack again does not enable it: CloudFormation does not update a resource that is unchanged in the
+    template.
 
     Args:
         secret_id: the secret's ARN or name.
-        function_arn: what is to rotate it.
+        function_arn: the function that rotates it.
         rules: its schedule; empty: on demand only.
     """
     schedule = f" --rotation-rules '{json.dumps(dict(rules))}'" if rules else ""
@@ -123,12 +126,12 @@ def rotation_command(secret_id: str, function_arn: str, rules: Mapping[str, str]
     )
 
 
-# Where the event does not say which function rotates it.
+# If the event does not say which function rotates the secret.
 _COMMAND = "aws secretsmanager rotate-secret, with --rotation-lambda-arn and --rotation-rules"
 
 
 def _commands(event: Any, secrets: Sequence[str]) -> dict[str, str]:
-    """How each secret's rotation is switched on, as far as the event tells."""
+    """The command that enables each secret's rotation, for the secrets whose function the event names."""
     numbers, rules = event.get("rotated_by", ()), event.get("rules", ())
     functions = event.get("functions", ())
     try:

@@ -1,4 +1,4 @@
-"""New passwords: made here with the operating system's randomness, by AWS's settings and each engine's limits."""
+"""Makes new passwords from the operating system's randomness, by AWS's settings and each engine's limits."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Self
 from rotators.environment import Environment
 from rotators.errors import ConfigurationError
 
-# Of all punctuation only what a URL, a .pgpass line, a shell word, DMS and CloudFormation take unquoted.
-# 32 characters of these 66 are 193 bits: more kinds would only cost readers.
+# Only the punctuation that a URL, a .pgpass line, a shell word, DMS and CloudFormation accept unquoted.
+# 32 of these 66 characters give 193 bits: more kinds would only cause trouble.
 UNRESERVED_PUNCTUATION = "-._~"
 _SHORTEST = 8
 
 
 @dataclass(frozen=True)
 class PasswordLimits:
-    """What an engine takes at all.
+    """The passwords that an engine accepts.
 
     Args:
         longest: the most characters.
-        never: characters the engine itself refuses or garbles.
+        never: characters that the engine refuses or garbles.
     """
 
     longest: int = 128
@@ -31,12 +31,12 @@ class PasswordLimits:
 
 @dataclass(frozen=True)
 class PasswordPolicy:
-    """How new passwords look.
+    """The form of new passwords.
 
     Args:
-        length: characters.
+        length: the number of characters.
         kinds: the sets of characters to draw from (digits, lower case, …), none of them empty.
-        require_each: at least one character of every kind.
+        require_each: whether every kind must occur.
     """
 
     length: int = 32
@@ -50,16 +50,20 @@ class PasswordPolicy:
 
     @classmethod
     def from_environment(cls, environment: Environment, limits: PasswordLimits) -> Self:
-        """Read the variables that AWS's rotation functions know.
+        """Read the variables of AWS's rotation functions.
 
         EXCLUDE_CHARACTERS, PASSWORD_LENGTH, EXCLUDE_NUMBERS, EXCLUDE_PUNCTUATION, EXCLUDE_UPPERCASE,
         EXCLUDE_LOWERCASE and REQUIRE_EACH_INCLUDED_TYPE, with GetRandomPassword's meaning:
         https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 
-        EXCLUDE_CHARACTERS, where it is set, replaces our own default: what it doesn't name may occur.
+        EXCLUDE_CHARACTERS replaces this package's default: any character that it does not name may occur.
+
+        Args:
+            environment: the variables.
+            limits: the engine's.
 
         Raises:
-            ConfigurationError: a value is wrong, or leaves nothing to draw from.
+            ConfigurationError: a value is wrong, or leaves no characters to draw from.
         """
         excluded = environment.text("EXCLUDE_CHARACTERS")
         punctuation = UNRESERVED_PUNCTUATION if excluded is None else string.punctuation
@@ -83,7 +87,7 @@ class PasswordPolicy:
         require_each = environment.flag("REQUIRE_EACH_INCLUDED_TYPE", default=True)
         if not any(kinds) or (require_each and not all(kinds)):
             raise ConfigurationError(
-                "EXCLUDE_CHARACTERS takes every character of a kind that passwords must have",
+                "EXCLUDE_CHARACTERS excludes every character of a kind that passwords must have",
                 "exclude fewer characters, exclude that kind with EXCLUDE_NUMBERS, EXCLUDE_PUNCTUATION, "
                 "EXCLUDE_UPPERCASE or EXCLUDE_LOWERCASE, or set REQUIRE_EACH_INCLUDED_TYPE=false",
             )
@@ -92,21 +96,21 @@ class PasswordPolicy:
     def generate(self) -> str:
         """A new password.
 
-        It begins with a letter where letters are allowed: some readers take a leading ``-`` or ``~`` for
-        something else, and Oracle takes no leading digit.
+        It begins with a letter if letters are allowed: some programs misread a leading ``-`` or ``~``, and Oracle
+        refuses a leading digit.
         """
         alphabet = "".join(self.kinds)
         first = "".join(c for c in alphabet if c.isalpha()) or alphabet
         while True:
             password = secrets.choice(first) + "".join(secrets.choice(alphabet) for _ in range(self.length - 1))
-            # Drawing again, rather than placing one of each kind, keeps every allowed password equally likely.
+            # Draw again rather than place one of each kind: every allowed password stays equally likely.
             if not self.require_each or all(any(c in kind for c in password) for kind in self.kinds):
                 return password
 
 
 def placeholder_password() -> str:
-    """A password that nobody is told, for a user who must have one until the real one comes.
+    """A password that is never stored, for a user who must have one until the real one is set.
 
-    Of every kind, or a server's policy would refuse the user; of 30 characters at most, for Oracle.
+    It has characters of every kind, as a server's policy may require, and at most 30 characters, for Oracle.
     """
     return f"Aa1-{secrets.token_hex(13)}"

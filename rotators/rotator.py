@@ -1,4 +1,4 @@
-"""The four steps of a rotation, once, for whatever is rotated.
+"""The four steps of a rotation, for any kind of secret.
 
 The protocol: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 """
@@ -43,15 +43,18 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT", bound=SecretValue)
 
-# What is left of the invocation is never used up: our error must be out before Lambda ends the function.
+# Seconds of the invocation that are not used: the error must be reported before Lambda ends the function.
 _RESERVE = 1.0
-# Where nobody tells how long the invocation may take (a call by hand).
+# Seconds for a call without Lambda's context (by hand).
 _DEFAULT_BUDGET = 30.0
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class LambdaContext(Protocol):
-    """The one thing a rotation asks of Lambda's context object."""
+    """The one method of Lambda's context object that a rotation uses.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the invocation."""
@@ -65,7 +68,7 @@ class RotationEvent:
         step: ``createSecret``, ``setSecret``, ``testSecret`` or ``finishSecret``.
         secret_id: the secret's ARN.
         version_id: the ClientRequestToken, which is the id of the version under rotation.
-        rotation_token: proof of who calls, for PutSecretValue; older events have none. Never shown.
+        rotation_token: identifies the caller, for PutSecretValue; older events have none. Never shown.
     """
 
     step: str
@@ -75,26 +78,26 @@ class RotationEvent:
 
     @classmethod
     def parse(cls, event: Any) -> RotationEvent:
-        """Read the event as Lambda hands it over.
+        """Read the event that Lambda passes to the handler.
 
         Raises:
-            MalformedEvent: a field is missing, or holds what Secrets Manager would never send.
-            UnknownStep: the step is none of the four.
+            MalformedEvent: a field is missing, or holds what Secrets Manager never sends.
+            UnknownStep: the step is not one of the four.
         """
         if not isinstance(event, Mapping):
-            raise MalformedEvent("the event is no JSON object", _INVOKED_BY)
+            raise MalformedEvent("the event is not a JSON object", _INVOKED_BY)
         step = event_field(event, "Step")
         spelled = step.replace("_", "").lower()
         if spelled not in _SPELLINGS:
-            # Not echoed: whoever may invoke the function must not write into its log.
-            raise UnknownStep("the event's Step is none of the four", f"use one of {', '.join(STEPS)}")
+            # Not echoed: a caller who may invoke the function must not be able to write into its log.
+            raise UnknownStep("the event's Step is not one of the four", f"use one of {', '.join(STEPS)}")
         token = event_field(event, "RotationToken") if event.get("RotationToken") else None
         redactor.hide([token])
         return cls(_SPELLINGS[spelled], event_field(event, "SecretId"), event_field(event, "ClientRequestToken"), token)
 
 
 QUESTIONS = ("check", "plan")
-"""Steps that change nothing, for whoever may invoke the function by IAM; Secrets Manager never sends them."""
+"""Steps that change nothing, for callers whom IAM allows to invoke the function. Secrets Manager never sends them."""
 _SPELLINGS = {name.lower(): name for name in STEPS}
 _INVOKED_BY = "the function is meant to be invoked by Secrets Manager, see docs/how-to/invoke-by-hand.md"
 
@@ -103,7 +106,7 @@ def event_field(event: Mapping[str, Any], name: str) -> str:
     """A field of an event.
 
     Raises:
-        MalformedEvent: it is missing, or holds what Secrets Manager would never send.
+        MalformedEvent: it is missing, or holds what Secrets Manager never sends.
     """
     value = event.get(name)
     if not isinstance(value, str) or not value:
@@ -114,13 +117,13 @@ def event_field(event: Mapping[str, Any], name: str) -> str:
 
 
 class Rotation(Generic[ValueT]):
-    """One step of one rotation, as a rotator sees it. Values are fetched when they are first asked for.
+    """One step of one rotation, as a rotator sees it. Values are read when they are first used.
 
     Args:
-        event: what was asked.
+        event: the event.
         versions: the secret's versions.
-        parse: makes a value of a version's text.
-        complete: adds to a version's value what the settings say of the secret with this ARN.
+        parse: makes a value from a version's text.
+        complete: adds to a version's value what the settings say about the secret with this ARN.
         deadline: when the step must have ended, on the clock of ``time.monotonic``.
     """
 
@@ -135,29 +138,29 @@ class Rotation(Generic[ValueT]):
         self.event = event
         self.deadline = deadline
         self.stages: Mapping[str, frozenset[str]] = {}
-        """The labels of each labelled version, as DescribeSecret told when the step began."""
+        """The staging labels of each version, as DescribeSecret gave them when the step began."""
         self._versions = versions
         self._parse = parse
         self._complete = complete
 
     @property
     def secret_id(self) -> str:
-        """The secret, as the event names it: by its ARN."""
+        """The secret as the event names it: its ARN."""
         return self.event.secret_id
 
     @property
     def secret_arn(self) -> str:
-        """The secret's whole ARN, as Secrets Manager itself says it."""
+        """The secret's whole ARN, as Secrets Manager returns it."""
         return self._current_version.secret_arn
 
     @property
     def time_left(self) -> float:
-        """Seconds that the step may still take; never negative."""
+        """Seconds left for the step; never negative."""
         return max(0.0, self.deadline - time.monotonic())
 
     @cached_property
     def current(self) -> ValueT:
-        """The value of AWSCURRENT. After a promotion in an earlier attempt, this is the pending one."""
+        """The value of AWSCURRENT. After a promotion in an earlier attempt, this is the pending value."""
         return self._value(self._current_version, CURRENT)
 
     @cached_property
@@ -170,25 +173,24 @@ class Rotation(Generic[ValueT]):
 
     @cached_property
     def previous(self) -> ValueT | None:
-        """The value of AWSPREVIOUS; None where the secret has none."""
+        """The value of AWSPREVIOUS; None if the secret has none."""
         version = self._versions.previous(self.secret_id)
         return None if version is None else self._value(version, "AWSPREVIOUS")
 
     @property
     def current_version_id(self) -> str:
-        """The id of the version that ``current`` is the value of."""
+        """The id of the version whose value is ``current``."""
         return self._current_version.version_id
 
     @property
     def promoted(self) -> bool:
-        """Whether the version under rotation is AWSCURRENT already."""
+        """Whether the version under rotation is already AWSCURRENT."""
         return self.current_version_id == self.event.version_id
 
     def promote(self) -> None:
-        """Make the version under rotation AWSCURRENT, now and surely; nothing happens where it is already.
+        """Move AWSCURRENT to the version under rotation, and verify it. Does nothing if it is there already.
 
-        For rotators that can swap the label and the password at the same moment. The others leave it to
-        finishSecret.
+        For rotators that change the label and the password at the same moment. The others leave this to finishSecret.
 
         Raises:
             SecretsManagerError: the label could not be moved.
@@ -198,7 +200,7 @@ class Rotation(Generic[ValueT]):
             self._versions.promote(self.secret_id, self.event.version_id, current)
 
     def demote(self) -> None:
-        """Take back what :meth:`promote` did in this invocation.
+        """Undo what :meth:`promote` did in this invocation.
 
         Raises:
             SecretsManagerError: the label could not be moved.
@@ -209,7 +211,7 @@ class Rotation(Generic[ValueT]):
 
     @cached_property
     def stored(self) -> bool:
-        """Whether the version under rotation has a value already, by an earlier attempt; as far as one read tells."""
+        """Whether an earlier attempt stored a value in the version under rotation, according to one read."""
         return self._versions.has_value(self.secret_id, self.event.version_id)
 
     def admin(self, secret_id: str) -> ValueT:
@@ -240,7 +242,7 @@ class Rotation(Generic[ValueT]):
         return whole
 
     def _parse_hidden(self, text: str, source: str) -> ValueT:
-        # What can't be parsed may be a password all the same.
+        # A text that can't be parsed may still be a password.
         redactor.hide_unknown([text])
         value = self._parse(text, source)
         learn(value)
@@ -248,14 +250,14 @@ class Rotation(Generic[ValueT]):
 
 
 def learn(value: SecretValue) -> None:
-    """Have the redactor hide a secret's values, and show what is public in it."""
+    """Make the redactor hide a secret's values, except for the public ones."""
     redactor.show(value.shown_values())
     redactor.hide(value.secret_values())
     redactor.hide_unknown(value.hidden_values())
 
 
 class Rotator(ABC, Generic[ValueT]):
-    """A Lambda handler that rotates a secret: subclass it, give it three methods, make an instance.
+    """A Lambda handler that rotates a secret. Subclass it, write three methods, and make an instance.
 
     ::
 
@@ -271,7 +273,7 @@ class Rotator(ABC, Generic[ValueT]):
 
         handler = ApiKey()
 
-    Each method may be called again with the same values, after any failure, and must then end the same way.
+    After a failure, each method may be called again with the same values. It must then give the same result.
 
     Args:
         versions: the secret's versions; by default those of the function's own account and Region.
@@ -280,102 +282,114 @@ class Rotator(ABC, Generic[ValueT]):
     value_type: ClassVar[type[SecretValue]] = SecretValue
 
     def __init__(self, versions: SecretVersions | None = None) -> None:
-        # Made with the instance, which a function makes at import: Lambda's start-up time costs nothing.
+        # Made with the instance, which a function makes at import: Lambda does not charge for start-up time.
         self._versions = SecretVersions() if versions is None else versions
         self._tested: tuple[str, str] | None = None
         self._worked_from: tuple[str, str, str] | None = None
 
     def restarted(self, *, patience: float | None = None) -> Self:
-        """A copy that remembers nothing of its invocations, as a new process does.
+        """A copy that remembers no earlier invocation, like a new process.
 
         Args:
-            patience: seconds to wait for what was just written to become visible; by default as before.
+            patience: seconds to wait until a write becomes visible; by default as before.
         """
         made = copy.copy(self)
-        made._versions = self._versions.restarted(patience=patience)  # noqa: SLF001  # one of this very class
+        made._versions = self._versions.restarted(patience=patience)  # noqa: SLF001  # the same class
         made._tested = made._worked_from = None  # noqa: SLF001
         return made
 
     @abstractmethod
     def propose(self, rotation: Rotation[ValueT]) -> ValueT:
-        """The value to rotate to, made from ``rotation.current``. Nothing may be changed anywhere yet.
+        """Make the next value from ``rotation.current``. Do not change anything yet.
 
-        What would stop the rotation should be found here, before anything is written.
+        Check here for whatever would stop the rotation, before anything is written.
+
+        Returns:
+            The next value, to be stored as AWSPENDING.
         """
 
     @abstractmethod
     def apply(self, rotation: Rotation[ValueT]) -> None:
-        """Make ``rotation.pending`` work, in the database or service.
+        """Make ``rotation.pending`` valid in the database or service.
 
         Raises:
-            PasswordRefused: the new value can never be accepted; the next rotation will make another.
+            PasswordRefused: the new value can never be accepted. It is discarded, and the next rotation makes another.
         """
 
     @abstractmethod
     def verify(self, rotation: Rotation[ValueT]) -> None:
-        """Log in with ``rotation.pending``, and raise where that does not work."""
+        """Log in with ``rotation.pending``.
+
+        Raises:
+            RotationError: the login fails.
+        """
 
     def dismiss(self, rotation: Rotation[ValueT], proposed: ValueT) -> None:
-        """Undo what :meth:`propose` made, where the value of an earlier attempt is kept instead. By default, nothing.
+        """Undo :meth:`propose`, whose value is not used because an earlier attempt stored one. Does nothing by default.
 
         Args:
-            proposed: what propose gave.
+            rotation: the step.
+            proposed: what propose returned.
         """
 
     def require_unedited(self, rotation: Rotation[ValueT]) -> None:
-        """Raise where AWSCURRENT was edited since ``rotation.pending`` was made of it.
+        """Raise an error if AWSCURRENT was edited after ``rotation.pending`` was made from it.
 
-        Asked in finishSecret, where AWSCURRENT is not the version that setSecret saw. By default nothing is compared.
+        Called in finishSecret if AWSCURRENT is not the version that setSecret saw. By default nothing is compared.
 
         Raises:
-            PendingUnusable: it was, and nothing is lost if the pending version is discarded.
-            EditedMeanwhile: it was, and the pending value is in use already.
+            PendingUnusable: it was edited, and the pending version can be discarded without loss.
+            EditedMeanwhile: it was edited, and the pending value is in use already.
         """
 
     def may_repeat(self, error: RotationError) -> bool:
-        """Whether the service may repeat a rotation that has stored nothing yet; False where that could do harm.
+        """Whether Secrets Manager may retry a rotation that has stored nothing yet. False if a retry could do harm.
 
         Args:
-            error: what :meth:`propose` ended with.
+            error: what :meth:`propose` raised.
         """
         del error
         return True
 
     def parse(self, text: str, source: str) -> ValueT:
-        """A value from a version's text; ``source`` names the version in errors.
+        """Make a value from a version's text.
+
+        Args:
+            text: the version's SecretString.
+            source: names the version in errors.
 
         Raises:
-            SecretMalformed: it is not what this rotator needs.
+            SecretMalformed: the text is not what this rotator needs.
         """
         return self.value_type.from_json(text, source)  # type: ignore[return-value]
 
     def complete(self, value: ValueT, secret_arn: str) -> ValueT:
-        """A version's value with what the function's settings say of its secret. By default they say nothing.
+        """Add to a version's value what the function's settings say about its secret. By default nothing is added.
 
         Args:
-            value: what the version holds.
+            value: the version's value.
             secret_arn: the secret's whole ARN.
         """
         del secret_arn
         return value
 
     def check(self, rotation: Rotation[ValueT]) -> Iterable[Finding]:
-        """Look at all that the next rotation needs, changing nothing. By default nothing is looked at.
+        """Check everything that the next rotation needs, without a change. By default nothing is checked.
 
-        Asked by the event ``{"Step": "check", …}``, which Secrets Manager never sends. An error of ours that is raised
-        becomes a finding.
+        Called for the event ``{"Step": "check", …}``, which Secrets Manager never sends. A RotationError that this
+        method raises becomes a finding.
 
         Args:
-            rotation: its labels can't be moved. ``pending`` is there only where AWSPENDING has a value.
+            rotation: its labels can't be moved, and ``pending`` can only be read if AWSPENDING has a value.
 
         Returns:
-            what was found: see :mod:`rotators.checks.finding`.
+            The findings: see :mod:`rotators.checks.finding`.
         """
         del rotation
         return ()
 
     def plan(self, rotation: Rotation[ValueT]) -> Plan:
-        """Tell what the next rotation would do, changing nothing: the event ``{"Step": "plan", …}``.
+        """Say what the next rotation would do, without a change. Called for the event ``{"Step": "plan", …}``.
 
         Args:
             rotation: as for :meth:`check`.
@@ -386,18 +400,18 @@ class Rotator(ABC, Generic[ValueT]):
         return Plan(strategy=type(self).__name__, steps=STEPS_IN_WORDS)
 
     def __call__(self, event: Any, context: LambdaContext | None = None) -> dict[str, Any] | None:
-        """Run one step, or answer a question.
+        """Run one step, or answer ``check`` or ``plan``.
 
         Args:
-            event: ``Step``, ``SecretId``, ``ClientRequestToken`` and, from the service, ``RotationToken``. With the
-                steps ``check`` and ``plan``, ``Step`` and ``SecretId``.
+            event: ``Step``, ``SecretId``, ``ClientRequestToken`` and, from the service, ``RotationToken``. For the
+                steps ``check`` and ``plan``, only ``Step`` and ``SecretId``.
             context: Lambda's context object.
 
         Returns:
-            None; of a question, the answer, fit for JSON.
+            None for the four steps; the answer, which can be written as JSON, for ``check`` and ``plan``.
 
         Raises:
-            RotationError: the step failed; Secrets Manager repeats the rotation later.
+            RotationError: the step failed. Secrets Manager retries the rotation later.
         """
         if isinstance(event, Mapping) and event.get("Step") in QUESTIONS:
             from rotators.checks.answer import answer  # noqa: PLC0415  # no rotation pays for it
@@ -409,7 +423,7 @@ class Rotator(ABC, Generic[ValueT]):
     def _step(self, event: Any, context: LambdaContext | None) -> None:
         started = time.monotonic()
         logger.clear_state()
-        # What the last invocation learned is another secret's, and hides nothing of this one's.
+        # Values of the last invocation may belong to another secret, and must not hide anything in this one's log.
         redactor.forget()
         try:
             request = RotationEvent.parse(event)
@@ -426,8 +440,8 @@ class Rotator(ABC, Generic[ValueT]):
             failure = redactor.clean(error)
             code = {"code": failure.code} if isinstance(failure, ServiceError) and failure.code else {}
             logger.error("the step failed", error=type(error).__name__, reason=str(failure), extra=code)
-        except Exception as error:  # noqa: BLE001  # the last border: nothing unredacted may pass
-            # Its text may hold anything: it goes only into the log, which is redacted.
+        except Exception as error:  # noqa: BLE001  # the last place to catch an error that may hold secrets
+            # Its text may hold secrets: it goes only into the log, which is redacted.
             logger.exception("an unexpected error ended the step")
             failure = blame.unexpected(f"{request.step} ended with an unexpected", error, type(self))
         finally:
@@ -463,18 +477,18 @@ class Rotator(ABC, Generic[ValueT]):
             learn(proposed)
             text = _storable(proposed)
         except RotationError as error:
-            # What stops a fresh rotation may be the very thing that a half-done one is about to mend.
+            # What stops a new rotation may be what completing the interrupted one repairs.
             if self._versions.has_value(event.secret_id, event.version_id):
-                logger.warning("the new value could not be prepared anew; the stored one is kept")
+                logger.warning("the new value could not be prepared again; the stored one is kept")
                 return
             if self.may_repeat(error) or not self._versions.is_empty(event.secret_id, event.version_id):
                 raise
-            # Without a label its repetitions end before they do anything, and RotateSecret is not refused.
+            # Without a label, retries end before they do anything, and RotateSecret is not refused.
             self._versions.discard_pending(event.secret_id, event.version_id)
             raise error.reworded(
                 error.what,
-                f"{error.advice}; then call RotateSecret, or wait for the schedule: this rotation is not repeated, for "
-                "the server may block a user after wrong passwords",
+                f"{error.advice}; then call RotateSecret, or wait for the schedule: this rotation is not retried, "
+                "because the server may block a user after wrong passwords",
             ) from None
         if not self._versions.put_pending(event.secret_id, event.version_id, text, event.rotation_token):
             logger.info("an earlier attempt stored a value already; it is kept")
@@ -491,11 +505,11 @@ class Rotator(ABC, Generic[ValueT]):
 
     @contextmanager
     def _discarding(self, rotation: Rotation[ValueT]) -> Iterator[None]:
-        """Discard the pending version where the block finds that nobody can use it."""
+        """Discard the pending version if the block finds that it can't be used."""
         try:
             yield
         except (PasswordRefused, PendingUnusable):
-            # Kept, it would block every later rotation: RotateSecret is refused while it is AWSPENDING.
+            # It would block every later rotation: RotateSecret is refused while a version is AWSPENDING.
             if not rotation.promoted:
                 self._versions.discard_pending(rotation.secret_id, rotation.event.version_id)
                 logger.warning("the pending value can't be used and was discarded; the next rotation makes another")
@@ -518,12 +532,12 @@ class Rotator(ABC, Generic[ValueT]):
             return
         current = described.holder(CURRENT)
         if current is None:
-            raise VersionNotPending(f"secret {event.secret_id} has no {CURRENT} version", "rotate the secret anew")
+            raise VersionNotPending(f"secret {event.secret_id} has no {CURRENT} version", "rotate the secret again")
         worked_from, self._worked_from = self._worked_from, None
         if worked_from != (event.secret_id, event.version_id, current):
             with self._discarding(rotation):
                 self.require_unedited(rotation)
-        # finishSecret may be called out of turn: only what works becomes current.
+        # finishSecret may be called out of order: test first, so that only a working version becomes AWSCURRENT.
         if tested != (event.secret_id, event.version_id):
             self.verify(rotation)
             self._versions.forget_pending()
@@ -541,20 +555,20 @@ class Rotator(ABC, Generic[ValueT]):
             )
         if described.rotation_enabled is False:
             raise RotationNotEnabled(
-                f"secret {event.secret_id} has no rotation switched on", "call RotateSecret with this function's ARN"
+                f"rotation is not enabled for secret {event.secret_id}", "call RotateSecret with this function's ARN"
             )
         if event.version_id not in described.stages:
             if self._versions.has_value(event.secret_id, event.version_id):
                 raise VersionNotPending(
-                    f"version {event.version_id} of secret {event.secret_id} has a value and no label: an attempt "
-                    "before this one discarded it, since its value could not be used, or it is an old one",
-                    "further attempts with it change nothing: mend what the first attempt's error says, and call "
+                    f"version {event.version_id} of secret {event.secret_id} has a value and no label: an earlier "
+                    "attempt discarded it because its value could not be used, or it is an old version",
+                    "further attempts with it change nothing: correct what the first attempt's error says, and call "
                     "RotateSecret, or wait for the schedule: the next rotation makes another version",
                 )
             raise VersionUnknown(
                 f"secret {event.secret_id} has no version {event.version_id} under rotation",
-                "start a rotation with RotateSecret: the service makes the version and invokes this function; where "
-                "an attempt before this one said that it is not repeated, mend first what it names",
+                "start a rotation with RotateSecret: the service makes the version and invokes this function; if an "
+                "earlier attempt said that it is not retried, first correct what it names",
             )
         _must_be_pending(event, described.stages[event.version_id])
         return described
@@ -563,7 +577,7 @@ class Rotator(ABC, Generic[ValueT]):
 def _must_be_a_value(proposed: object, rotator: type) -> None:
     if not isinstance(proposed, SecretValue):
         raise UnexpectedError(
-            f"{rotator.__name__}.propose gave a {type(proposed).__name__}, and no SecretValue",
+            f"{rotator.__name__}.propose returned a {type(proposed).__name__}, not a SecretValue",
             "end it with: return rotation.current.replace(key=…)",
         )
 
@@ -573,7 +587,7 @@ def _storable(value: SecretValue) -> str:
     size = len(text.encode(errors="surrogatepass"))
     if size > LARGEST_VALUE:
         raise SecretMalformed(
-            f"{value.source}: with the new value it would have {size:,} bytes, and Secrets Manager keeps "
+            f"{value.source}: with the new value it would have {size:,} bytes, and Secrets Manager stores at most "
             f"{LARGEST_VALUE:,}",
             "shorten what the secret holds beside the credential; nothing was changed",
         )
@@ -589,7 +603,11 @@ def _must_be_pending(event: RotationEvent, stages: frozenset[str]) -> None:
 
 
 def budget(context: LambdaContext | None) -> float:
-    """Seconds that an invocation may take until our answer must be out."""
+    """Seconds that an invocation may take before its answer must be ready.
+
+    Args:
+        context: Lambda's context object; None for a call by hand.
+    """
     if context is None:
         return _DEFAULT_BUDGET
     remaining = context.get_remaining_time_in_millis() / 1000
@@ -597,7 +615,7 @@ def budget(context: LambdaContext | None) -> float:
 
 
 def _measure(request: RotationEvent, failure: RotationError | None, seconds: float) -> None:
-    # Where metrics are switched off, Powertools keeps what was added.
+    # If metrics are disabled, Powertools keeps what was added.
     metrics.clear_metrics()
     metrics.add_dimension("step", request.step)
     metrics.add_metric("StepDuration", MetricUnit.Milliseconds, seconds * 1000)

@@ -1,4 +1,4 @@
-"""When a secret rotates: schedule expressions and rotation windows, by Secrets Manager's rules. All times are UTC.
+"""Schedule expressions and rotation windows, by Secrets Manager's rules. All times are UTC.
 
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html
 """
@@ -20,7 +20,7 @@ _SHORTEST = 4 * _HOUR
 _LONGEST = 999 * _DAY
 _MOST_DAYS = 1000
 _HOURS_A_DAY = 24
-# Far enough for a 29 February that falls on a given weekday.
+# Far enough to find a 29 February on a given weekday.
 _HORIZON_YEARS = 41
 
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
@@ -35,12 +35,12 @@ class Schedule(Protocol):
 
         Args:
             after: the moment.
-            last_rotation: when the secret last rotated; what a rate counts from.
+            last_rotation: when the secret last rotated. A rate counts from it.
         """
 
     @property
     def in_hours(self) -> bool:
-        """Whether the schedule is one in hours: then a window lasts an hour by default, else to the day's end."""
+        """Whether the schedule is in hours. Its window then lasts an hour by default, otherwise until the day ends."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Rate:
     in_hours: bool
 
     def next_window(self, after: datetime, last_rotation: datetime | None = None) -> datetime:
-        """The interval after the last rotation: windows in days begin at midnight, those in hours on the hour."""
+        """One interval after the last rotation. Windows in days begin at midnight, those in hours on the hour."""
         due = (last_rotation or after) + self.interval
         due = due.replace(minute=0, second=0, microsecond=0)
         if not self.in_hours:
@@ -133,16 +133,16 @@ class _Weekday:
 
 
 class WindowRefused(ConfigurationError):
-    """What is wrong is how long the window lasts, not when it begins."""
+    """The window's length is wrong, not its start."""
 
 
 @dataclass(frozen=True)
 class RotationRules:
-    """A schedule and its window, checked as the service checks them.
+    """A schedule and its window, checked as Secrets Manager checks them.
 
     Args:
         schedule: when windows begin; None: rotation on demand only.
-        duration: how long a window lasts; None: to the end of the UTC day, or an hour for a schedule in hours.
+        duration: how long a window lasts; None: until the end of the UTC day, or an hour for a schedule in hours.
     """
 
     schedule: Schedule | None
@@ -150,10 +150,10 @@ class RotationRules:
 
     @classmethod
     def of(cls, rules: Mapping[str, Any]) -> RotationRules:
-        """Read RotationRules as AWS's API has them: AutomaticallyAfterDays, ScheduleExpression, Duration.
+        """Read RotationRules of AWS's API: AutomaticallyAfterDays, ScheduleExpression, Duration.
 
         Raises:
-            ConfigurationError: as :meth:`parse`.
+            ConfigurationError: see :meth:`parse`.
         """
         return cls.parse(
             days=rules.get("AutomaticallyAfterDays"),
@@ -165,16 +165,18 @@ class RotationRules:
     def parse(
         cls, *, days: int | None = None, expression: str | None = None, duration: str | None = None
     ) -> RotationRules:
-        """Read what RotateSecret takes as RotationRules.
+        """Check the values that RotateSecret takes as RotationRules.
+
+        https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotationRulesType.html
 
         Args:
             days: AutomaticallyAfterDays.
             expression: ScheduleExpression.
-            duration: Duration, ``3h``.
+            duration: Duration, such as ``3h``.
 
         Raises:
-            ConfigurationError: it is what the service would refuse.
-            WindowRefused: what it would refuse is the duration.
+            ConfigurationError: the service would refuse the values.
+            WindowRefused: the service would refuse the duration.
         """
         if days is not None and expression is not None:
             raise ConfigurationError(
@@ -193,7 +195,7 @@ class RotationRules:
         return cls(schedule, window)
 
     def window_end(self, start: datetime) -> datetime:
-        """When a window that begins at ``start`` closes."""
+        """When a window that begins at ``start`` ends."""
         if self.duration is not None:
             return start + self.duration
         if self.schedule is not None and self.schedule.in_hours:
@@ -208,12 +210,12 @@ def parse_expression(expression: str) -> Schedule:
         expression: ``rate(…)`` or ``cron(…)``.
 
     Raises:
-        ConfigurationError: it is neither, or one that the service would refuse.
+        ConfigurationError: it is neither, or the service would refuse it.
     """
     match = re.fullmatch(r"(rate|cron)\((.*)\)", expression.strip())
     if match is None:
         raise ConfigurationError(
-            f"'{expression}' is no schedule", "write rate(10 days), rate(12 hours) or cron(0 8 1 * ? *)"
+            f"'{expression}' is not a schedule", "write rate(10 days), rate(12 hours) or cron(0 8 1 * ? *)"
         )
     return _rate(expression, match[2]) if match[1] == "rate" else _cron(expression, match[2])
 
@@ -221,7 +223,7 @@ def parse_expression(expression: str) -> Schedule:
 def _rate(expression: str, inside: str) -> Rate:
     match = re.fullmatch(r"(\d{1,6}) (hour|hours|day|days)", inside)
     if match is None:
-        raise ConfigurationError(f"'{expression}' is no rate", "write rate(12 hours) or rate(10 days)")
+        raise ConfigurationError(f"'{expression}' is not a rate", "write rate(12 hours) or rate(10 days)")
     number, in_hours = int(match[1]), match[2].startswith("hour")
     interval = number * (_HOUR if in_hours else _DAY)
     if not _SHORTEST <= interval <= _LONGEST:
@@ -300,7 +302,7 @@ def _numbers(field: str, lowest: int, highest: int, names: dict[str, int] | None
             first, last = lowest, highest
         else:
             first = _number(match[1], part, names)
-            # Without an end a single number stands for itself, and with a step for all from it on.
+            # A number without an end means itself, and with a step, all numbers from it on.
             last = _number(match[2], part, names) if match[2] else (highest if match[3] else first)
         if step < 1 or not lowest <= first <= last <= highest:
             raise ValueError(part)
@@ -329,7 +331,7 @@ def _nearest_weekday(month: date, number: int, length: int) -> int:
 def _duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d?)h", text)
     if match is None or int(match[1]) > _HOURS_A_DAY:
-        raise WindowRefused(f"the duration '{text}' is no number of hours", "write 1h to 24h")
+        raise WindowRefused(f"the duration '{text}' is not a number of hours", "write 1h to 24h")
     return int(match[1]) * _HOUR
 
 

@@ -1,4 +1,4 @@
-"""How a database rotator is to behave: the function's environment variables as one value."""
+"""The settings of a database rotator, read from the function's environment variables."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class DatabaseSettings:
         strategy: ROTATION_STRATEGY, one of ``STRATEGIES``.
         passwords_only: ROTATION_TWIN=adopt: both users were made by hand, only their passwords are rotated.
         admin_secret: ROTATION_ADMIN_SECRET, for secrets that name no ``masterarn``.
-        admin_host: ROTATION_ADMIN_HOST, where admins work whose secrets name no host: host and port, or None for the
-            engine's own port.
-        users: ROTATION_USERS: the user of each secret, by the secret's name or ARN, as whoever deploys has named it.
-        values: ROTATION_VALUES: what each secret is to hold beside the password, by the secret's name or ARN.
+        admin_host: ROTATION_ADMIN_HOST, the server for admin secrets that name no host: host and port; None as the
+            port means the engine's default.
+        users: ROTATION_USERS: the user of each secret, by the secret's name or ARN, as the deployment names it.
+        values: ROTATION_VALUES: what each secret should hold beside the password, by the secret's name or ARN.
         allow_admin_reset: ALLOW_ADMIN_RESET: the admin may repair a user who cannot log in.
-        allow_plaintext: ROTATION_ALLOW_PLAINTEXT: a secret's ``ssl: false`` is obeyed.
-        ca_bundle: ROTATION_CA_BUNDLE, the file of the CA certificates to trust; None: the usual places.
+        allow_plaintext: ROTATION_ALLOW_PLAINTEXT: a secret's ``ssl: false`` takes effect.
+        ca_bundle: ROTATION_CA_BUNDLE, the file of CA certificates to trust; None: the usual places.
         tls_server_name: ROTATION_TLS_SERVER_NAME, for secrets that name no ``tlsServerName``.
-        test_query: ROTATION_TEST_QUERY, run as the new user in testSecret.
+        test_query: ROTATION_TEST_QUERY, run in testSecret with the new credential.
         connect_timeout: ROTATION_CONNECT_TIMEOUT, seconds.
-        username_limit: USERNAME_CHARACTER_LIMIT, below the engine's own; None: the engine's own.
+        username_limit: USERNAME_CHARACTER_LIMIT, at most the engine's limit; None: the engine's limit.
     """
 
     strategy: str = AUTO
@@ -52,10 +52,10 @@ class DatabaseSettings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Self:
-        """Read them.
+        """Read the settings from environment variables.
 
         Raises:
-            ConfigurationError: a variable holds what it can't hold.
+            ConfigurationError: a variable has a wrong value.
         """
         return cls(
             strategy=environment.choice("ROTATION_STRATEGY", STRATEGIES, default=AUTO),
@@ -74,29 +74,29 @@ class DatabaseSettings:
         )
 
     def user_of(self, secret_arn: str) -> str | None:
-        """The user whom whoever deploys has named for a secret; None where none is named.
+        """The user that ROTATION_USERS names for a secret; None if it names none.
 
         ROTATION_USERS may name the secret by its whole ARN, by its ARN without the six characters that Secrets Manager
-        adds, or by its name; the more exact one counts.
+        adds, or by its name. The most exact one counts.
 
         Args:
-            secret_arn: the whole ARN, as Secrets Manager spells it.
+            secret_arn: the whole ARN, as Secrets Manager returns it.
         """
         return next((self.users[name] for name in _names(secret_arn) if name in self.users), None)
 
     def values_of(self, secret_arn: str) -> Mapping[str, Any]:
-        """What ROTATION_VALUES says of a secret, named as in :meth:`user_of`; empty where it says nothing.
+        """What ROTATION_VALUES says about a secret, named as in :meth:`user_of`; empty if it says nothing.
 
         Args:
-            secret_arn: the whole ARN, as Secrets Manager spells it.
+            secret_arn: the whole ARN, as Secrets Manager returns it.
         """
         return next((self.values[name] for name in _names(secret_arn) if name in self.values), {})
 
 
-# A hyphen and so many characters follow a secret's name in its ARN.
+# In a secret's ARN, its name is followed by a hyphen and this many characters.
 _ADDED = 6
 _HIGHEST_PORT = 65535
-# A name or an IPv4 address, or an IPv6 address in brackets, each with or without a port; or an IPv6 address alone.
+# A name, an IPv4 address or an IPv6 address in brackets, each with or without a port; or a bare IPv6 address.
 _ADDRESS = re.compile(
     r"(?:(?P<name>[^\s:/@\[\],?#]+)|\[(?P<bracketed>[0-9A-Fa-f:.%\w]+)\])(?::(?P<port>[0-9]{1,5}))?"
     r"|(?P<address>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
@@ -104,17 +104,20 @@ _ADDRESS = re.compile(
 
 
 def _names(secret_arn: str) -> list[str]:
-    """What a secret may be called by, the most exact name first."""
+    """The ways to name a secret, the most exact one first."""
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
     partial, hyphen, added = secret_arn.rpartition("-")
     return [secret_arn, partial, partial.partition(":secret:")[2]] if hyphen and len(added) == _ADDED else [secret_arn]
 
 
 def address(text: str) -> tuple[str, int | None]:
-    """A server's address: ``host``, ``host:port``, ``::1`` or ``[::1]:port``.
+    """Read a server's address: ``host``, ``host:port``, ``::1`` or ``[::1]:port``.
+
+    Returns:
+        The host, and the port if there is one.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not an address.
     """
     match = _ADDRESS.fullmatch(text.strip())
     port = int(match["port"]) if match and match["port"] else None
@@ -139,7 +142,7 @@ def _users(text: str | None) -> dict[str, str]:
         found = None
     if not isinstance(found, dict) or not all(isinstance(user, str) and user for user in found.values()):
         raise ConfigurationError(
-            "ROTATION_USERS is no JSON object of secrets and their users",
+            "ROTATION_USERS is not a JSON object of secrets and their users",
             'set it to {"<the secret\'s name or ARN>": "<its user\'s name>"}',
         )
     return found
@@ -157,7 +160,7 @@ def _values(text: str | None) -> dict[str, dict[str, Any]]:
     ):
         # Not echoed: it may hold a password.
         raise ConfigurationError(
-            "ROTATION_VALUES is no JSON object of secrets and what they hold beside the password",
+            "ROTATION_VALUES is not a JSON object of secrets and what they hold beside the password",
             'set it to {"<the secret\'s name or ARN>": {"host": …, "username": …}}',
         )
     return found

@@ -1,4 +1,4 @@
-"""What must not outlive Lambda's snapshot of a function (SnapStart): every copy is restored with the same memory.
+"""Renews what must be unique after Lambda restores a snapshot (SnapStart): all copies start with the same memory.
 
 https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
 """
@@ -10,29 +10,29 @@ import random
 import ssl
 from collections.abc import Callable
 
-# Lambda's own: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+# Set by Lambda: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
 _SEED_BYTES = 48
 
 
 def at_restore(renew: Callable[[], None]) -> None:
-    """Have Lambda call a function after each restore; nothing is registered where it takes no snapshot.
+    """Register a function for Lambda to call after each restore. Does nothing if Lambda takes no snapshot.
 
-    Python's and OpenSSL's random state are made anew first.
+    The random state of Python and OpenSSL is renewed first.
 
     Args:
-        renew: makes anew what is unique or grows old, such as connections and credentials.
+        renew: renews what is unique or expires, such as connections and credentials.
     """
     if os.environ.get(_INITIALIZATION) != "snap-start":
         return
     # Part of Lambda's runtime for Python: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
-    from snapshot_restore_py import register_after_restore  # noqa: PLC0415  # nowhere else
+    from snapshot_restore_py import register_after_restore  # noqa: PLC0415  # exists only in Lambda
 
     register_after_restore(_reseed)
     register_after_restore(renew)
 
 
 def _reseed() -> None:
-    # botocore's pauses between its attempts; passwords are made by the kernel's own generator.
+    # For botocore's pauses between attempts. Passwords come from the kernel's generator.
     random.seed()
     ssl.RAND_add(os.urandom(_SEED_BYTES), float(_SEED_BYTES))

@@ -1,4 +1,4 @@
-"""The versions of a secret: the only module that calls Secrets Manager.
+"""The versions of a secret. In a rotation, only this module calls Secrets Manager.
 
 How labels move: https://docs.aws.amazon.com/secretsmanager/latest/userguide/getting-started.html#term_version
 """
@@ -44,16 +44,16 @@ PENDING = "AWSPENDING"
 PREVIOUS = "AWSPREVIOUS"
 
 LARGEST_VALUE = 65_536
-"""Bytes that a secret's value may have, in UTF-8:
+"""The largest size of a secret's value, in bytes of UTF-8:
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
 
-# Each attempt; botocore's time to answer begins anew with every byte.
+# Limits for one attempt. botocore's read time-out starts again with every byte.
 _CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 3})
-# A call with all its attempts, whatever the endpoint does: our error must name it before Lambda ends the function.
+# Seconds for a call with all its attempts. The error must name the endpoint before Lambda ends the function.
 _LONGEST_CALL = 8.0
-# With less, a healthy endpoint would fail, too.
+# Seconds. With less time, a healthy endpoint would fail too.
 _TOO_SHORT = 0.1
-# Kept from waiting, so that the last look and what follows from it still have their time.
+# Seconds not spent waiting, so that there is time for the last read and what follows.
 _LAST_LOOK = 1.0
 _call_ends: ContextVar[float] = ContextVar("_call_ends", default=float("inf"))
 _SERVER_ERROR = 500
@@ -77,16 +77,18 @@ class SecretVersion:
 
 @dataclass(frozen=True)
 class SecretDescription:
-    """What DescribeSecret tells of a secret.
+    """What DescribeSecret returns about a secret.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
 
     Args:
-        rotation_enabled: None where the service says nothing (a secret that never rotated).
-        stages: each labelled version's labels.
-        primary_region: the Region in which the secret can be changed; None where the service does not say.
-        failed_replicas: the Regions whose copy could not be brought up to date.
-        next_rotation: the end of the window in which the secret will rotate; None where nothing is scheduled.
-        secret_arn: the secret's whole ARN; empty where the service did not say.
-        function_arn: what rotates it; None where nothing ever did.
+        rotation_enabled: whether rotation is enabled; None if the service does not say (a secret that never rotated).
+        stages: the staging labels of each version that has one.
+        primary_region: the Region in which the secret can be changed; None if the service does not say.
+        failed_replicas: the Regions whose replica could not be updated.
+        next_rotation: the end of the window in which the secret will rotate; None if nothing is scheduled.
+        secret_arn: the secret's whole ARN; empty if the service did not say.
+        function_arn: the rotation function; None if there never was one.
     """
 
     rotation_enabled: bool | None
@@ -98,17 +100,17 @@ class SecretDescription:
     function_arn: str | None = None
 
     def holder(self, stage: str) -> str | None:
-        """The id of the version that has a label, or None."""
+        """The id of the version that has a staging label; None if no version has it."""
         return next((version for version, stages in self.stages.items() if stage in stages), None)
 
 
 @dataclass(frozen=True)
 class SecretOwner:
-    """Which AWS service manages a secret, and for what.
+    """Which AWS service manages a secret, and for which database.
 
     Args:
         secret_arn: the secret's whole ARN.
-        service: ``rds``, ``redshift``, …; None where no service manages it. Only AWS can set it.
+        service: ``rds``, ``redshift``, …; None if no service manages it. Only AWS can set it.
         tags: the secret's tags. Only AWS can set those that begin with ``aws:``.
     """
 
@@ -118,20 +120,20 @@ class SecretOwner:
 
 
 class SecretVersions:
-    """Reads a secret's versions and moves its labels.
+    """Reads a secret's versions and moves its staging labels.
 
-    Secrets Manager's reads are eventually consistent: what was just written may be missing for a moment. Each
-    read here that knows what must be there waits for it.
+    Secrets Manager's reads are eventually consistent: a read may miss what was just written. If it is known what a
+    read must find, the methods here wait for it.
 
     Args:
         client: a boto3 or botocore client for Secrets Manager. Without one, a client is made for the endpoint in
-            SECRETS_MANAGER_ENDPOINT, else botocore's own (which heeds AWS_ENDPOINT_URL); and made anew after each
-            restore of a snapshot.
-        patience: seconds to wait for what was just written to become visible.
-        longest_call: seconds that one call may take, its repetitions included.
+            SECRETS_MANAGER_ENDPOINT, else for botocore's default (which reads AWS_ENDPOINT_URL). It is made again after
+            each restore of a snapshot.
+        patience: seconds to wait until a write becomes visible.
+        longest_call: seconds that one call may take, including retries.
 
     Raises:
-        ConfigurationError: no client can be made: no region, or the endpoint is no URL.
+        ConfigurationError: no client can be made: no Region is set, or the endpoint is not a URL.
     """
 
     def __init__(
@@ -147,14 +149,18 @@ class SecretVersions:
             self._client = _timely(client)
         self._patience = patience
         self._longest_call = longest_call
-        # The pending version that this process has stored, until testSecret has passed. A version's value never
-        # changes, so setSecret and testSecret need not read it again: those two calls pay for the DescribeSecret by
-        # which every step asks whether rotation is on. A fresh process reads.
+        # The pending version that this process stored, kept until testSecret has passed. A version's value never
+        # changes, so setSecret and testSecret need not read it. These two saved calls make up for the DescribeSecret
+        # with which every step checks that rotation is enabled. A new process reads the version.
         self._stored: SecretVersion | None = None
         self._deadline = float("inf")
 
     def restarted(self, *, patience: float | None = None) -> SecretVersions:
-        """The same client's versions, with nothing remembered; ``patience`` as in the constructor."""
+        """A copy with the same client that remembers nothing.
+
+        Args:
+            patience: as in the constructor; by default as before.
+        """
         return SecretVersions(
             self._client, self._patience if patience is None else patience, longest_call=self._longest_call
         )
@@ -165,7 +171,7 @@ class SecretVersions:
         return self._client.meta.endpoint_url
 
     def must_answer_by(self, deadline: float) -> None:
-        """Bound all calls to come: whatever has no answer by then ends with SecretsManagerUnreachable.
+        """Set a deadline for all later calls. A call without an answer by then raises SecretsManagerUnreachable.
 
         Args:
             deadline: on the clock of ``time.monotonic``.
@@ -173,16 +179,20 @@ class SecretVersions:
         self._deadline = deadline
 
     def keep_only(self, secret_id: str, version_id: str) -> None:
-        """Forget the pending value that this process has stored, unless it is the one of this version."""
+        """Forget the pending value that this process stored, unless it belongs to this version."""
         if self._stored is not None and (self._stored.secret_arn, self._stored.version_id) != (secret_id, version_id):
             self._stored = None
 
     def forget_pending(self) -> None:
-        """Forget the pending value that this process has stored: nobody will ask for it again."""
+        """Forget the pending value that this process stored. It is not needed again."""
         self._stored = None
 
     def describe(self, secret_id: str, version_id: str | None = None) -> SecretDescription:
-        """The secret's state, in which the given version (if any) has a label, or will not have one soon.
+        """The secret's state.
+
+        Args:
+            secret_id: the secret.
+            version_id: a version that should have a label. Waits up to ``patience`` seconds until it has one.
 
         Raises:
             SecretsManagerError: the call failed.
@@ -221,7 +231,7 @@ class SecretVersions:
             ) from None
 
     def previous(self, secret_id: str) -> SecretVersion | None:
-        """The version labelled AWSPREVIOUS, or None where there is none.
+        """The version labelled AWSPREVIOUS; None if there is none.
 
         Raises:
             SecretMalformed: the value is binary.
@@ -233,9 +243,9 @@ class SecretVersions:
             return None
 
     def rotating(self, secret_id: str, version_id: str) -> SecretVersion:
-        """The version under rotation, by its id: the label AWSPENDING may lag, or have become AWSCURRENT.
+        """The version under rotation, read by its id: AWSPENDING may not be visible yet, or be AWSCURRENT already.
 
-        What this very process has stored for it, it need not read: a version's value never changes.
+        If this process stored the value, it is not read: a version's value never changes.
 
         Raises:
             SecretNotFound: the version does not exist or has no value.
@@ -261,14 +271,14 @@ class SecretVersions:
         return found
 
     def has_value(self, secret_id: str, version_id: str) -> bool:
-        """Whether a version holds a value, as far as one read can tell."""
+        """Whether a version holds a value, according to one read."""
         try:
             return bool(self._get(secret_id, VersionId=version_id).text)
         except RotationError:
             return False
 
     def is_empty(self, secret_id: str, version_id: str) -> bool:
-        """Whether a version surely holds no value: one just stored is awaited, and no answer is no proof."""
+        """Whether a version certainly holds no value. Waits for one that was just stored; no answer means False."""
         try:
             self.rotating(secret_id, version_id)
         except SecretNotFound:
@@ -297,10 +307,14 @@ class SecretVersions:
         """Store a value in the version under rotation.
 
         Args:
-            rotation_token: the event's RotationToken, by which the service knows who calls.
+            secret_id: the secret.
+            version_id: the version under rotation.
+            text: the value to store.
+            rotation_token: the event's RotationToken, which identifies the caller to the service.
 
         Returns:
-            False where that version has another value already: an earlier attempt's, which is kept.
+            True if the value is stored; False if the version already has another value, from an earlier attempt, which
+            is kept.
 
         Raises:
             SecretsManagerError: the call failed.
@@ -322,22 +336,23 @@ class SecretVersions:
         return True
 
     def promote(self, secret_id: str, version_id: str, current_id: str) -> None:
-        """Move AWSCURRENT to a version, and be sure of it: an answer that was lost is looked up.
+        """Move AWSCURRENT to a version. If the answer is lost, read where the label is.
 
         Args:
-            version_id: the version that becomes current.
-            current_id: the version that is current until now.
+            secret_id: the secret.
+            version_id: the version that becomes AWSCURRENT.
+            current_id: the version that has been AWSCURRENT.
 
         Raises:
-            SecretsManagerUnreachable: no answer, twice, and no look-up that tells.
-            SecretsManagerError: the service refused; the label is where it was.
+            SecretsManagerUnreachable: no answer twice, and reading the label did not help.
+            SecretsManagerError: the service refused. The label has not moved.
         """
         try:
             self._move_current(secret_id, version_id, current_id)
         except (SecretsManagerUnreachable, _LabelElsewhere) as first:
             if self._is_current(secret_id, version_id):
                 return
-            logger.warning("the promotion is in doubt and is asked for once more", reason=str(first))
+            logger.warning("no answer to the promotion, it is tried once more", reason=str(first))
             try:
                 self._move_current(secret_id, version_id, current_id)
             except (SecretsManagerUnreachable, _LabelElsewhere):
@@ -345,7 +360,7 @@ class SecretVersions:
                     raise
 
     def discard_pending(self, secret_id: str, version_id: str) -> None:
-        """Take AWSPENDING off a version whose value can't be used, so that the next rotation makes another.
+        """Remove AWSPENDING from a version whose value can't be used, so that the next rotation makes another.
 
         Raises:
             SecretsManagerError: the call failed.
@@ -399,8 +414,8 @@ class SecretVersions:
         seconds = min(self._longest_call, self._deadline - time.monotonic())
         if seconds < _TOO_SHORT:
             raise SecretsManagerUnreachable(
-                f"the invocation's time is over before {operation} could be asked of {self.endpoint}",
-                "raise the function's time-out (60 s is a good one), and see in its log which hop took the time",
+                f"the invocation's time was over before {operation} could be called at {self.endpoint}",
+                "raise the function's time-out (60 s is usually enough), and see in its log what took the time",
             )
 
         def ask() -> Any:
@@ -428,19 +443,19 @@ class SecretVersions:
             ) from None
         except UNREADABLE as error:
             raise self._not_its_answer(operation, type(error).__name__) from None
-        # Each of our operations answers with it. Without it nothing is known to be stored or moved.
+        # Every operation used here returns an ARN. Without it, nothing is known to be stored or moved.
         if "ARN" not in reply:
             raise self._not_its_answer(operation, "without an ARN")
         return reply
 
     def _not_its_answer(self, operation: str, how: str) -> SecretsManagerUnreachable:
         return SecretsManagerUnreachable(
-            f"the endpoint {self.endpoint} answered {operation} with what is no answer of Secrets Manager's ({how})",
-            "see what stands there: a proxy, or a wrong SECRETS_MANAGER_ENDPOINT",
+            f"the endpoint {self.endpoint} answered {operation}, but not as Secrets Manager does ({how})",
+            "see what runs there: perhaps a proxy answers, or SECRETS_MANAGER_ENDPOINT is wrong",
         )
 
     def owner(self, secret_id: str) -> SecretOwner:
-        """The AWS service that manages a secret, if one does, and the secret's tags.
+        """The AWS service that manages a secret, if any, and the secret's tags.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
 
@@ -454,7 +469,7 @@ class SecretVersions:
 
 
 class _AlreadyThere(SecretsManagerError):
-    """The version has another value already."""
+    """The version already has another value."""
 
 
 class _LabelElsewhere(SecretsManagerError):
@@ -462,13 +477,13 @@ class _LabelElsewhere(SecretsManagerError):
 
 
 class _TooLate(TimeoutError):
-    """Nobody waits for this request's answer any more; who was about to stop waiting sees a call without an answer."""
+    """The request is not sent, because its caller has stopped waiting. A caller that still waits gets no answer."""
 
 
 def _refuse_late(**_: Any) -> None:
-    """Keep botocore from repeating a call that was given up: it could move a label long afterwards.
+    """Keep botocore from retrying a call whose caller has given up: it could move a label much later.
 
-    Lambda freezes a process between two invocations, and what was left behind in it goes on at the next.
+    Lambda freezes a process between two invocations. A thread that was left behind continues in the next one.
     """
     if time.monotonic() > _call_ends.get():
         raise _TooLate
@@ -483,7 +498,7 @@ _PARAMETER_CURES = {
 
 
 def _not_a_request(error: ParamValidationError, operation: str, secret_id: str) -> SecretsManagerError:
-    """What botocore itself refuses to send. Its text may hold the values, and only the names are taken out of it."""
+    """The error for a request that botocore refuses to send. Its text may hold values; only names are used from it."""
     faults = _PARAMETER_FAULT.findall(str(error))
     cures = [cure for name, cure in _PARAMETER_CURES.items() if any(name in fault for fault in faults)]
     what = "; ".join(faults) or "it has a wrong parameter"
@@ -497,8 +512,8 @@ def _refusal(error: ClientError, secret_id: str) -> SecretsManagerError:
     code, message = str(detail.get("Code", "")), str(detail.get("Message", "")).strip().rstrip(".")
     what = f"{error.operation_name} for secret {secret_id} was refused: {code}: {message}"
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _SERVER_ERROR:
-        # Like an answer that was lost: it may have been done.
-        return SecretsManagerUnreachable(what, "Secrets Manager repeats the rotation by itself")
+        # Like a lost answer: the call may have been executed.
+        return SecretsManagerUnreachable(what, "Secrets Manager retries the rotation")
     if code == "ResourceNotFoundException":
         return SecretNotFound(what)
     if code == "ResourceExistsException":
@@ -513,11 +528,11 @@ def _refusal(error: ClientError, secret_id: str) -> SecretsManagerError:
         else:
             advice = f"allow the function's role secretsmanager:{error.operation_name} on this secret"
         return SecretsManagerDenied(what, advice)
-    return SecretsManagerError(what, "Secrets Manager repeats the rotation by itself")
+    return SecretsManagerError(what, "Secrets Manager retries the rotation")
 
 
 def _pauses(total: float) -> Iterator[bool]:
-    """Sleep a little longer each time, and give True after each, until the total is used up."""
+    """Sleep a little longer each time, yielding True after each sleep, until the total is used up."""
     end = time.monotonic() + total
     pause = 0.02
     while (left := end - time.monotonic()) > 0:
@@ -527,7 +542,7 @@ def _pauses(total: float) -> Iterator[bool]:
 
 
 def _timely(client: SecretsManagerClient) -> SecretsManagerClient:
-    """The client, which sends nothing more when a call's time is over."""
+    """The client, changed so that it sends nothing after a call's time is over."""
     client.meta.events.register_first("before-send.secretsmanager", _refuse_late, unique_id="rotators-late")
     return client
 

@@ -317,7 +317,7 @@ def test_a_wrong_password_is_not_tried_until_it_blocks_the_user(
                 wrong = json.dumps({**subject.value, "password": password})
                 rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=wrong)
             failed = rotation_service.rotate(subject.arn)
-            assert "this rotation is not repeated" in str(failed.error)
+            assert "this rotation is not retried" in str(failed.error)
             for _ in range(4):
                 rotation_service.retry(subject.arn)
             assert logs_in(user, user.password)

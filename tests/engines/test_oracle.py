@@ -245,7 +245,7 @@ class TestErrors:
             value = json.dumps({**subject.value, "password": password})
             rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=value)
         failed = rotation_service.rotate(subject.arn)
-        assert "this rotation is not repeated" in str(failed.error)
+        assert "this rotation is not retried" in str(failed.error)
         for _ in range(4):
             rotation_service.retry(subject.arn)
         oracle.work(oracle.secret(subject.application))

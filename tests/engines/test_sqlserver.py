@@ -84,7 +84,7 @@ class TestOverTheWire:
             ({"password": "wrong"}, LoginRefused, r"Login failed for user 'admin' \[18456\]\. check the password"),
             ({"username": "nobody"}, LoginRefused, "user 'nobody'"),
             ({"username": "CORP\\app"}, UserNotRotatable, "is a Windows account"),
-            ({"host": "localhost\\INSTANCE"}, SecretMalformed, "'host' is no host name or address"),
+            ({"host": "localhost\\INSTANCE"}, SecretMalformed, "'host' is not a host name or address"),
             ({"port": 1}, Unreachable, "Connection refused. check host and port"),
             ({"host": "nowhere.invalid"}, Unreachable, r"unknown \(DNS\)"),
             ({"dbname": "none"}, PermissionRefused, "map the login to a user in that database"),

@@ -158,7 +158,7 @@ class TestWhileRotationIsOff:
         rotation_service.client.cancel_rotate_secret(SecretId=secret)
         labels, accepted = rotation_service.labels(secret), set(keys.accepted)
         verified, before = keys.verified, len(rotation_service.calls)
-        with pytest.raises(RotationNotEnabled, match="no rotation switched on"):
+        with pytest.raises(RotationNotEnabled, match="rotation is not enabled for secret"):
             rotation_service.invoke(rotation, step)
         assert rotation_service.labels(secret) == labels
         assert (keys.accepted, keys.verified) == (accepted, verified)
@@ -368,7 +368,7 @@ def test_without_time_nothing_is_asked(rotation_service: RotationService, secret
     versions = SecretVersions(rotation_service.client)
     versions.must_answer_by(time.monotonic() - 1.0)
     before = len(rotation_service.calls)
-    with pytest.raises(SecretsManagerUnreachable, match="time is over before describe_secret could be asked"):
+    with pytest.raises(SecretsManagerUnreachable, match="time was over before describe_secret could be called"):
         versions.describe(secret)
     assert len(rotation_service.calls) == before
 

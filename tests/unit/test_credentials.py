@@ -241,25 +241,25 @@ LONGEST = ".".join(["a" * 63] * 3 + ["a" * 61])
 @pytest.mark.parametrize(
     ("host", "says"),
     [
-        ("db.example:5432", "holds a port. write the host's name or address alone, and the port as 'port'"),
+        ("db.example:5432", "holds a port. write only the host's name or address, and the port as 'port'"),
         ("db.example,1433", "holds a port"),
         ("[::1]:5432", "holds a port"),
         ("https://db.example", "is a URL"),
-        ("/var/run/postgresql", "is no host name or address"),
-        ("a,b", "is no host name or address"),
-        ("db example", "is no host name or address"),
-        ("user@db.example", "is no host name or address"),
-        ("db..example", "is no host name that DNS could have"),
-        (".example", "is no host name that DNS could have"),
-        ("a" * 64 + ".example", "is no host name that DNS could have"),
-        ("a." * 200, "is no host name that DNS could have"),
-        (LONGEST + "a", "is no host name that DNS could have"),
-        (LONGEST + "a.", "is no host name that DNS could have"),
+        ("/var/run/postgresql", "is not a host name or address"),
+        ("a,b", "is not a host name or address"),
+        ("db example", "is not a host name or address"),
+        ("user@db.example", "is not a host name or address"),
+        ("db..example", "is not a host name that DNS could have"),
+        (".example", "is not a host name that DNS could have"),
+        ("a" * 64 + ".example", "is not a host name that DNS could have"),
+        ("a." * 200, "is not a host name that DNS could have"),
+        (LONGEST + "a", "is not a host name that DNS could have"),
+        (LONGEST + "a.", "is not a host name that DNS could have"),
         # Of 248 characters, and of 254 as DNS spells it (xn--tda).
-        ("ü." + ".".join(["a" * 63] * 3 + ["a" * 54]), "is no host name that DNS could have"),
-        ("[::1", "is no host name or address"),
-        ("::1]", "is no host name or address"),
-        ("\u05d0a.example", "is no host name that DNS could have"),
+        ("ü." + ".".join(["a" * 63] * 3 + ["a" * 54]), "is not a host name that DNS could have"),
+        ("[::1", "is not a host name or address"),
+        ("::1]", "is not a host name or address"),
+        ("\u05d0a.example", "is not a host name that DNS could have"),
     ],
 )
 @pytest.mark.parametrize("key", ["host", "tlsServerName"])
@@ -302,7 +302,7 @@ def test_any_host_is_a_name_for_the_resolver_or_one_clear_error(host: str) -> No
 
 @pytest.mark.parametrize("arn", ["arn:aws: secret", "arn:aws\nsecret", "a\tb", "ä", "x" * 3000])
 def test_an_admin_arn_that_is_none_is_refused(arn: str) -> None:
-    with pytest.raises(SecretMalformed, match="the key 'masterarn' is no ARN of a secret"):
+    with pytest.raises(SecretMalformed, match="the key 'masterarn' is not the ARN of a secret"):
         credentials(masterarn=arn).validate(5432)
 
 

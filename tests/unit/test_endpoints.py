@@ -220,7 +220,7 @@ class TestForged:
         assert find(arn) is None
         assert cloud.calls == ["DescribeSecret"]
         (line,) = [json.loads(one) for one in log.getvalue().splitlines()]
-        assert line["message"] == "AWS does not say where the admin's server is"
+        assert line["message"] == "AWS does not name the admin's server"
         assert "no service manages it" in line["reason"] or "none of its tags names a database" in line["reason"]
 
     def test_a_managed_secret_with_a_customers_tag_beside_aws_own(self, cloud: Cloud) -> None:
@@ -276,7 +276,7 @@ class TestRefused:
         cloud.refuse("DescribeSecret", "AccessDeniedException")
         assert find(arn) is None
         (line,) = [json.loads(one) for one in log.getvalue().splitlines()]
-        assert line["message"] == "where the admin's server is may not be asked of AWS"
+        assert line["message"] == "the function may not ask AWS for the admin's server"
         assert "AccessDenied" in line["reason"]
 
     @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ def test_an_engines_limits_come_first() -> None:
         ({"PASSWORD_LENGTH": "129"}, "PASSWORD_LENGTH is 129"),
         ({"PASSWORD_LENGTH": "many"}, "PASSWORD_LENGTH is not a whole number"),
         ({"EXCLUDE_NUMBERS": "perhaps"}, "EXCLUDE_NUMBERS is neither true nor false"),
-        ({"EXCLUDE_CHARACTERS": string.digits}, "takes every character of a kind"),
-        ({"EXCLUDE_CHARACTERS": string.printable, "REQUIRE_EACH_INCLUDED_TYPE": "false"}, "takes every character"),
+        ({"EXCLUDE_CHARACTERS": string.digits}, "excludes every character of a kind"),
+        ({"EXCLUDE_CHARACTERS": string.printable, "REQUIRE_EACH_INCLUDED_TYPE": "false"}, "excludes every character"),
     ],
 )
 def test_settings_that_allow_no_password_are_refused(variables: dict[str, str], says: str) -> None:

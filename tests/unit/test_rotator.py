@@ -275,7 +275,7 @@ def test_a_value_that_would_be_too_large_is_refused_before_anything_is_written(
     before = len(rotation_service.calls)
     failed = rotation_service.rotate(secret)
     assert isinstance(failed.error, SecretMalformed)
-    assert "and Secrets Manager keeps 65,536. shorten what" in str(failed.error)
+    assert "and Secrets Manager stores at most 65,536. shorten what" in str(failed.error)
     assert failed.failed_step == "createSecret"
     assert "PutSecretValue" not in [call.operation for call in rotation_service.calls[before:]]
     rotation_service.client.put_secret_value(SecretId=secret, SecretString=text[:-20] + '"}')
@@ -355,7 +355,7 @@ def test_a_secret_whose_rotation_is_off_is_refused(
 ) -> None:
     rotation = rotation_service.stage(secret)
     rotation_service.client.cancel_rotate_secret(SecretId=secret)
-    with pytest.raises(RotationNotEnabled, match="has no rotation switched on"):
+    with pytest.raises(RotationNotEnabled, match="rotation is not enabled for secret"):
         keys(rotation.event(step))
 
 
@@ -474,7 +474,7 @@ def test_a_proposal_that_is_no_secret_value_is_named(
 ) -> None:
     monkeypatch.setattr(Keys, "propose", lambda *_: {"key": "made-key-number-1"})
     text = str(rotation_service.rotate(secret).error)
-    assert text.startswith("Keys.propose gave a dict, and no SecretValue. end it with: return rotation.current.replace")
+    assert text.startswith("Keys.propose returned a dict, not a SecretValue. end it with: return rotation.current.")
 
 
 def test_nothing_secret_is_logged_at_debug_with_an_error_in_every_step(

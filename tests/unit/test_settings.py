@@ -102,7 +102,7 @@ def test_the_more_exact_name_counts() -> None:
 
 @pytest.mark.parametrize("text", ["app", "[]", '["app"]', '{"app": 1}', '{"app": null}', '{"app": ""}', "[" * 100_000])
 def test_users_that_are_no_object_of_names(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="ROTATION_USERS is no JSON object of secrets and their users"):
+    with pytest.raises(ConfigurationError, match="ROTATION_USERS is not a JSON object of secrets and their users"):
         settings(ROTATION_USERS=text)
 
 
@@ -116,6 +116,6 @@ def test_a_secrets_values_are_named_by_its_name_or_arn() -> None:
 
 @pytest.mark.parametrize("text", ["x", "[]", '{"app": "x"}', '{"app": {"password": "a-password"}}', "[" * 100_000])
 def test_values_that_are_none_are_named_and_not_shown(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="ROTATION_VALUES is no JSON object") as refused:
+    with pytest.raises(ConfigurationError, match="ROTATION_VALUES is not a JSON object") as refused:
         settings(ROTATION_VALUES=text)
     assert "a-password" not in str(refused.value)

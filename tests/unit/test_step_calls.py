@@ -291,7 +291,7 @@ def test_the_largest_value_has_so_many_bytes_and_no_more(
     error = rotation_service.rotate(arn).error
     if over:
         assert isinstance(error, SecretMalformed)
-        assert "it would have 65,537 bytes, and Secrets Manager keeps 65,536" in error.what
+        assert "it would have 65,537 bytes, and Secrets Manager stores at most 65,536" in error.what
         assert error.what.startswith(f"secret {arn} (AWSCURRENT): ")
     else:
         assert error is None

@@ -333,8 +333,8 @@ def test_who_manages_a_secret_and_its_tags() -> None:
 
 ROLE = "allow the function's role "
 KEY = "allow the function's role kms:Decrypt and kms:GenerateDataKey on the secret's KMS key"
-STRANGE = "the endpoint https://sm.example answered describe_secret with what is no answer of Secrets Manager's"
-REPEATED = "Secrets Manager repeats the rotation by itself"
+STRANGE = "the endpoint https://sm.example answered describe_secret, but not as Secrets Manager does"
+REPEATED = "Secrets Manager retries the rotation"
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_nothing_is_asked_when_the_time_is_over(left: float, *, asked: bool, mon
         with pytest.raises(SecretsManagerUnreachable) as caught:
             versions.owner("app")
         assert caught.value.what == (
-            "the invocation's time is over before describe_secret could be asked of https://sm.example"
+            "the invocation's time was over before describe_secret could be called at https://sm.example"
         )
     assert bool(client.calls) is asked
 

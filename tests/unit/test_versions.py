@@ -204,7 +204,7 @@ STRANGE = [b"<html>sign in</html>", b"", b"[1]", b"null", b'"text"', b'{"Name": 
 def test_an_answer_that_is_not_secrets_managers_is_none(stranger: list[bytes], says: bytes, call: Any) -> None:
     """Least of all is a value stored then, or a label moved."""
     stranger[0] = says
-    with pytest.raises(SecretsManagerUnreachable, match="no answer of Secrets Manager's"):
+    with pytest.raises(SecretsManagerUnreachable, match="but not as Secrets Manager does"):
         call(SecretVersions(patience=0.1))
 
 
