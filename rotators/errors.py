@@ -36,8 +36,8 @@
     ├── PackagingFailed           a function, a layer or a CA bundle could not be made for deployment
     └── UnexpectedError           a bug: in the rotator's code, whose place it names, or in rotators: please report it
 
-Texts are made of names, hosts and reasons, and never hold a secret value. ``str(error)`` is always one line, fit for an
-alarm, whatever a secret or a server contains.
+Every text is made of names, hosts and reasons, and never holds a secret value. ``str(error)`` is always one line, fit
+for an alarm, whatever a secret or a server contains.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What could make the next rotation fail, and what it would do: looked at, and never changed.
+"""Finds what could make the next rotation fail, and what it would do, without changing anything.
 
-``finding`` is one answer; ``answer`` is what a function says to the events ``check`` and ``plan``; ``database``,
-``way`` and ``careful`` look at a database secret from inside; ``outside`` asks AWS. A rotation imports none of them.
+``finding`` is one result. ``answer`` answers the events ``check`` and ``plan`` in a function. ``database``, ``way`` and
+``careful`` check a database secret from inside, ``outside`` asks AWS. A rotation imports none of them.
 """

@@ -1,7 +1,7 @@
-"""What a function answers to the events ``check`` and ``plan``.
+"""A function's answers to the events ``check`` and ``plan``.
 
-Nothing is changed: a rotation that is looked at can move no label. Nothing is reached that a rotation of the secret
-would not reach: the secret must name this very function as what rotates it, and its rotation must be on.
+Nothing is changed: an inspected rotation can't move a staging label. A check reaches only what a rotation of the secret
+would reach: the secret must name this function as its rotation function, and its rotation must be enabled.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT", bound=SecretValue)
 
-# arn, partition, lambda, Region, account, function, name; what follows names a version or an alias.
+# arn, partition, lambda, Region, account, function, name. A version or an alias may follow.
 _FUNCTION = 7
 _LEAST = 0.5
 
 
 class Rotates(Protocol[ValueT]):
-    """A rotator, as far as it is asked."""
+    """The methods of a rotator that a check uses."""
 
     def parse(self, text: str, source: str) -> ValueT:
-        """A value from a version's text."""
+        """Make a value from a version's text."""
 
     def complete(self, value: ValueT, secret_arn: str) -> ValueT:
-        """A version's value with what the function's settings say of its secret."""
+        """Add to a version's value what the function's settings say about its secret."""
 
     def check(self, rotation: Rotation[ValueT]) -> Iterable[Finding]:
-        """Look at all that the next rotation needs."""
+        """Check everything that the next rotation needs."""
 
     def plan(self, rotation: Rotation[ValueT]) -> Plan:
-        """Tell what the next rotation would do."""
+        """Say what the next rotation would do."""
 
 
 class Inspection(Rotation[ValueT]):
-    """A secret that is looked at: whatever is asked of it, no label moves.
+    """A rotation that can only be inspected: it never moves a staging label.
 
     Args:
         described: the secret's state.
         versions: its versions.
-        parse: makes a value of a version's text.
-        complete: adds to it what the settings say of the secret.
+        parse: makes a value from a version's text.
+        complete: adds to it what the settings say about the secret.
         deadline: when the answer must be there, on the clock of ``time.monotonic``.
-        try_every_password: whether each different password may be tried, whatever locks the account.
+        try_every_password: whether to try each different password, even if refused logins may lock the account.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Inspection(Rotation[ValueT]):
         self.try_every_password = try_every_password
         current, pending = described.holder(CURRENT), described.holder(PENDING)
         self.pending_version = pending if pending != current else None
-        """The version that has AWSPENDING, where it is not the current one as well."""
+        """The version that has AWSPENDING and is not AWSCURRENT; None if there is none."""
         self.has_pending_value = self.pending_version is not None and versions.has_value(
             described.secret_arn, self.pending_version
         )
@@ -81,7 +81,7 @@ class Inspection(Rotation[ValueT]):
         self.stages = described.stages
 
     def promote(self) -> None:
-        """Refuse.
+        """Refuse to move the label.
 
         Raises:
             UnexpectedError: always.
@@ -99,14 +99,14 @@ def answer(
     Args:
         rotator: the function's.
         versions: the secrets' versions.
-        event: ``TryEveryPassword`` may be true: then passwords are tried although refused logins may lock the account.
+        event: if its ``TryEveryPassword`` is true, passwords are tried although refused logins may lock the account.
         context: Lambda's context object. Its ``invoked_function_arn`` must be the secret's RotationLambdaARN.
 
     Returns:
-        an object for JSON, without a secret value.
+        A JSON object without a secret value.
 
     Raises:
-        RotationError: the question was refused.
+        RotationError: the event was refused.
     """
     started = time.monotonic()
     logger.clear_state()
@@ -138,7 +138,7 @@ def answer(
     except RotationError as error:
         refused = redactor.clean(error)
         logger.error("the question was refused", error=type(error).__name__, reason=str(refused))
-    except Exception as error:  # noqa: BLE001  # the last border: nothing unredacted may pass
+    except Exception as error:  # noqa: BLE001  # the last place to catch an error that may hold secrets
         logger.exception("an unexpected error ended a check")
         refused = UnexpectedError(
             f"the question ended with an unexpected {type(error).__name__}",
@@ -150,13 +150,13 @@ def answer(
 
 
 def _require_ours(described: SecretDescription, context: LambdaContext | None) -> None:
-    """Make sure that it is this function that rotates the secret, and that it may.
+    """Require that this function rotates the secret.
 
-    Where nobody says which function this is (a check from one's desk), the caller's own rights are what counts.
+    A check outside Lambda has no function: there, the caller's own permissions decide.
 
     Raises:
-        RequestError: the secret is another function's, or a replica.
-        RotationNotEnabled: nothing rotates it.
+        RequestError: another function rotates the secret, or it is a replica.
+        RotationNotEnabled: rotation is not enabled.
     """
     invoked = getattr(context, "invoked_function_arn", None)
     if not isinstance(invoked, str):
@@ -164,7 +164,7 @@ def _require_ours(described: SecretDescription, context: LambdaContext | None) -
     secret = described.secret_arn
     if described.function_arn is None or not described.rotation_enabled:
         raise RotationNotEnabled(
-            f"secret {secret} has no rotation switched on",
+            f"rotation is not enabled for secret {secret}",
             f"run: {commands.switch_on(secret, described.function_arn or unqualified(invoked))}",
         )
     if unqualified(described.function_arn) != unqualified(invoked):
@@ -196,7 +196,7 @@ def _check(rotator: Rotates[Any], inspection: Inspection[Any]) -> Iterator[Findi
                 yield unknown(
                     "the rest",
                     "the invocation's time was over before it could be looked at",
-                    "raise the function's time-out (60 s is a good one), and see which of the above took the time",
+                    "raise the function's time-out (60 s is usually enough), and see which of the above took the time",
                 )
                 return
     except RotationError as error:
@@ -209,7 +209,7 @@ def _labels(inspection: Inspection[Any]) -> Iterator[Finding]:
     if described.failed_replicas:
         yield warning(
             "replicas",
-            f"the secret's copies in {', '.join(described.failed_replicas)} are out of date",
+            f"the secret's replicas in {', '.join(described.failed_replicas)} are out of date",
             f"aws secretsmanager replicate-secret-to-regions --secret-id {secret} --force-overwrite-replica-secret "
             f"--add-replica-regions {' '.join(f'Region={one}' for one in described.failed_replicas)}",
         )

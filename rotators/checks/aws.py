@@ -1,4 +1,4 @@
-"""How a check asks AWS: through whoever has boto3's sessions."""
+"""The interface by which a check calls AWS: the command line implements it with boto3."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rotators.errors import RotationError
 
 
 class AwsRefused(RotationError):
-    """A call to AWS was refused, or had no answer.
+    """AWS refused a call, or did not answer.
 
     Args:
         what: what happened and where.
         advice: what to do next.
-        code: AWS's own word for it: ``AccessDeniedException``; empty where AWS said nothing.
+        code: AWS's error code, such as ``AccessDeniedException``; empty if AWS gave none.
     """
 
     def __init__(self, what: str, advice: str = "", code: str = "") -> None:
@@ -23,12 +23,12 @@ class AwsRefused(RotationError):
 
     @property
     def denied(self) -> bool:
-        """Whether the caller may not."""
+        """Whether the caller lacks the permission."""
         return self.code in _DENIED
 
     @property
     def missing(self) -> bool:
-        """Whether there is no such thing."""
+        """Whether the resource does not exist."""
         return self.code in _MISSING
 
 
@@ -47,10 +47,13 @@ class Aws(Protocol):
         """Make one call.
 
         Args:
-            service: ``lambda``, as boto3 spells it.
-            operation: ``get_function``, likewise.
-            parameters: what it takes.
+            service: its name in boto3, such as ``lambda``.
+            operation: its name in boto3, such as ``get_function``.
+            parameters: the operation's parameters.
+
+        Returns:
+            The answer.
 
         Raises:
-            AwsRefused: it was refused, or had no answer.
+            AwsRefused: the call was refused, or had no answer.
         """

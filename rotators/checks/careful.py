@@ -1,4 +1,4 @@
-"""An engine that tries no password twice, and none that a lock-out policy can't afford."""
+"""An engine that tries no password twice, and respects the server's limits on refused logins."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class CarefulEngine:
-    """Another engine, with a memory: a password that was refused is not sent again, wherever it is tried.
+    """Wraps an engine, and remembers refused passwords: a refused password is not sent again.
 
     Args:
-        engine: what logs in.
-        try_every_password: try them, whatever locks the account.
+        engine: the engine that logs in.
+        try_every_password: try passwords even if refused logins may lock the account.
     """
 
     def __init__(self, engine: Engine, *, try_every_password: bool) -> None:
@@ -52,7 +52,7 @@ class CarefulEngine:
 
     @property
     def whole(self) -> Engine:
-        """The engine itself, for what it can do besides."""
+        """The wrapped engine, for its other methods."""
         return self._engine
 
     def other_name(self, username: str) -> str:
@@ -60,7 +60,11 @@ class CarefulEngine:
         return self._engine.other_name(username)
 
     def connect(self, credentials: Credentials, options: ConnectOptions) -> Session:
-        """Log in, but not with what was refused before."""
+        """Log in, unless the password was refused before.
+
+        Raises:
+            ServiceError: the login failed, now or before.
+        """
         key = credentials.username, credentials.password
         before = self._refused.get(key)
         if before is not None:
@@ -73,7 +77,7 @@ class CarefulEngine:
             raise
 
     def learn(self, session: Session, *usernames: str) -> None:
-        """Ask a session how many refused logins its account can stand; its second user has the same rules."""
+        """Ask a session how many refused logins lock its account. The second user is assumed to have the same rule."""
         if isinstance(session, CountsRefusals):
             try:
                 afforded = session.refusals_afforded()
@@ -83,7 +87,7 @@ class CarefulEngine:
                 self._afforded[username] = afforded
 
     def why_not(self, username: str) -> str | None:
-        """Why a password should not be tried that may be wrong; None where it may be."""
+        """Why a password that may be wrong should not be tried; None if it may be."""
         spec = SPECS.get(self.name)
         locks = "a policy that is not known here" if spec is None else spec.locks
         if self._try_every_password or not locks:

@@ -1,4 +1,4 @@
-"""All that the next rotation of a database secret needs, looked at from where the function runs."""
+"""Checks everything that the next rotation of a database secret needs, from where the function runs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class DatabaseCheck:
     """One check of one secret.
 
     Args:
-        context: the rotation that is looked at.
-        choose: the strategy of a rotation.
+        context: the rotation to check.
+        choose: chooses the strategy of a rotation.
     """
 
     def __init__(self, context: DatabaseRotation, choose: Callable[[DatabaseRotation], Strategy]) -> None:
@@ -76,7 +76,7 @@ class DatabaseCheck:
             yield from self._own(strategy, current)
 
     def _look_at_way(self, credentials: Credentials, subject: str) -> Generator[Finding, None, bool]:
-        """Look at the way to a server; returns whether it stands."""
+        """Check the connection to a server. Returns whether it works."""
         context = self._context
         try:
             plaintext = context.is_plaintext(credentials)
@@ -97,7 +97,7 @@ class DatabaseCheck:
         return way.stands
 
     def _own(self, strategy: Strategy, current: Credentials) -> Iterator[Finding]:
-        """What the user's own logins show, and then what the admin's does."""
+        """Check with the user's own logins, then with the admin's."""
         context = self._context
         subject = f"login {CURRENT}"
         try:
@@ -142,7 +142,7 @@ class DatabaseCheck:
             return []
 
     def _others(self, strategy: Strategy, current: Credentials) -> Iterator[Finding]:
-        """The passwords of the other versions, where AWSCURRENT logs in."""
+        """Check the passwords of the other versions, if AWSCURRENT logs in."""
         pending = yield from self._pending()
         if pending is not None and pending.password != current.password:
             outcome = self._try(pending)
@@ -181,14 +181,14 @@ class DatabaseCheck:
             yield warning(
                 f"login {PREVIOUS}",
                 f"'{previous.username}' is refused: an application that still holds the former value can't log in",
-                "have applications read the secret anew; the next rotation sets a new password",
+                "have applications read the secret again; the next rotation sets a new password",
                 _REFUSED,
             )
         else:
             yield outcome
 
     def _locked_out(self, error: LoginRefused, current: Credentials) -> Iterator[Finding]:
-        """AWSCURRENT is refused: find the version that is not."""
+        """AWSCURRENT is refused: find a version that logs in."""
         secret = self._inspection.secret_id
         described = self._inspection.described
         at = described.holder(CURRENT) or ""
@@ -230,7 +230,7 @@ class DatabaseCheck:
         )
 
     def _pending(self) -> Generator[Finding, None, Credentials | None]:
-        """The pending credential, if there is one that could be used."""
+        """The pending credential, if there is a usable one."""
         if not self._inspection.has_pending_value:
             return None
         try:
@@ -246,7 +246,7 @@ class DatabaseCheck:
             return None
 
     def _try(self, credentials: Credentials, stage: str = PENDING) -> Finding | LoginRefused | None:
-        """Log in with a password that may be wrong: None where it works."""
+        """Log in with a password that may be wrong. Returns None if it works."""
         reason = self._engine.why_not(credentials.username)
         if reason is not None:
             return unknown(
@@ -274,7 +274,7 @@ class DatabaseCheck:
                 yield ok("ROTATION_TEST_QUERY", "it runs, and changes nothing")
 
     def _password(self, session: Session) -> Iterator[Finding]:
-        """Whether the server takes a password like those that the function makes."""
+        """Whether the server accepts a password like those that the function makes."""
         sample = self._context.new_password()
         redactor.hide([sample])
         try:
@@ -287,12 +287,12 @@ class DatabaseCheck:
         except PasswordRefused as error:
             yield Finding.of("password policy", error)
         except PermissionRefused:
-            # The user may not set its own: whether that matters, the strategy's own check says.
+            # The user may not set its own password. The strategy's check says whether that matters.
             return
         except ServiceError as error:
             yield unknown("password policy", error.what, error.advice)
         else:
-            yield ok("password policy", "the server takes passwords like the ones this function makes")
+            yield ok("password policy", "the server accepts passwords like the ones this function makes")
 
     def _needs_admin(self, strategy: Strategy, session: Session) -> bool:
         if isinstance(strategy, AlternatingUsers):
@@ -364,7 +364,7 @@ class DatabaseCheck:
         yield ok("rights of the admin", f"it may give '{other}' all that {act.account} has, and set its password")
 
     def _rehearse(self, strategy: Strategy) -> Finding:
-        """What createSecret asks before it stores anything, as a whole."""
+        """Run everything that createSecret checks before it stores a value."""
         try:
             strategy.propose(self._context)
         except RotationError as error:
@@ -373,7 +373,7 @@ class DatabaseCheck:
 
 
 def _set_password(engine: str, username: str) -> str:
-    """The statement that sets a password, for a person to complete."""
+    """The statement that sets a password, for an admin to complete."""
     spec = SPECS.get(engine)
     statement = "" if spec is None else spec.reset_statement
     return statement.format(username) or "by the engine's own statement"

@@ -1,4 +1,4 @@
-"""One thing that was looked at: how it is, why, and what to do."""
+"""The result of checking one thing: its outcome, the cause, and what to do."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rotators.errors import ConfigurationError, RotationError, SecretError, Secr
 
 
 class Outcome(StrEnum):
-    """How something is."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
-    """The next rotation works, and something else is wrong, or will be."""
+    """The next rotation works, but something else is wrong, or will be."""
     FAILURE = "failure"
     """The next rotation fails."""
     UNKNOWN = "unknown"
-    """It could not be looked at; the cause says why."""
+    """It could not be checked; the cause says why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of a check.
+    """One result of a check.
 
     Args:
-        subject: what was looked at: ``server``, ``login AWSCURRENT``.
-        outcome: how it is.
+        subject: what was checked: ``server``, ``login AWSCURRENT``.
+        outcome: the outcome.
         cause: what was found, in one line.
-        remedy: what to do, in one line: the very statement or command where there is one. Empty where nothing is to do.
-        state: the cause as one word for programs, where they need it: ``accepted``, ``refused``.
+        remedy: what to do, in one line: the exact statement or command if there is one; empty if nothing.
+        state: the cause as one word for programs that need it: ``accepted``, ``refused``.
     """
 
     subject: str
@@ -42,7 +42,14 @@ class Finding:
 
     @classmethod
     def of(cls, subject: str, error: RotationError, outcome: Outcome = Outcome.FAILURE, state: str = "") -> Self:
-        """What an error of ours says, as a finding."""
+        """Make a finding from an error.
+
+        Args:
+            subject: what was checked.
+            error: its text and advice become the cause and the remedy.
+            outcome: the outcome.
+            state: see the class.
+        """
         return cls(subject, outcome, cut(one_line(error.what)), cut(one_line(error.advice)), state)
 
     @classmethod
@@ -50,7 +57,7 @@ class Finding:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is nothing of ours.
+            ValueError: the object is not a finding.
         """
         texts = {key: value.get(key, "") for key in ("subject", "cause", "remedy", "state")}
         if not texts["subject"] or not all(isinstance(text, str) for text in texts.values()):
@@ -58,7 +65,7 @@ class Finding:
         return cls(outcome=Outcome(value.get("outcome", "")), **{key: one_line(text) for key, text in texts.items()})
 
     def to_json(self) -> dict[str, str]:
-        """As a JSON object; what is empty is left out."""
+        """The finding as a JSON object, without empty fields."""
         whole = {
             "subject": self.subject,
             "outcome": self.outcome.value,
@@ -69,7 +76,7 @@ class Finding:
         return {key: value for key, value in whole.items() if value}
 
     def redacted(self, redact: Callable[[str], str]) -> Self:
-        """The same without secret values."""
+        """The finding without secret values."""
         return replace(
             self,
             subject=redact(one_line(self.subject)),
@@ -81,7 +88,7 @@ class Finding:
         return f"{self.outcome.value}: {self.subject}: {self.cause}" + (f" -> {self.remedy}" if self.remedy else "")
 
 
-# Whose fault an error is that nothing else has told of.
+# The subject of an error that no other finding reports.
 _SUBJECTS: tuple[tuple[type[RotationError], str], ...] = (
     (ConfigurationError, "settings"),
     (SecretsManagerError, "Secrets Manager"),
@@ -90,25 +97,25 @@ _SUBJECTS: tuple[tuple[type[RotationError], str], ...] = (
 
 
 def subject_of(error: RotationError) -> str:
-    """What an error concerns that was raised before anything was asked of a server."""
+    """The subject of an error that was raised before any server was asked."""
     return next((subject for kind, subject in _SUBJECTS if isinstance(error, kind)), "rotation")
 
 
 def ok(subject: str, cause: str, state: str = "") -> Finding:
-    """Nothing is wrong with it."""
+    """A finding: nothing is wrong."""
     return Finding(subject, Outcome.OK, cause, state=state)
 
 
 def warning(subject: str, cause: str, remedy: str = "", state: str = "") -> Finding:
-    """The next rotation works all the same."""
+    """A finding: something is wrong, but the next rotation works."""
     return Finding(subject, Outcome.WARNING, cause, remedy, state)
 
 
 def failure(subject: str, cause: str, remedy: str, state: str = "") -> Finding:
-    """The next rotation fails of it."""
+    """A finding: the next rotation fails because of it."""
     return Finding(subject, Outcome.FAILURE, cause, remedy, state)
 
 
 def unknown(subject: str, cause: str, remedy: str = "", state: str = "") -> Finding:
-    """It could not be looked at."""
+    """A finding: it could not be checked."""
     return Finding(subject, Outcome.UNKNOWN, cause, remedy, state)

@@ -1,4 +1,4 @@
-"""The inside part of a check, asked of the function."""
+"""The inside part of a check: invokes the function to answer it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from rotators.errors import RotationError
 
 
 class FunctionFailed(RotationError):
-    """The function gave no answer, or refused the question."""
+    """The function did not answer, or refused the event."""
 
 
 def ask(aws: Aws, function_arn: str, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Invoke a function with a question.
+    """Invoke a function with the event ``check`` or ``plan``.
 
     Args:
-        aws: its account and Region.
+        aws: the function's account and Region.
         function_arn: the function.
-        event: the question.
+        event: the event.
+
+    Returns:
+        The function's answer.
 
     Raises:
-        AwsRefused: it could not be invoked.
-        FunctionFailed: it failed.
+        AwsRefused: the function could not be invoked.
+        FunctionFailed: the function failed.
     """
     reply = aws.call("lambda", "invoke", FunctionName=function_arn, Payload=json.dumps(dict(event)).encode())
     payload = reply["Payload"]
@@ -41,7 +44,7 @@ def ask(aws: Aws, function_arn: str, event: Mapping[str, Any]) -> dict[str, Any]
             raise FunctionFailed(
                 f"{function_arn} does not know the question ({kind or 'no answer'}): it is not one of rotators, or an "
                 "older one",
-                "deploy the present version; or look from here, with --local",
+                "deploy the current version; or check from here, with --local",
             )
         raise FunctionFailed(f"{function_arn}: {message}", "see the function's log")
     return answer
@@ -51,16 +54,16 @@ def findings(answer: Mapping[str, Any]) -> list[Finding]:
     """The findings in a function's answer.
 
     Raises:
-        FunctionFailed: they are none of ours.
+        FunctionFailed: the answer holds no findings of this version's form.
     """
     try:
         return [Finding.from_json(one) for one in answer.get("findings", ())]
     except (AttributeError, TypeError, ValueError):
-        raise FunctionFailed("the function's answer has another form", "deploy the present version") from None
+        raise FunctionFailed("the function's answer has another form", "deploy the current version") from None
 
 
 def check(aws: Aws, function_arn: str, event: Mapping[str, Any]) -> Iterator[Finding]:
-    """The function's own check, as findings whatever happens."""
+    """The findings of the function's own check. A failure to invoke it is a finding too."""
     name = function_arn.rsplit(":function:", maxsplit=1)[-1]
     try:
         yield from findings(ask(aws, function_arn, event))

@@ -1,4 +1,4 @@
-"""What AWS says of a secret's rotation: the secret, its schedule, its function, and what that may do."""
+"""What AWS says about a secret's rotation: the secret, its schedule, its function and the function's permissions."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from rotators.rotator import learn
 from rotators.schedules import RotationRules
 
 _PRINCIPAL = "secretsmanager.amazonaws.com"
-# With less, a rotation whose database is slow is ended by Lambda, and says nothing.
+# Seconds. With less, Lambda may end a rotation on a slow database before it reports an error.
 _SHORTEST_TIMEOUT = 30
 _SHORT_WINDOW = timedelta(hours=2)
 _SECRET_ACTIONS = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html: no longer patched, or not for long.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html: deprecated, or soon.
 _OLD_RUNTIMES = frozenset({"python3.6", "python3.7", "python3.8", "python3.9"})
 _RUNTIME = "python3.13"
 
 
 class OutsideCheck:
-    """A check of one secret, with the rights of whoever asks.
+    """A check of one secret, with the caller's permissions.
 
     Args:
         aws: the secret's account and Region.
         secret_id: its name or ARN.
-        now: tells the time.
+        now: gives the current time.
     """
 
     def __init__(self, aws: Aws, secret_id: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._aws = aws
         self._now = now
         self.secret_id = secret_id
-        """The whole ARN, once AWS has told it."""
+        """The whole ARN, once AWS has returned it."""
         self.function_arn: str | None = None
-        """What rotates it, once AWS has told it."""
+        """The rotation function, once AWS has returned it."""
         self.function: Mapping[str, Any] = {}
-        """The function's configuration, where it may be read."""
+        """The function's configuration, if it may be read."""
         self.value: Credentials | None = None
-        """The secret's current value, where it may be read."""
+        """The secret's current value, if it may be read."""
 
     def run(self) -> Iterator[Finding]:
-        """All findings; none after one that makes the others pointless."""
+        """All findings. Stops after one that makes further checks useless."""
         try:
             described = self._aws.call("secretsmanager", "describe_secret", SecretId=self.secret_id)
         except AwsRefused as error:
@@ -165,14 +165,14 @@ class OutsideCheck:
         if primary and primary != self._aws.region:
             yield failure(
                 "replicas",
-                "this is a copy, which does not rotate",
+                "this is a replica, which does not rotate",
                 f"rotators check {self.secret_id} --region {primary}",
             )
         failed = [str(one["Region"]) for one in replicas if one.get("Status") == "Failed"]
         if failed:
             yield warning(
                 "replicas",
-                f"the copies in {', '.join(failed)} are out of date",
+                f"the replicas in {', '.join(failed)} are out of date",
                 f"aws secretsmanager replicate-secret-to-regions --secret-id {self.secret_id} "
                 f"--force-overwrite-replica-secret --add-replica-regions "
                 f"{' '.join(f'Region={one}' for one in failed)}",
@@ -306,7 +306,7 @@ class OutsideCheck:
 
     @property
     def admin_arn(self) -> str | None:
-        """The admin's secret, as the secret or the function's settings name it."""
+        """The admin's secret, from the secret or the function's settings; None if neither names one."""
         variables = (self.function.get("Environment") or {}).get("Variables") or {}
         try:
             named = None if self.value is None else self.value.admin_arn
@@ -343,7 +343,7 @@ class OutsideCheck:
             yield from self._key(described["KmsKeyId"], "admin secret's KMS key")
 
     def _role(self, key_id: str | None) -> Iterator[Finding]:
-        """What the function's role may do, as far as IAM's simulator tells."""
+        """What the function's role may do, according to IAM's policy simulator."""
         role = self.function.get("Role")
         if not role:
             return

@@ -1,4 +1,4 @@
-"""What the next rotation would do: rehearsed where the database can roll back, in words where it can't."""
+"""What the next rotation would do: run and rolled back if the database can, described in words if not."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ class Plan:
     """What a rotation would do.
 
     Args:
-        strategy: how.
-        user: whose password would be set.
+        strategy: the strategy's name.
+        user: the user whose password would be set.
         steps: the four steps in words.
         statements: what setSecret would run, passwords masked.
-        exact: whether these are all, as they were rehearsed; else they are what can be told without running any.
-        findings: what stands against it.
+        exact: whether the statements were run and rolled back, so that none is missing. Otherwise they are what is
+            known without running them.
+        findings: what would stop the rotation.
     """
 
     strategy: str = ""
@@ -68,7 +69,7 @@ class Plan:
     findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """The plan as a JSON object."""
         return {
             "strategy": self.strategy,
             "user": self.user,
@@ -79,7 +80,7 @@ class Plan:
         }
 
     def redacted(self, redact: Callable[[str], str]) -> Plan:
-        """The same without secret values."""
+        """The plan without secret values."""
         return replace(
             self,
             steps=tuple(map(redact, self.steps)),
@@ -89,10 +90,14 @@ class Plan:
 
 
 def plan(context: DatabaseRotation, strategy: Strategy) -> Plan:
-    """Plan a database's next rotation, changing nothing.
+    """Plan a database secret's next rotation, without a change.
+
+    Args:
+        context: the rotation.
+        strategy: its strategy.
 
     Raises:
-        RotationError: something stands against it.
+        RotationError: something would stop the rotation.
     """
     current = context.current
     if isinstance(strategy, AlternatingUsers):
@@ -137,7 +142,7 @@ def _second_user(context: DatabaseRotation, made: Plan) -> Plan:
 
 
 def _in_order(recorded: list[str]) -> Iterator[str]:
-    """A rehearsal sets the password, and may go on with what is tried last: the password itself comes last."""
+    """The statements in a rotation's order. A rehearsal may set the password earlier; a rotation sets it last."""
     passwords = [one for one in recorded if one.endswith(_MASKED)]
     yield from (one for one in recorded if one not in passwords)
     yield from passwords[-1:]

@@ -1,4 +1,4 @@
-"""A password that is set and never takes effect: whether the server would take it."""
+"""Finds out whether a server would accept a password: sets it in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class _RolledBackError(Exception):
-    """Ends a transaction whose effect nobody wants."""
+    """Ends the transaction so that it is rolled back."""
 
 
 def set_and_roll_back(session: TransactionalPassword, own: SelfServicePassword, new: str, old: str) -> None:
@@ -18,9 +18,9 @@ def set_and_roll_back(session: TransactionalPassword, own: SelfServicePassword, 
 
     Args:
         session: a login.
-        own: the same.
-        new: made for this alone.
-        old: the one that logged in.
+        own: the same session.
+        new: a password made only for this.
+        old: the password that logged in.
 
     Raises:
         ServiceError: the server refused.

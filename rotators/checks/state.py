@@ -1,4 +1,4 @@
-"""In what state a half-done rotation is, which password is valid, and what Secrets Manager will do next."""
+"""The state of an interrupted rotation: which password is valid, and what Secrets Manager will do next."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ACCEPTED, REFUSED = "accepted", "refused"
 
 
 class State(StrEnum):
-    """How far a rotation has come."""
+    """How far a rotation got."""
 
     IDLE = "idle"
-    """None is half-done, and AWSCURRENT logs in."""
+    """No rotation is half-done, and AWSCURRENT logs in."""
     EMPTY = "empty"
     """AWSPENDING has no value: it stopped in createSecret, and nothing has changed."""
     STORED = "stored"
@@ -52,17 +52,17 @@ _ABANDON = frozenset({State.EMPTY, State.STORED, State.READY, State.BEHIND})
 
 @dataclass(frozen=True)
 class RotationState:
-    """What is known of a secret's rotation.
+    """What is known about a secret's rotation.
 
     Args:
-        state: how far it has come.
-        current: the version of AWSCURRENT; empty where none has it.
-        pending: the version of AWSPENDING, where it is another one.
-        previous: the version of AWSPREVIOUS.
-        logins: for each label whether its password is accepted, as far as it was tried.
-        enabled: whether rotation is switched on.
-        last: when it last rotated.
-        next: the end of the window in which it will.
+        state: how far it got.
+        current: the version with AWSCURRENT; empty if there is none.
+        pending: the version with AWSPENDING, if it is another one.
+        previous: the version with AWSPREVIOUS.
+        logins: for each label whose password was tried, whether it is accepted.
+        enabled: whether rotation is enabled.
+        last: when the secret last rotated.
+        next: the end of the window in which it will rotate.
     """
 
     state: State
@@ -76,7 +76,7 @@ class RotationState:
 
     @property
     def valid(self) -> str:
-        """The label whose password the database accepts; empty where that is not known."""
+        """The label whose password the database accepts; empty if that is not known."""
         return next((label for label in (CURRENT, PENDING, PREVIOUS) if self.logins.get(label) == ACCEPTED), "")
 
     @property
@@ -86,11 +86,15 @@ class RotationState:
 
     @property
     def can_abandon(self) -> bool:
-        """Whether the rotation can be given up without leaving AWSCURRENT on a password that does not log in."""
+        """Whether the rotation can be abandoned so that AWSCURRENT still logs in."""
         return self.state in _ABANDON
 
     def explain(self, now: datetime) -> Iterator[str]:
-        """Sentences for a person."""
+        """Explain the state in sentences.
+
+        Args:
+            now: the current time.
+        """
         yield f"{MEANING[self.state]}."
         valid = [label for label in (CURRENT, PENDING, PREVIOUS) if self.logins.get(label) == ACCEPTED]
         refused = [label for label in (CURRENT, PENDING, PREVIOUS) if self.logins.get(label) == REFUSED]
@@ -119,7 +123,7 @@ class RotationState:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """The state as a JSON object."""
         return {
             "state": self.state.value,
             "meaning": MEANING[self.state],
@@ -133,7 +137,7 @@ class RotationState:
 
 
 def read(described: Mapping[str, Any], found: Sequence[Finding]) -> RotationState:
-    """The state, from what DescribeSecret and a function's check say.
+    """The state, from DescribeSecret and a function's check.
 
     Args:
         described: DescribeSecret's answer.
@@ -165,7 +169,7 @@ def read(described: Mapping[str, Any], found: Sequence[Finding]) -> RotationStat
 
 
 def _unusable(found: Sequence[Finding]) -> bool:
-    """Whether AWSPENDING has a value that can be no database's."""
+    """Whether AWSPENDING has a value that no database can use."""
     return any(
         one.subject == f"secret {PENDING}" and one.outcome is Outcome.FAILURE and one.state == "unusable"
         for one in found
@@ -179,7 +183,7 @@ def _state(logins: Mapping[str, str], pending: str | None, *, empty: bool, unusa
             return State.IDLE
         if empty:
             return State.EMPTY
-        # What was not tried may be valid or not: AWSCURRENT is, and that is what counts.
+        # A version that was not tried may be valid. AWSCURRENT is valid, and that is what matters.
         return State.READY if next_one == ACCEPTED else State.STORED
     if current == REFUSED and ACCEPTED in {next_one if pending else None, former}:
         return State.APPLIED if pending and next_one == ACCEPTED else State.BEHIND

@@ -1,4 +1,4 @@
-"""The way to a server, hop by hop: its name, its port, its certificate."""
+"""Checks the connection to a server step by step: its name, its port, its certificate."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
     from rotators.engines.base import Engine
 
-# Enough to renew a certificate, or to put another CA into the bundle.
+# Time enough to renew a certificate, or to add another CA to the bundle.
 _SOON = timedelta(days=30)
 
 
 class Way:
-    """The way to one server.
+    """The connection to one server.
 
     Args:
-        engine: what speaks its protocol.
+        engine: the engine that speaks its protocol.
         host: the server's name.
         port: its port.
-        subject: what findings call it: ``server``.
-        timeout: seconds for each hop.
-        ca_file: the CA certificates to trust.
+        subject: what findings call the server: ``server``.
+        timeout: seconds for each step.
+        ca_file: the file of CA certificates to trust.
         server_name: the name to verify in the certificate.
-        plaintext: there is to be no TLS.
+        plaintext: whether TLS is not used.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Way:
         self._name = server_name or host
         self._plaintext = plaintext
         self.stands = False
-        """Whether all of it was found to stand, after :meth:`look`."""
+        """After :meth:`look`: whether every step worked."""
 
     def look(self) -> Iterator[Finding]:
-        """Go as far as TLS, without logging in."""
+        """Check everything up to TLS, without a login."""
         target = f"{self._host}:{self._port}"
         try:
             found = within(self._timeout, lambda: socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
@@ -86,7 +86,7 @@ class Way:
             elif isinstance(self._engine, StartsTls):
                 yield self._tls(plain, self._engine.start_tls, target)
             else:
-                # Its TLS is wrapped into its own protocol: the login tells.
+                # TLS runs inside the engine's own protocol. The login checks it.
                 self.stands = True
 
     def _not_reached(self, hop: str, error: Exception, target: str) -> Finding:
@@ -111,7 +111,7 @@ class Way:
         try:
             start(plain)
         except TimeoutError:
-            return failure(subject, f"{target} stays silent", "see that the database itself listens there")
+            return failure(subject, f"{target} does not answer", "check that the database itself listens there")
         except OSError:
             return failure(
                 subject, f"{target} offers no TLS", "switch TLS on in the server; nothing is ever sent without it"
@@ -130,7 +130,7 @@ class Way:
             advice = "see what listens there, and which TLS it offers"
             return Finding.of(subject, network.tls_failed(error, target, advice))
         except OSError as error:
-            # Some drop a connection of which they know no more than that. The login tells.
+            # Some servers drop a connection that only does a handshake. The login checks it.
             self.stands = True
             return unknown(subject, f"{target} ended the handshake ({type(error).__name__})")
         self.stands = True
