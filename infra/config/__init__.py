@@ -1,4 +1,4 @@
-"""``rotations.yaml`` as a typed value: ``model`` says what it may hold, ``load`` reads it and names each mistake."""
+"""``rotations.yaml`` as a typed value: ``model`` has its keys and values, ``load`` reads it and names each mistake."""
 
 from infra.config.load import load
 from infra.config.mistakes import MistakesFound

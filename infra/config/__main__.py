@@ -1,4 +1,4 @@
-"""Writes what is made from the model: the JSON Schema for editors, and the page for people (``make reference``)."""
+"""Writes what is made from the model: the JSON Schema for editors, and the reference page (``make reference``)."""
 
 import json
 from pathlib import Path

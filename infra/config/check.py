@@ -1,4 +1,4 @@
-"""What fits together and what does not, beyond each value's own form."""
+"""Checks whether the values of the file fit together, beyond the form of each value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rotators.packaging import platforms, trust
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 _LONGEST_NAME = 64
-# What a function is told by its environment, and therefore is the same for all its secrets.
+# What a function reads from its environment, so all its secrets must have the same.
 _OF_THE_FUNCTION = ("engine", "network", "strategy", "password", "test_query", "allow_admin_reset", "twin")
 
 
@@ -72,11 +72,11 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     in_secret = secret.create is not None and "masterarn" in secret.create.values
     spec = SPECS.get(secret.engine)
     if secret.admin is None and (in_secret or secret.admin_named_in_secret):
-        yield Mistake((*place, "admin"), "is missing: the function must be permitted to read the admin's secret")
+        yield Mistake((*place, "admin"), "is missing: the function needs permission to read the admin's secret")
     elif secret.admin is None and spec is not None and not spec.self_service:
         yield Mistake(
             (*place, "admin"),
-            f"is missing: no user of {secret.engine} changes its own password: give the admin's secret",
+            f"is missing: no user of {secret.engine} can change its own password: give the admin's secret",
         )
     elif needs and secret.admin is None:
         key = "strategy" if secret.strategy == "alternating-users" else "admin"
@@ -87,7 +87,7 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
     if secret.strategy == "dual-password" and spec is not None and not spec.second_password:
         yield Mistake(
             (*place, "strategy"),
-            f"is 'dual-password', and a user of {secret.engine} has one password: take alternating-users",
+            f"is 'dual-password', but a user of {secret.engine} can have only one password: use alternating-users",
         )
     if secret.admin is not None and secret.admin in {secret.name, secret.arn}:
         yield Mistake((*place, "admin"), "is the secret itself: name the admin's")
@@ -100,12 +100,12 @@ def _admin_host(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
             service = {"rds": "RDS", "redshift": "Redshift"}[secret.admin_manager]
             yield Mistake(
                 key,
-                f"is missing: {service} manages the admin's secret, which names no host, and an application's secret "
-                "may not name it: give the writer's endpoint, or the ARN of the database, whose endpoint is asked for",
+                f"is missing: {service} manages the admin's secret, which has no host: give the writer's endpoint, or "
+                f"the ARN of the database, and the function asks {service} for the endpoint",
             )
         return
     if secret.admin is None:
-        yield Mistake(key, "is where an admin works, and there is none: give admin, or leave it out")
+        yield Mistake(key, "needs an admin, and there is none: add admin, or leave admin_host out")
         return
     if secret.admin_database is None:
         return
@@ -113,8 +113,8 @@ def _admin_host(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
     if secret.admin_manager is None or not service.startswith(secret.admin_manager):
         yield Mistake(
             key,
-            f"is the ARN of a database of {service}, which is asked for by what {service} says of the secrets that it "
-            f"manages, and '{secret.admin}' is none of them: give the endpoint",
+            f"is the ARN of a database of {service}, which works only for an admin's secret that {service} manages, "
+            f"and '{secret.admin}' is not one: give the endpoint",
         )
     admin = secret.admin.split(":")[3:5] if secret.admin.startswith("arn:") else [None, None]
     for given, known, what in (
@@ -127,8 +127,8 @@ def _admin_host(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
     if network is not None and network.secrets_manager != "nat":
         yield Mistake(
             key,
-            f"is the ARN of a database, and from the network '{secret.network}' Secrets Manager is reached and no "
-            "other API: give the endpoint",
+            f"is the ARN of a database, but from the network '{secret.network}' a function reaches only Secrets "
+            "Manager: give the endpoint",
         )
 
 
@@ -137,19 +137,19 @@ def _user(secret: Secret, place: Place) -> Iterator[Mistake]:
         order = "twin: adopt" if secret.twin == "adopt" else "allow_admin_reset"
         yield Mistake(
             (*place, "user"),
-            f"is missing: {order} holds for one user, and a name in a secret is no order: give the user's name",
+            f"is missing: {order} applies to one user, and the name in the secret is not trusted: give the user's name",
         )
     if secret.user is not None and secret.admin is None:
-        yield Mistake((*place, "user"), "is whom an admin may act for, and there is none: give admin, or leave it out")
+        yield Mistake((*place, "user"), "needs an admin, and there is none: add admin, or leave user out")
     made = None if secret.create is None else secret.create.values["username"]
     if secret.user is not None and made is not None and secret.user != made:
-        yield Mistake((*place, "user"), f"is '{secret.user}', and the secret is made for '{made}': leave it out")
+        yield Mistake((*place, "user"), f"is '{secret.user}', but the secret is created for '{made}': leave it out")
 
 
 def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
     if secret.network is not None and secret.network not in rotations.networks:
         known = ", ".join(rotations.networks) or "none: add it to networks"
-        yield Mistake((*place, "network"), f"is '{secret.network}', which is none of networks ({known})")
+        yield Mistake((*place, "network"), f"is '{secret.network}', which is not in networks ({known})")
     for key in ("kms_key", "admin_kms_key"):
         value = getattr(secret, key)
         if value is not None and value.startswith("arn:"):
@@ -185,11 +185,11 @@ def _key_arn(rotations: Rotations, value: str, place: Place, region: str | None 
     elif ":alias/" in value:
         yield Mistake(
             place,
-            "is the ARN of an alias, and permissions name keys: give the key's own "
+            "is the ARN of an alias, but permissions need the key's ARN "
             "(aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn)",
         )
     elif not re.fullmatch(KEY_ARN, value):
-        yield Mistake(place, f"is '{value}', which is no ARN of a KMS key")
+        yield Mistake(place, f"is '{value}', which is not the ARN of a KMS key")
     elif (region or rotations.region) not in {None, value.split(":")[3]}:
         yield Mistake(place, f"is the ARN of a key of another Region than {region or rotations.region}")
 
@@ -198,7 +198,7 @@ def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mist
     if secret.arn is not None and rotations.region is not None and secret.arn.split(":")[3] != rotations.region:
         yield Mistake(
             (*place, "arn"),
-            f"is of another Region than {rotations.region}: it rotates where its primary is, by a stack of its own",
+            f"is of another Region than {rotations.region}: rotate it in the Region of its primary, with a stack there",
         )
     if secret.arn is not None and not _whole(secret.arn):
         yield Mistake(
@@ -212,7 +212,7 @@ def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mist
             yield Mistake((*place, "admin"), f"is '{admin}', which is neither the name nor the ARN of a secret")
         return
     if not re.fullmatch(SECRET_ARN, admin):
-        yield Mistake((*place, "admin"), f"is '{admin}', which is no ARN of a secret")
+        yield Mistake((*place, "admin"), f"is '{admin}', which is not the ARN of a secret")
     elif not _whole(admin):
         yield Mistake(
             (*place, "admin"),
@@ -241,7 +241,8 @@ def _twice(rotations: Rotations) -> Iterator[Mistake]:
         if key in seen:
             yield Mistake(
                 ("secrets", number),
-                f"is '{secret.label}', as is secrets[{seen[key]}]: a secret rotates by one function; remove one",
+                f"is '{secret.label}', the same as secrets[{seen[key]}]: only one function can rotate a secret; remove "
+                "one",
             )
         seen.setdefault(key, number)
 
@@ -254,14 +255,14 @@ def _function(group: Group) -> Iterator[Mistake]:
                 yield Mistake(
                     ("secrets", other, key),
                     f"differs from that of secrets[{number}], with which it shares the function '{group.name}': give "
-                    "one of them a function of its own (function: a-name)",
+                    "one of them its own function (function: a-name)",
                 )
     told = {secret.admin for _, secret in group.secrets if secret.admin and not secret.admin_named_in_secret}
     if len(told) > 1:
         yield Mistake(
             ("secrets", group.secrets[-1][0], "admin"),
-            f"is one of several for the function '{group.name}', which can be told of one: give each admin's secrets a "
-            "function of their own (function: a-name), or put masterarn into the secrets and set admin_named_in_secret",
+            f"is one of several for the function '{group.name}', which can have only one: give each admin's secrets "
+            "their own function (function: a-name), or put masterarn into the secrets and set admin_named_in_secret",
         )
     yield from _told_addresses(group)
     yield from _told_users(group)
@@ -274,15 +275,15 @@ def _function(group: Group) -> Iterator[Mistake]:
 
 
 def _told_addresses(group: Group) -> Iterator[Mistake]:
-    """A function can be told of one address, and takes it for every admin whose secret names none."""
+    """A function can have one address, which it uses for every admin whose secret has none."""
     if group.admin_host is None:
         return
     for number, secret in group.secrets:
         if secret.admin is not None and secret.admin_host != group.admin_host:
             yield Mistake(
                 ("secrets", number, "admin_host"),
-                f"is one of several for the function '{group.name}', which can be told of one ('{group.admin_host}'): "
-                "give each server's secrets a function of their own (function: a-name)",
+                f"is one of several for the function '{group.name}', which can have only one ('{group.admin_host}'): "
+                "give each server's secrets their own function (function: a-name)",
             )
 
 
@@ -292,17 +293,16 @@ def _told_users(group: Group) -> Iterator[Mistake]:
         if secret.arn is not None and secret.label in by_name and not secret.named_user:
             yield Mistake(
                 ("secrets", number, "user"),
-                f"is missing: another secret of the function '{group.name}' has this one's name, and its user would be "
-                "taken for this one's: give both, or a function of its own (function: a-name)",
+                f"is missing: another secret of the function '{group.name}' has the same name, and its user would be "
+                "used for this one: give both users, or its own function (function: a-name)",
             )
     takes = size(environment(group))
     if takes > LIMIT:
         yield Mistake(
             ("secrets", group.secrets[-1][0]),
-            f"is one too many for the function '{group.name}': its variables, in which the "
-            f"secrets' users and the values of those to make are named, "
-            f"would have {takes:,} bytes, and Lambda takes {LIMIT:,}: give some of its secrets a function of their own "
-            "(function: a-name)",
+            f"is one too many for the function '{group.name}': its variables, which hold the users of its secrets and "
+            f"the values of those to create, would have {takes:,} bytes, and Lambda allows {LIMIT:,}: give some of its "
+            "secrets their own function (function: a-name)",
         )
 
 
@@ -310,7 +310,8 @@ def _unused_functions(rotations: Rotations) -> Iterator[Mistake]:
     used = {secret.function_label for secret in rotations.secrets}
     for name in rotations.functions:
         if name not in used:
-            yield Mistake(("functions", name), f"is the function of no secret: those are {', '.join(sorted(used))}")
+            known = ", ".join(sorted(used))
+            yield Mistake(("functions", name), f"is not the function of any secret: the functions are {known}")
 
 
 def _names(rotations: Rotations) -> Iterator[Mistake]:
@@ -345,12 +346,12 @@ def _stacks(rotations: Rotations) -> Iterator[Mistake]:
     if made > MADE_A_STACK:
         yield Mistake(
             ("secrets",),
-            f"are {made:,} to make, and {MADE_A_STACK} fit into a stack: put the others into a file of their own",
+            f"are {made:,} to create, and a stack can hold {MADE_A_STACK}: put the others into another file",
         )
     elif needed != rotations.stacks:
         more = f"write stacks: {needed}" if needed else "use several files"
         yield Mistake(
-            ("stacks",), f"is {rotations.stacks}, which has no room for {len(rotations.secrets):,} secrets: {more}"
+            ("stacks",), f"is {rotations.stacks}, which can't hold {len(rotations.secrets):,} secrets: {more}"
         )
 
 
@@ -360,7 +361,7 @@ def _fits(rotations: Rotations, stacks: int) -> bool:
         functions = Counter(secret.function_label for _, secret in part)
         if len(part) > SECRETS_A_STACK or foreign > FOREIGN_A_STACK or len(functions) > FUNCTIONS_A_STACK:
             return False
-        # A schedule each, permissions, what functions and their alarms are made of, and the overdue check of a dozen.
+        # A schedule each, permissions, the resources of functions and their alarms, and the overdue check of a dozen.
         weight = len(part) + sum(min(count, 20) + 17 for count in functions.values()) + len(part) // 4
         if weight + 2 * sum(secret.create is not None for secret in rotations.secrets) > RESOURCES:
             return False
@@ -373,19 +374,20 @@ def _networks(rotations: Rotations) -> Iterator[Mistake]:
         for key in ("endpoint_subnets", "private_dns_for"):
             if getattr(network, key) is not None and network.secrets_manager != "create-endpoint":
                 yield Mistake(
-                    ("networks", name, key), "is of an endpoint to make: write secrets_manager: create-endpoint"
+                    ("networks", name, key),
+                    "is only for an endpoint that the stack makes: write secrets_manager: create-endpoint",
                 )
         if network.secrets_manager == "nat" and network.kind == "public":
             yield Mistake(
                 place,
                 "is 'nat' in public subnets: a function gets no public address there, so it has no route to Secrets "
-                "Manager; take private subnets, or create-endpoint, or the security group of an endpoint",
+                "Manager; use private subnets, or create-endpoint, or the security group of an endpoint",
             )
         if network.secrets_manager == "nat" and network.kind == "isolated":
             yield Mistake(
                 place,
-                "is 'nat' in isolated subnets, from which there is no route to Secrets Manager; take create-endpoint, "
-                "or the security group of an endpoint that is there",
+                "is 'nat' in isolated subnets, from which there is no route to Secrets Manager; use create-endpoint, "
+                "or the security group of an existing endpoint",
             )
 
 
@@ -393,14 +395,15 @@ def _accounts(rotations: Rotations) -> Iterator[Mistake]:
     accounts = sorted({secret.account for secret in rotations.secrets if secret.account is not None})
     if rotations.account is None and len(accounts) > 1:
         yield Mistake(
-            ("account",), f"is missing, and the secrets are of {', '.join(accounts)}: say which one this is deployed to"
+            ("account",),
+            f"is missing, and the secrets are in {', '.join(accounts)}: name the account that you deploy to",
         )
     for number, secret in enumerate(rotations.secrets):
         if rotations.account is not None and secret.account not in {None, rotations.account} and not _full_key(secret):
             yield Mistake(
                 ("secrets", number, "kms_key"),
-                "must be the ARN of a key for a secret of another account: the account's default key can't be used "
-                "from outside (https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html)",
+                "must be the ARN of a key for a secret in another account: the AWS managed key can't be used from "
+                "there (https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html)",
             )
 
 

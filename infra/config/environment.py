@@ -1,4 +1,4 @@
-"""What a function is told by its variables: docs/reference/settings.md."""
+"""The environment variables of a function: docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotators.engines.specs import SPECS
 
 # All names and values together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LIMIT = 4096
-# What other keys of the file say, and the functions that they are for.
+# Variables that other keys of the file set.
 OURS = frozenset(
     {
         "ALLOW_ADMIN_RESET",
@@ -69,7 +69,7 @@ def environment(group: Group) -> dict[str, str]:
 
 
 def size(variables: dict[str, str]) -> int:
-    """How many of Lambda's bytes they take."""
+    """How many bytes of Lambda's quota they need."""
     return sum(len(f"{name}{value}".encode()) for name, value in variables.items())
 
 

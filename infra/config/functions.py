@@ -1,4 +1,4 @@
-"""Which secrets share a function, and what that function is like."""
+"""Which secrets share a function, and the settings of that function."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Group:
     """A function and its secrets.
 
     Args:
-        name: the function's.
-        secrets: those that it rotates, and each one's number in the file.
-        settings: what it is made of.
+        name: the function's name.
+        secrets: the secrets that it rotates, each with its number in the file.
+        settings: its settings.
         network: where it runs; None: outside of a VPC.
     """
 
@@ -28,7 +28,7 @@ class Group:
 
     @property
     def first(self) -> Secret:
-        """The one that stands for all where they must agree."""
+        """The first secret: for settings that are the same for all."""
         return self.secrets[0][1]
 
     @property
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def architecture(self) -> str:
-        """What it runs on."""
+        """The architecture that it runs on."""
         return self.settings.architecture or (ARM64 if self.engine == CUSTOM else usual_architecture(self.engine))
 
     @property
@@ -48,23 +48,23 @@ class Group:
 
     @property
     def admin_host(self) -> str | None:
-        """Where its admins work whose secrets name no host; None where nothing is said, or AWS is asked."""
+        """The host of its admins whose secrets have none; None if it is not set, or if AWS is asked."""
         told = (secret.admin_host for _, secret in self.secrets if secret.admin_address is not None)
         return next(told, None)
 
     @property
     def users(self) -> dict[str, str]:
-        """The users that are named, each by its secret: by the ARN where that is known, else by the name."""
+        """The named user of each secret: by the secret's ARN if it is known, otherwise by its name."""
         return {secret.arn or secret.label: secret.named_user for _, secret in self.secrets if secret.named_user}
 
     @property
     def values(self) -> dict[str, dict[str, Any]]:
-        """What the secrets that are made hold beside the password, each by its secret's name."""
+        """The values, other than the password, of the secrets that are created, by the secret's name."""
         return {secret.label: secret.made_values for _, secret in self.secrets if secret.create is not None}
 
     @property
     def admin(self) -> str | None:
-        """The one admin's secret that the function itself is told of; None where the secrets name theirs."""
+        """The admin's secret in the function's own variables; None if the secrets name theirs."""
         told = {secret.admin for _, secret in self.secrets if secret.admin and not secret.admin_named_in_secret}
         return next(iter(told)) if told else None
 
@@ -91,7 +91,7 @@ def groups(rotations: Rotations, part: Iterable[tuple[int, Secret]] | None = Non
 
 
 def settings_of(rotations: Rotations, name: str) -> NamedFunction:
-    """A function's settings: those for all, and what is different for it."""
+    """A function's settings: those for all functions, and its own."""
     general, own = rotations.function.model_dump(exclude_unset=True), rotations.functions.get(name, {})
     environment = {**general.get("environment", {}), **(own.get("environment") or {})}
     return NamedFunction.model_validate(general | own | ({"environment": environment} if environment else {}))

@@ -1,4 +1,4 @@
-"""Reading ``rotations.yaml``: every mistake at once, each with its line, its path, its value and what is allowed."""
+"""Reads ``rotations.yaml``, and reports all mistakes at once, each with line, path, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(file: Path) -> Rotations:
         file: ``rotations.yaml``.
 
     Raises:
-        MistakesFound: it is not there, is no YAML, or holds what can't be; every mistake is named.
+        MistakesFound: the file does not exist, is not YAML, or has mistakes; every mistake is named.
     """
     raw, lines = _parse(file)
     mistakes: list[Mistake] = []
@@ -76,9 +76,9 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "it can't be parsed"
-        raise MistakesFound(file, [Mistake((), f"is no YAML: {where}{problem}")], {}) from None
+        raise MistakesFound(file, [Mistake((), f"is not YAML: {where}{problem}")], {}) from None
     except (ValueError, RecursionError) as error:
-        # PyYAML makes dates of what looks like one, and fails at those that are none.
+        # PyYAML parses what looks like a date, and fails if it is not a valid one.
         raise MistakesFound(file, [Mistake((), f"can't be read: {error}; put texts in quotes")], {}) from None
     if not isinstance(raw, dict):
         raise MistakesFound(file, [Mistake((), "must be a mapping with the key secrets")], {})
@@ -93,10 +93,10 @@ def _stack(file: Path) -> str:
 
 
 def _ambiguous(node: Any, place: Place = (), around: tuple[int, ...] = ()) -> Iterator[Mistake]:
-    """What a reader takes for one thing and PyYAML for another: a key that is there twice, and what holds itself."""
+    """What PyYAML reads differently from a person: a key that appears twice, and a value that contains itself."""
     if id(node) in around:
         line = node.start_mark.line + 1
-        yield Mistake(place, f"holds itself: the anchor of line {line} is named inside of what it stands for")
+        yield Mistake(place, f"contains itself: the anchor of line {line} is used inside its own value")
         return
     around = (*around, id(node))
     if isinstance(node, yaml.MappingNode):
@@ -104,7 +104,7 @@ def _ambiguous(node: Any, place: Place = (), around: tuple[int, ...] = ()) -> It
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
-                yield Mistake((*place, name), f"is there twice, on line {seen[name]} and on line {line}: remove one")
+                yield Mistake((*place, name), f"appears twice, on line {seen[name]} and on line {line}: remove one")
             seen[name] = line
             yield from _ambiguous(value, (*place, name), around)
     elif isinstance(node, yaml.SequenceNode):
@@ -113,7 +113,7 @@ def _ambiguous(node: Any, place: Place = (), around: tuple[int, ...] = ()) -> It
 
 
 def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
-    """Each value's place, and the line on which it (or its key) stands."""
+    """Each value's place, and the line of the value or its key."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*place, str(key.value))
@@ -142,7 +142,7 @@ def _filled(raw: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inherit(secret: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    # Who names one way of scheduling does not inherit parts of another.
+    # A secret with its own kind of schedule does not inherit parts of another kind.
     own = {"every", "schedule"} & set(secret)
     hidden = {"every", "schedule", "window", "stagger"} if own else set()
     return {key: value for key, value in defaults.items() if key not in hidden} | secret

@@ -1,4 +1,4 @@
-"""A mistake in ``rotations.yaml``: where it stands, and what is allowed there."""
+"""A mistake in ``rotations.yaml``: where it is, and what is allowed there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something in the file that can't be.
+    """Something in the file that is not allowed.
 
     Args:
         place: where; empty for the file as a whole.
@@ -33,17 +33,17 @@ class Mistake:
 
 
 class MistakesFound(ConfigurationError):
-    """The file can't be what is meant.
+    """The file has mistakes.
 
     Args:
         file: the file.
-        mistakes: all that was found.
-        lines: the line on which each place stands.
+        mistakes: all that were found.
+        lines: the line of each place.
     """
 
     def __init__(self, file: Path, mistakes: Iterable[Mistake], lines: Mapping[Place, int]) -> None:
         self.mistakes = list(mistakes)
-        # An error is one line, cut where it is too long; these are as many as there are mistakes.
+        # An error is one line, which is truncated if it is too long; here each mistake has its own line.
         self._lines = [one_line(_sentence(file, mistake, lines)) for mistake in self.mistakes]
         super().__init__(" ".join(self._lines))
 
@@ -52,15 +52,15 @@ class MistakesFound(ConfigurationError):
 
 
 def of_pydantic(error: ValidationError, model: type[BaseModel], prefix: Place = ()) -> Iterator[Mistake]:
-    """What pydantic found, in words.
+    """The errors that pydantic found, as mistakes.
 
     Args:
         error: what it raised.
         model: what was to be read.
-        prefix: where the value stands that was read.
+        prefix: the place of the value that was read.
     """
     for one in error.errors(include_url=False):
-        # Where a field may be one of several types, pydantic names the alternative too.
+        # If a field may have one of several types, pydantic names the alternative too.
         place = tuple(part for part in one["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part)))
         yield Mistake((*prefix, *(one["loc"] if _is_label(one) else place)), _words(one, model))
 
@@ -74,7 +74,7 @@ def spell(place: Place) -> str:
 
 
 def _is_label(one: Any) -> bool:
-    """Whether what stands in the path is a name that the user gave (a network's, a key's) rather than a type's."""
+    """Whether the path has a name that the user gave (a network's, a key's), and not a type's name."""
     return len(one["loc"]) > 1 and one["loc"][0] in {"networks", "keys", "functions"} and "[" not in str(one["loc"])
 
 
@@ -85,19 +85,19 @@ def _sentence(file: Path, mistake: Mistake, lines: Mapping[Place, int]) -> str:
     return " ".join(part for part in (where, spell(mistake.place), mistake.text) if part)
 
 
-def _words(one: Any, model: type[BaseModel]) -> str:  # noqa: PLR0911  # a way out for each kind
+def _words(one: Any, model: type[BaseModel]) -> str:  # noqa: PLR0911  # one return for each kind
     kind, context = one["type"], one.get("ctx", {})
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return f"is no key that is known here: take one of {', '.join(_fields(model, one['loc'][:-1]))}"
+        return f"is not a key that is allowed here: use one of {', '.join(_fields(model, one['loc'][:-1]))}"
     if kind == "value_error":
         return str(context["error"])
     shown = _shown(one["input"])
     if shown == "null":
         return "is empty: leave the key out, or give it a value"
     if kind == "literal_error":
-        return f"is {shown}: take one of {context['expected'].replace(' or ', ', ')}"
+        return f"is {shown}: use one of {context['expected'].replace(' or ', ', ')}"
     if kind == "string_pattern_mismatch":
         form = FORMS.get(context["pattern"])
         return f"is {shown}, which is {form}" if form else f"is {shown}, which is not of the form {context['pattern']}"
@@ -110,7 +110,7 @@ def _shown(given: Any) -> str:
 
 
 def _fields(model: type[BaseModel], place: Place) -> list[str]:
-    """The keys that are known at a place."""
+    """The keys that are allowed at a place."""
     found: Any = model
     for part in place:
         if isinstance(found, type) and issubclass(found, BaseModel):

@@ -1,4 +1,4 @@
-"""What fits a rotator of the user's own, and what does not: its code, and what it may do."""
+"""Checks the settings of a user's own rotator: its code, and its permissions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rotator(settings: NamedFunction, folder: Path) -> CustomRotator:
 
 
 def check_own(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
-    """Find what does not fit a rotator of one's own, or one of ours.
+    """Find settings that do not fit a user's own rotator, or one of ours.
 
     Args:
         rotations: the file, each value of which is of the right form.
@@ -41,8 +41,8 @@ def check_own(rotations: Rotations, folder: Path) -> Iterator[Mistake]:
         if secret.engine == CUSTOM and secret.create is not None:
             yield Mistake(
                 ("secrets", number, "create"),
-                "makes a password, and what your rotator rotates has a first value that only its service knows: make "
-                "the secret with that, and give its name",
+                "generates a password, but only your rotator's service knows the first value: create the secret with "
+                "that value, and give its name",
             )
     for name, (number, secret) in first.items():
         settings = settings_of(rotations, name)
@@ -60,7 +60,7 @@ def _none_of_its_own(settings: NamedFunction, name: str, secret: Secret) -> Iter
         if getattr(settings, key):
             yield Mistake(
                 ("functions", name, key),
-                f"is of a rotator of your own, and this function's is ours for {secret.engine}: leave it out, or write "
+                f"is only for your own rotator, and this function rotates {secret.engine}: leave it out, or write "
                 "engine: custom in its secrets",
             )
 
@@ -68,8 +68,8 @@ def _none_of_its_own(settings: NamedFunction, name: str, secret: Secret) -> Iter
 def _without_code(secret: Secret, place: Place) -> Mistake:
     shown = f"functions: {{{secret.function or 'NAME'}: {{code: FOLDER, handler: MODULE.handler}}}}"
     if secret.function is None:
-        return Mistake(place, f"is missing: name the function whose code rotates it, and give that: {shown}")
-    return Mistake(place, f"is '{secret.function}', and nothing says what its code is: {shown}")
+        return Mistake(place, f"is missing: name the function that rotates it, and its code: {shown}")
+    return Mistake(place, f"is '{secret.function}', which has no code: {shown}")
 
 
 def _code(settings: NamedFunction, place: Place, folder: Path) -> Iterator[Mistake]:
@@ -98,5 +98,5 @@ def _permissions(permissions: list[Permission], place: Place) -> Iterator[Mistak
         if characters > _ROOM:
             yield Mistake(
                 (*place, number),
-                f"has {characters:,} characters, and a policy of IAM has room for {_ROOM:,}: make several of it",
+                f"has {characters:,} characters, and an IAM policy can have {_ROOM:,}: write several permissions",
             )

@@ -1,4 +1,4 @@
-"""Which secret is in which of a file's stacks: by its name alone, so that nothing moves when others come and go."""
+"""Which secret is in which of a file's stacks: by its name alone, so it stays when others are added or removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from infra.config.model import Secret
 
-# A stack may have 500 resources and 200 outputs, and a role's policies so many characters (rotators.cdk.grants).
+# A stack may have 500 resources and 200 outputs, and a role's policies have a limit too (rotators.cdk.grants).
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 SECRETS_A_STACK = 220
 FUNCTIONS_A_STACK = 20
@@ -30,10 +30,10 @@ def parts(secrets: Sequence[Secret], stacks: int) -> list[list[tuple[int, Secret
 
 
 def _jump(name: str, stacks: int) -> int:
-    """A name's stack, by consistent hashing: where stacks are added, a name stays or moves to one of the new ones.
+    """A name's stack, by consistent hashing: if stacks are added, a name stays or moves to one of the new stacks.
 
-    So the stack that it leaves is deployed before the one that it comes to, and its rotation is switched off and then
-    on, never the other way round. https://arxiv.org/abs/1406.2294
+    So its former stack is deployed before its new one: its rotation is switched off first, and then on.
+    https://arxiv.org/abs/1406.2294
     """
     state = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     place, following = -1, 0

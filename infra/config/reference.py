@@ -1,4 +1,4 @@
-"""The page that says what ``rotations.yaml`` may hold, made from the model."""
+"""The reference page of ``rotations.yaml``, made from the model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from infra.config.load import schema
 
 _HEAD = """# rotations.yaml
 
-Made from the model by `make reference`; `infra/rotations.schema.json` tells an editor the same. The example at the top
-of the repository has one of everything but a rotator of one's own, for which `rotators new` writes a file. A mistake is
-named with its line, its path, the value and what is allowed, all of them at once.
+`make reference` makes this page from the model. `infra/rotations.schema.json` has the same for editors. The example at
+the top of the repository has all features except your own rotator, for which `rotators new` writes a file. All mistakes
+are reported at once, each with its line, its path, the value and what is allowed.
 
-Secrets share a function where engine, network and strategy are the same, and what it is told by its environment
+Secrets with the same engine, network and strategy share a function. The settings in the function's environment
 (`password`, `test_query`, `allow_admin_reset`, `twin`, the admin and its host) must be the same for all of them;
-`function:` gives one a function of its own.
+`function:` gives a secret its own function.
 """
 _PARTS = {
-    "Secret": "A secret, and what `defaults` may hold of it",
+    "Secret": "A secret, and `defaults`",
     "Create": "`create`",
     "Password": "`password`",
-    "Network": "`networks`: one of them, by its name",
-    "Key": "`keys`: one of them, by its name",
-    "Function": "`function`, and `functions`: one of them, by its name",
-    "NamedFunction": "`functions`: what one may have beside, for `engine: custom`",
+    "Network": "`networks`: each, by its name",
+    "Key": "`keys`: each, by its name",
+    "Function": "`function`, and each of `functions`, by its name",
+    "NamedFunction": "`functions`: more keys, for `engine: custom`",
     "Permission": "`permissions`",
     "CaBundle": "`ca_bundle`",
     "Logs": "`logs`",
@@ -61,7 +61,7 @@ def _choices(shape: dict[str, Any]) -> str:
 
 def _default(shape: dict[str, Any], *, needed: bool) -> str:
     if needed:
-        return "needed"
+        return "required"
     value = shape.get("default")
     if value is None or isinstance(value, dict | list):
         return ""

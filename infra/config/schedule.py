@@ -21,7 +21,7 @@ class Rules:
 
     Args:
         expression: the ScheduleExpression; None: on demand only.
-        duration: the window's length, ``3h``; None: the service's own.
+        duration: the window's length, ``3h``; None: Secrets Manager's default.
     """
 
     expression: str | None
@@ -29,7 +29,7 @@ class Rules:
 
 
 class ScheduleMistake(ConfigurationError):
-    """A schedule that can't be.
+    """A schedule that is not allowed.
 
     Args:
         key: the secret's key that is wrong; None: several together, or one that is missing.
@@ -43,10 +43,10 @@ class ScheduleMistake(ConfigurationError):
 
 
 def rules(secret: Secret) -> Rules:
-    """The rules for a secret, checked as the service checks them.
+    """The rules for a secret, checked as Secrets Manager checks them.
 
     Raises:
-        ScheduleMistake: the service would refuse them.
+        ScheduleMistake: Secrets Manager would refuse them.
     """
     if secret.every is not None and secret.schedule is not None:
         raise ScheduleMistake(None, "has both every and schedule", "give one of the two")
@@ -60,7 +60,7 @@ def rules(secret: Secret) -> Rules:
 
 
 def _check(expression: str | None, secret: Secret) -> None:
-    """Make sure that the service takes a schedule with the secret's window."""
+    """Make sure that Secrets Manager accepts the schedule with the secret's window."""
     try:
         RotationRules.parse(expression=expression, duration=secret.window)
     except WindowRefused as error:
@@ -83,7 +83,7 @@ def _rate(every: str) -> str | None:
 
 
 def _staggered(expression: str | None, secret: Secret) -> str:
-    """The same hours later for the same name, so that a fleet does not begin in one moment."""
+    """The schedule some hours later, always the same for the same name, so that a fleet does not begin at once."""
     match = _CRON.fullmatch(expression or "")
     if match is None:
         raise ScheduleMistake(None, "has stagger without a cron of one hour", "write schedule: cron(0 2 * * ? *)")
@@ -93,7 +93,7 @@ def _staggered(expression: str | None, secret: Secret) -> str:
     first, most = int(match[2]), int(hours[1])
     if first + most >= _HOURS_A_DAY:
         raise ScheduleMistake(None, "has a stagger that reaches into the next day", "begin earlier, or make it shorter")
-    # Both ends must be windows that the service takes, whichever the name gives.
+    # Secrets Manager must accept the windows at both ends, whichever the name gives.
     _check(f"cron({match[1]} {first + most} {match[3]})", secret)
     digest = hashlib.sha256(secret.label.encode()).digest()
     return f"cron({match[1]} {first + int.from_bytes(digest[:4], 'big') % (most + 1)} {match[3]})"

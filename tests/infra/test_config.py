@@ -51,7 +51,7 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
     [
         (
             "secrets: [{name: app, engine: postgre, every: 30 days}]",
-            "rotations.yaml:1: secrets[0].engine is \"postgre\": take one of 'postgres', 'mysql'",
+            "rotations.yaml:1: secrets[0].engine is \"postgre\": use one of 'postgres', 'mysql'",
         ),
         (secret("strategy: alternating-users"), "secrets[0].strategy is 'alternating-users' without an admin secret"),
         (
@@ -64,7 +64,7 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         ),
         (
             f"secrets:\n  - {{name: a/b, engine: mysql, every: 1 day}}\n  - {{arn: {OURS}a/b-AbCdEf, {DAILY}}}\n",
-            "rotations.yaml:3: secrets[1] is 'a/b', as is secrets[0]",
+            "rotations.yaml:3: secrets[1] is 'a/b', the same as secrets[0]",
         ),
         (
             NETWORK.replace("private", "public") + ONE,
@@ -73,13 +73,16 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (NETWORK.replace("private", "isolated") + ONE, "from which there is no route to Secrets Manager"),
         (
             "secrets: [{name: app, engine: db2, every: 30 days}]",
-            "secrets[0].admin is missing: no user of db2 changes its own password",
+            "secrets[0].admin is missing: no user of db2 can change its own password",
         ),
         (f"ca_bundle: {{file: ca.pem}}\n{ONE}", "rotations.yaml:1: ca_bundle.file is 'ca.pem': the CA bundle"),
-        (secret("strategy: dual-password"), "is 'dual-password', and a user of postgres has one password"),
-        (secret("network: nowhere"), "secrets[0].network is 'nowhere', which is none of networks"),
+        (secret("strategy: dual-password"), "is 'dual-password', but a user of postgres can have only one password"),
+        (secret("network: nowhere"), "secrets[0].network is 'nowhere', which is not in networks"),
         (secret("kms_key: mine"), "secrets[0].kms_key is 'mine', which is neither an ARN nor one of keys (none)"),
-        (secret("adm: x"), "secrets[0].adm is no key that is known here: take one of admin, admin_host, admin_kms_key"),
+        (
+            secret("adm: x"),
+            "secrets[0].adm is not a key that is allowed here: use one of admin, admin_host, admin_kms_key",
+        ),
         (
             secret("password: {length: 4}"),
             "secrets[0].password.length is 4: input should be greater than or equal to 8",
@@ -97,25 +100,25 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         ),
         (
             "secrets: [{create: {name: a, values: {username: u, masterarn: b}}, engine: mysql, every: 1 day}]",
-            "secrets[0].admin is missing: the function must be permitted to read the admin's secret",
+            "secrets[0].admin is missing: the function needs permission to read the admin's secret",
         ),
         ("secrets: []", "secrets is []"),
         ("[]", "must be a mapping with the key secrets"),
-        ("secrets: [", "is no YAML: line 1"),
-        (f"defaults: {{evry: 3 days}}\n{ONE}", "rotations.yaml:1: defaults.evry is no key that is known here"),
+        ("secrets: [", "is not YAML: line 1"),
+        (f"defaults: {{evry: 3 days}}\n{ONE}", "rotations.yaml:1: defaults.evry is not a key that is allowed here"),
         (f"functions: {{postgres: {{memory: 1}}}}\n{ONE}", "functions.postgres.memory is 1: input should be greater"),
         (
             f"functions: {{other: {{memory: 512}}}}\n{ONE}",
-            "functions.other is the function of no secret: those are postg",
+            "functions.other is not the function of any secret: the functions are postg",
         ),
         (
             f"function: {{reserved_concurrency: 2}}\n{ONE}",
             "function.reserved_concurrency is 2: input should be greater",
         ),
-        (f"nonsense: 1\n{ONE}", "nonsense is no key that is known here: take one of account, alarms"),
+        (f"nonsense: 1\n{ONE}", "nonsense is not a key that is allowed here: use one of account, alarms"),
         (
             "secrets: [{create: {name: a, values: {username: u, password: x}}, engine: mysql, every: 1 day}]",
-            "holds a password, which would stand in the template",
+            "has a password, which would be in the template",
         ),
         ("secrets: [{name: app, engine: mysql, every: 1 day, stagger: 3h}]", "stagger without a cron of one hour"),
         (
@@ -124,7 +127,7 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         ),
         (
             f"account: '111122223333'\nsecrets: [{{arn: {THEIRS}a-AbCdEf, {DAILY}}}]",
-            "secrets[0].kms_key must be the ARN of a key for a secret of another account",
+            "secrets[0].kms_key must be the ARN of a key for a secret in another account",
         ),
         (
             f"region: eu-west-2\nsecrets: [{{arn: {OURS}a-AbCdEf, {DAILY}}}]",
@@ -137,9 +140,9 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (secret(f"admin: '{OURS}rds!cluster-1-AbCdEf'"), "secrets[0].admin_host is missing: RDS manages the admin's"),
         (
             secret("admin: redshift!dw-admin, admin_named_in_secret: true"),
-            "secrets[0].admin_host is missing: Redshift manages the admin's secret, which names no host",
+            "secrets[0].admin_host is missing: Redshift manages the admin's secret, which has no host",
         ),
-        (secret("admin_host: db"), "secrets[0].admin_host is where an admin works, and there is none: give admin"),
+        (secret("admin_host: db"), "secrets[0].admin_host needs an admin, and there is none: add admin"),
         (
             secret("admin: boss, admin_host: 'https://db'"),
             "secrets[0].admin_host is 'https://db': write a host, host:port, or the ARN of a DB instance",
@@ -147,9 +150,9 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (secret("admin: boss, admin_host: 'arn:aws:rds:eu-west-1:1:db:x'"), "secrets[0].admin_host is 'arn:aws:rds:"),
         (
             secret(f"admin: boss, admin_host: '{DATABASE}'"),
-            "says of the secrets that it manages, and 'boss' is none of them: give the endpoint",
+            "an admin's secret that rds manages, and 'boss' is not one: give the endpoint",
         ),
-        (secret(f"admin: redshift!dw-admin, admin_host: '{DATABASE}'"), "and 'redshift!dw-admin' is none of them"),
+        (secret(f"admin: redshift!dw-admin, admin_host: '{DATABASE}'"), "and 'redshift!dw-admin' is not one"),
         (
             "region: eu-west-2\n" + secret(f"admin: rds!db-1, admin_host: '{DATABASE}'"),
             "secrets[0].admin_host is of another Region than eu-west-2: give the endpoint",
@@ -161,28 +164,28 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
         (
             NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
             + secret(f"network: main, admin: rds!db-1, admin_host: '{DATABASE}'"),
-            "from the network 'main' Secrets Manager is reached and no other API: give the endpoint",
+            "from the network 'main' a function reaches only Secrets Manager: give the endpoint",
         ),
         (
             secret("admin: boss, allow_admin_reset: true"),
-            "secrets[0].user is missing: allow_admin_reset holds for one user, and a name in a secret is no order",
+            "user is missing: allow_admin_reset applies to one user, and the name in the secret is not trusted",
         ),
-        (secret("admin: boss, twin: adopt"), "secrets[0].user is missing: twin: adopt holds for one user"),
-        (secret("user: app"), "secrets[0].user is whom an admin may act for, and there is none: give admin"),
+        (secret("admin: boss, twin: adopt"), "secrets[0].user is missing: twin: adopt applies to one user"),
+        (secret("user: app"), "secrets[0].user needs an admin, and there is none: add admin"),
         (secret("admin: boss, user: ''"), 'secrets[0].user is "": string should have at least 1 character'),
         (
             secret("kms_key: 'arn:aws:kms:eu-west-1:1:key'"),
-            "is 'arn:aws:kms:eu-west-1:1:key', which is no ARN of a KMS",
+            "is 'arn:aws:kms:eu-west-1:1:key', which is not the ARN of a KMS",
         ),
         (f"stack: 3\n{ONE}", "stack is 3: input should be a valid string"),
         ("networks: {main: {}}\n" + ONE, "rotations.yaml:1: networks.main.vpc is missing"),
         (
             secret("password: {lenth: 9}"),
-            "secrets[0].password.lenth is no key that is known here: take one of exclude_",
+            "secrets[0].password.lenth is not a key that is allowed here: use one of exclude_",
         ),
         (
             "secrets: [{create: {name: a, values: {username: u}}, user: v, admin: b, engine: mysql, every: 1 day}]",
-            "secrets[0].user is 'v', and the secret is made for 'u': leave it out",
+            "secrets[0].user is 'v', but the secret is created for 'u': leave it out",
         ),
     ],
 )
@@ -260,10 +263,10 @@ secrets:
     ("second", "said"),
     [
         ("test_query: SELECT 1", "secrets[1].test_query differs from that of secrets[0], with which it shares the"),
-        ("admin: other", "secrets[1].admin is one of several for the function 'postgres', which can be told of one"),
+        ("admin: other", "secrets[1].admin is one of several for the function 'postgres', which can have only one"),
         (
             "admin: boss, admin_host: db",
-            "secrets[0].admin_host is one of several for the function 'postgres', which can be told of one ('db')",
+            "secrets[0].admin_host is one of several for the function 'postgres', which can have only one ('db')",
         ),
     ],
 )
@@ -302,7 +305,7 @@ def test_a_secret_of_another_account_is_not_given_the_user_of_its_namesake(tmp_p
     key = "arn:aws:kms:eu-west-1:444455556666:key/1a"
     theirs = f"{{arn: '{THEIRS}app-AbCdEf', engine: postgres, every: 1 day, admin: boss, kms_key: '{key}'USER}}"
     text = f"account: '111122223333'\nsecrets:\n  - {ours}\n  - {theirs}\n"
-    said = "secrets[1].user is missing: another secret of the function 'postgres' has this one's name"
+    said = "secrets[1].user is missing: another secret of the function 'postgres' has the same name"
     assert said in mistakes(tmp_path, text.replace("USER", ""))
     read(tmp_path, text.replace("USER", ", user: theirs"))
 
@@ -336,14 +339,14 @@ def test_an_admin_whose_secret_has_no_host_need_not_be_managed(tmp_path: Path) -
 
 def test_too_many_secrets_to_make_are_told(tmp_path: Path) -> None:
     many = [f"  - {{create: {{name: s{n}, values: {{username: u}}}}, {DAILY}}}\n" for n in range(101)]
-    assert "secrets are 101 to make, and 100 fit into a stack" in mistakes(tmp_path, "secrets:\n" + "".join(many))
+    assert "secrets are 101 to create, and a stack can hold 100" in mistakes(tmp_path, "secrets:\n" + "".join(many))
 
 
 def test_what_secrets_are_made_of_needs_room_too(tmp_path: Path) -> None:
     many = [
         f"  - {{create: {{name: s{n}, values: {{username: u}}}}, function: f{n % 12}, {DAILY}}}\n" for n in range(60)
     ]
-    assert "stacks is 1, which has no room for 60 secrets: write stacks: 2" in mistakes(
+    assert "stacks is 1, which can't hold 60 secrets: write stacks: 2" in mistakes(
         tmp_path, "secrets:\n" + "".join(many)
     )
 
@@ -387,4 +390,4 @@ def test_a_permission_that_is_too_long_for_a_policy_is_several(tmp_path: Path) -
     text = f"secrets: [{{name: own, engine: custom, function: own, every: 1 day}}]\nfunctions: {{own: {own}}}\n"
     said = mistakes(tmp_path, text % actions)
     assert "functions.own.permissions[0] has " in said
-    assert "a policy of IAM has room for 5,000: make several of it" in said
+    assert "an IAM policy can have 5,000: write several permissions" in said
