@@ -55,14 +55,28 @@ def variables_of(value: SecretValue, names: Mapping[str, str]) -> dict[str, str]
     """The variables' values.
 
     Raises:
-        LookupError: the secret lacks a key.
+        LookupError: the secret lacks a key, or holds there what no variable can.
     """
     missing = [key for key in names.values() if key not in value]
     if missing:
         raise LookupError(
             f"secret {value.arn} has no key {', '.join(missing)}: correct --env, or add it; it has {', '.join(value)}"
         )
-    return {variable: str(value[key]) for variable, key in names.items()}
+    variables = {variable: str(value[key]) for variable, key in names.items()}
+    for variable, key in names.items():
+        if not _fits_a_variable(variables[variable]):
+            raise LookupError(
+                f"secret {value.arn}: what is under the key {key} fits no environment variable, for it has a NUL or "
+                "half a character: rotate the secret, or store a value without"
+            )
+    return variables
+
+
+def _fits_a_variable(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 class Supervisor:

@@ -235,3 +235,22 @@ def test_a_secret_that_can_not_be_read_is_one_line(start: Any, rotation_service:
     assert process.returncode == 1
     assert "secret app can't be read" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("password", ["a\\u0000b", "a\\ud800b"], ids=["nul", "half-a-character"])
+def test_a_program_that_runs_is_not_stopped_for_a_value_that_no_variable_holds(
+    manager: FakeManager, tmp_path: Path, password: str
+) -> None:
+    manager.versions["v9"] = f'{{"password": "{password}"}}'
+
+    def break_it() -> None:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        manager.promote("v9")
+
+    threading.Thread(target=break_it).start()
+    script = f"touch {tmp_path}/ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 4"
+    code, said = supervise(manager, "sh", "-c", script)
+    assert code == 4
+    assert "what is under the key password fits no environment variable" in said[-1]
+    assert "goes on with what it has" in said[-1]

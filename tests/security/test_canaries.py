@@ -1,21 +1,20 @@
 """A canary in each value of a secret, and then a look into all that a run has written, in success and in failure.
 
-The function runs in a process of its own under AWS's runtime client, as it is deployed; the command line's runs have
-canaries of their own in tests/cli.
+The function runs in a process of its own under AWS's runtime client, as it is deployed; so does the command line in
+test_cli_canaries.py.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from targets import ALTERNATING, MysqlTarget
+from witness import CANARY, Witness, spellings
 
 import rotators
 from rotators.testing import RotationService
@@ -25,48 +24,8 @@ from rotators.testing.servers.certificates import CertificateAuthority
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 HANDLERS = {"PostgresTarget": "postgres", "MongoTarget": "mongo", "SqlserverDouble": "sqlserver"}
-CANARY = "canary-2718281828"
 # Whatever can be asked to say more does.
 LOUD = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "TRACE", "POWERTOOLS_LOG_LEVEL": "DEBUG"}
-
-
-class Witness:
-    """All that a process wrote or can be asked of it, as one text.
-
-    Args:
-        folder: where its files are.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen: list[str] = []
-
-    def look_at(self, process: LambdaProcess) -> None:
-        """What anybody on the machine sees of it and its children, and its last answer."""
-        mine = Path(f"/proc/{process.pid}")
-        children = " ".join(one.read_text() for one in mine.glob("task/*/children")).split()
-        for pid in (str(process.pid), *children):
-            for name in ("cmdline", "environ"):
-                self._seen.append((mine.parent / pid / name).read_bytes().decode(errors="replace"))
-        self._seen.append(json.dumps([process.answer.body, dict(process.answer.headers)], default=str))
-
-    def text(self, process: LambdaProcess) -> str:
-        """All of it, when the process has ended."""
-        files = [path.read_bytes().decode(errors="replace") for path in self._folder.rglob("*") if path.is_file()]
-        return "\n".join([*self._seen, *process.output, *files])
-
-
-def spellings(value: str) -> set[str]:
-    """What a value may be written as."""
-    data = value.encode()
-    return {
-        value,
-        json.dumps(value)[1:-1],
-        quote(value),
-        base64.b64encode(data).decode(),
-        data.hex(),
-        repr(value)[1:-1],
-    }
 
 
 def all_values(service: RotationService, *arns: str) -> set[str]:
@@ -139,7 +98,8 @@ def test_nothing_that_a_function_writes_holds_a_value(
             try:
                 return process(event, context)
             finally:
-                witness.look_at(process)
+                witness.look_at(process.pid)
+                witness.note(json.dumps([process.answer.body, dict(process.answer.headers)], default=str))
 
         masterarn = rotation_service.create_secret("admin", admin, handler)
         value["masterarn"] = masterarn
@@ -163,7 +123,7 @@ def test_nothing_that_a_function_writes_holds_a_value(
     assert kinds[0] == "TlsFailed"
     assert kinds[1] == "LoginRefused"
     assert len(set(kinds)) == len(kinds)
-    text = witness.text(process)
+    text = "\n".join([witness.text(), *process.output])
     assert '"level":"ERROR"' in text
     assert '"_aws"' in text
     values = {*all_values(rotation_service, arn, masterarn), CANARY, f"{CANARY}-within"}
