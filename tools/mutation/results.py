@@ -24,7 +24,12 @@ class Mutant:
     @property
     def killed(self) -> bool:
         """Whether a test failed, or never ended."""
-        return self.status in {"killed", "timeout"}
+        return self.status == "killed" or self.timed_out
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its tests ran for a minute and twice as long as they take, and were ended."""
+        return self.status == "timeout"
 
 
 @dataclass(frozen=True)

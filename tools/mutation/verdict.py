@@ -59,12 +59,13 @@ def report(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"{one.result.module}: {entry.function}: is explained, and is killed or no longer made"
             yield from _lines(entry.was, entry.becomes)
     total: Counter[str] = Counter()
-    yield "| module | mutants | killed | explained | not explained | left out | score | seconds |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| module | mutants | killed | of them by time | explained | not explained | left out | score | seconds |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for one in verdicts:
         counts = {
             "mutants": len(one.result.mutants),
             "killed": one.killed,
+            "by time": sum(mutant.timed_out for mutant in one.result.mutants),
             "explained": one.explained,
             "survivors": len(one.survivors),
             "left out": one.result.left_out,
@@ -85,5 +86,5 @@ def _row(name: str, counts: dict[str, int] | Counter[str]) -> str:
     judged = counts["mutants"] - counts["explained"]
     # Cut, not rounded: 100 % is said of nothing less.
     score = f"{int(1000 * counts['killed'] / judged) / 10:.1f} %" if judged else ""
-    cells = [counts[key] for key in ("mutants", "killed", "explained", "survivors", "left out")]
+    cells = [counts[key] for key in ("mutants", "killed", "by time", "explained", "survivors", "left out")]
     return f"| {name} | {' | '.join(f'{cell:,}' for cell in cells)} | {score} | {counts['seconds']:,} |"
