@@ -19,6 +19,7 @@ from rotators.errors import (
     PendingUnusable,
     RotationError,
     SecretMalformed,
+    UnknownStep,
     VersionNotPending,
     VersionUnknown,
 )
@@ -353,3 +354,66 @@ def test_an_event_is_read_whole() -> None:
         RotationEvent.parse({**event, "SecretId": "a b"})
     with pytest.raises(MalformedEvent, match=r"use one of|has no Step"):
         RotationEvent.parse({**event, "Step": None})
+
+
+def test_an_event_that_is_none_is_told_who_is_meant_to_send_it() -> None:
+    event = {"Step": "set_secret", "SecretId": "arn", "ClientRequestToken": "v1"}
+    for wrong in ("text", {**event, "SecretId": "a b"}):
+        with pytest.raises(MalformedEvent) as malformed:
+            RotationEvent.parse(wrong)
+        assert malformed.value.advice.startswith("the function is meant to be invoked by Secrets Manager")
+    with pytest.raises(UnknownStep) as unknown:
+        RotationEvent.parse({**event, "Step": "sleep"})
+    assert unknown.value.advice == "use one of createSecret, setSecret, testSecret, finishSecret"
+
+
+class Remaining:
+    """A context of two hours, which no machine is too slow for."""
+
+    invoked_function_arn = ""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 7_200_000
+
+
+@pytest.mark.parametrize("step", ["createSecret", "check"])
+def test_a_step_and_a_question_may_take_as_long_as_lambda_lets_them(
+    rotation_service: RotationService, noting: Noting, secret: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    left: list[float] = []
+
+    def note(rotation: Rotation[SecretValue]) -> Any:
+        left.append(rotation.time_left)
+        return rotation.current if step == "createSecret" else ()
+
+    monkeypatch.setattr(noting, "propose" if step == "createSecret" else "check", note)
+    event = rotation_service.stage(secret).event(step)
+    context = Remaining()
+    context.invoked_function_arn = rotation_service.client.describe_secret(SecretId=secret)["RotationLambdaARN"]
+    noting(event, context)
+    noting(event)
+    assert left[0] > 3600
+    # Where nobody tells, as in a call by hand.
+    assert 0 < left[1] <= 30
+
+
+def test_a_secret_with_replicas_is_rotated_in_its_primary_region(
+    rotation_service: RotationService, noting: Noting, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = noting._versions.describe
+    monkeypatch.setattr(noting._versions, "describe", lambda *which: replace(real(*which), primary_region="eu-west-1"))
+    assert rotation_service.rotate(secret).error is None
+
+
+def test_a_rotator_that_is_told_of_no_versions_has_those_of_its_own_account(rotation_service: RotationService) -> None:
+    class Own(Rotator[SecretValue]):
+        def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
+            return rotation.current.replace(key="second")
+
+        def apply(self, rotation: Rotation[SecretValue]) -> None: ...
+
+        def verify(self, rotation: Rotation[SecretValue]) -> None: ...
+
+    arn = rotation_service.create_secret("own", {"key": "first"}, Own())
+    assert rotation_service.rotate(arn).succeeded
+    assert rotation_service.value(arn) == {"key": "second"}
