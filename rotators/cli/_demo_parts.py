@@ -1,4 +1,4 @@
-"""What the demo is made of: the test kit, whose packages are extras."""
+"""The demo's use of the test kit, whose packages are extras."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _passwords: list[str] = []
 
 
 def start_server() -> PostgresServer:
-    """The newest PostgreSQL of this machine.
+    """Start the newest PostgreSQL that is installed.
 
     Raises:
-        ConfigurationError: there is none, or it does not start.
+        ConfigurationError: none is installed, or it does not start.
     """
     try:
         return PostgresServer()
@@ -33,7 +33,7 @@ def start_server() -> PostgresServer:
 
 
 def make_secret(server: PostgresServer, service: RotationService, strategy: str) -> str:
-    """An application's user in the server, and its secret, rotated by one strategy.
+    """Make an application's user in the server, and its secret, to be rotated by one strategy.
 
     Returns:
         The secret's ARN.
@@ -53,7 +53,7 @@ def make_secret(server: PostgresServer, service: RotationService, strategy: str)
 
 
 def application(server: PostgresServer, service: RotationService, arn: str) -> Application:
-    """An application that reads the secret before each login."""
+    """Make an application that reads the secret before each login."""
 
     def log_in(secret: Any) -> None:
         server.connect(secret["username"], secret["password"]).close()
@@ -62,7 +62,7 @@ def application(server: PostgresServer, service: RotationService, arn: str) -> A
 
 
 def made_passwords() -> list[str]:
-    """Every password there was."""
+    """All passwords that were made."""
     return sorted(set(_passwords))
 
 

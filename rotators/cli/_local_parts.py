@@ -1,4 +1,4 @@
-"""What ``rotators local`` is made of: the test kit, whose packages are extras."""
+"""What ``rotators local`` uses of the test kit, whose packages are extras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS as the command line sees it: profiles and Regions, and errors in one line."""
+"""The command line's access to AWS: profiles and Regions, and errors in one line."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from rotators.aws import UNREADABLE
 from rotators.checks.aws import AwsRefused
 from rotators.versions import SecretVersions
 
-# A function may take minutes to answer; everything else is quick. Retries adapt to the services' quotas.
+# Invoking a function may take minutes; other calls are quick. Retries adapt to the services' quotas.
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "adaptive", "total_max_attempts": 5})
 _INVOKE = Config(connect_timeout=5, read_timeout=900, retries={"mode": "standard", "total_max_attempts": 1})
 _LOG_IN = "log in with the AWS CLI (aws sso login, aws configure), or name a profile with --profile"
 
 
 class Account:
-    """One account and Region, by one profile.
+    """One account and Region.
 
     Args:
-        profile: of the AWS CLI's configuration; None: the environment's.
-        region: None: the profile's own.
-        session: a session of one's own, instead of both.
+        profile: a profile of the AWS CLI's configuration; None: the environment's.
+        region: the Region; None: the profile's.
+        session: a session to use instead of both.
 
     Raises:
         AwsRefused: there is no such profile.
@@ -60,7 +60,7 @@ class Account:
         """The Region.
 
         Raises:
-            AwsRefused: none is known.
+            AwsRefused: no Region is set.
         """
         region = self._session.region_name
         if not region:
@@ -75,7 +75,7 @@ class Account:
             role: the role's name, with its path if it has one.
 
         Returns:
-            what makes that account, in a Region; None: in this one's.
+            A function that makes the account in a Region; None as the Region means this account's.
 
         Raises:
             AwsRefused: the role may not be assumed.
@@ -102,14 +102,14 @@ class Account:
         return SecretVersions(self.client("secretsmanager"))
 
     def client(self, service: str, *, invoking: bool = False) -> Any:
-        """A client; made once.
+        """A client for a service, made once.
 
         Args:
-            service: as boto3 spells it.
-            invoking: it waits for functions, and repeats nothing.
+            service: its name in boto3.
+            invoking: whether it invokes functions: it waits longer, and does not retry.
 
         Raises:
-            AwsRefused: none can be made.
+            AwsRefused: no client can be made.
         """
         with self._making:
             if (service, invoking) not in self._clients:
@@ -137,10 +137,15 @@ class Account:
         return reply
 
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
-        """All pages of a call that lists.
+        """All pages of a list operation.
+
+        Args:
+            service: its name in boto3.
+            operation: its name in boto3.
+            parameters: the operation's parameters.
 
         Raises:
-            AwsRefused: as :meth:`call`.
+            AwsRefused: see :meth:`call`.
         """
         client = self.client(service)
         try:

@@ -44,7 +44,7 @@ def look(account: Account, secret: str, where: From) -> list[Finding]:
     """All findings, without secret values."""
     outside = OutsideCheck(account, secret)
     found = list(outside.run())
-    # The inside check forgets what the outside one has learned.
+    # The inside check makes the redactor forget the values that the outside check added.
     found = redacted(found)
     goes_on = not any(one.subject == "secret" and (one.outcome is Outcome.FAILURE or one.state) for one in found)
     if goes_on and (where.here or not _unreachable(found)):

@@ -1,4 +1,4 @@
-"""``rotators demo``: real rotations of a real PostgreSQL user, while an application logs in all the while."""
+"""``rotators demo``: real rotations of a real PostgreSQL user, while an application keeps logging in."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _STEPS = {
     ("single-user", "createSecret"): "a new password is stored, and nothing else has changed",
     ("single-user", "setSecret"): "password and label change together: one commit in the database",
     ("single-user", "testSecret"): "the new password logs in and reads",
-    ("single-user", "finishSecret"): "nothing is left to do; the service takes AWSPENDING away",
+    ("single-user", "finishSecret"): "nothing is left to do; the service removes AWSPENDING",
     ("alternating-users", "createSecret"): "the other user's new password is stored",
     ("alternating-users", "setSecret"): "the admin makes the two users equal, and sets the password last",
     ("alternating-users", "testSecret"): "the other user logs in and reads; the first one still works",
-    ("alternating-users", "finishSecret"): "the label moves; who still holds the former secret works on",
+    ("alternating-users", "finishSecret"): "AWSCURRENT moves; an application with the former secret still logs in",
 }
 _EXPLANATIONS = {
     "single-user": "One user changes its own password. Only a login that is under way in the moment of the commit "
@@ -111,7 +111,7 @@ def _rotate(screen: Screen, parts: Any, server: Any, service: Any, *, strategy: 
 
 def _report_logins(screen: Screen, results: list[_Result]) -> None:
     screen.table(
-        "The application: reads the secret, logs in, and again, all the while",
+        "The application reads the secret and logs in, again and again",
         ("strategy", "rotations", "logins", "refused", "longest refusal"),
         [
             (
@@ -141,4 +141,4 @@ def _report_log(screen: Screen, server: Any, passwords: list[str]) -> None:
         "bold red" if shown else "bold green",
     )
     if shown:
-        raise UnexpectedError("a password stands in the server's log", "please report it")
+        raise UnexpectedError("the server's log contains a password", "please report it")

@@ -1,4 +1,4 @@
-"""A rotator like a function's, in this process, with the engines that are installed here."""
+"""Makes a function's rotator in this process, with the engines that are installed here."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rotators.environment import Environment
 from rotators.errors import ConfigurationError
 from rotators.versions import SecretVersions
 
-# Whose module is another one's.
+# Engines whose module has another engine's name.
 _PACKAGES = {"mariadb": "mysql"}
 
 
 def local_rotator(engine: str | None, versions: SecretVersions, variables: Mapping[str, str]) -> DatabaseRotator:
-    """A rotator like the function's, in this process.
+    """Make a rotator like the function's, in this process.
 
     Args:
-        engine: as the secret names it.
+        engine: the engine's name in the secret; None if it names none.
         versions: reads the secret.
         variables: the function's settings.
 

@@ -1,4 +1,4 @@
-"""``rotators explain``: in what state a half-done rotation is."""
+"""``rotators explain``: the state of a half-done rotation."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def explain(
 
 
 def look(account: Account, secret: str, where: From) -> tuple[list[Finding], RotationState]:
-    """Find out in what state a rotation is.
+    """Find out the state of a secret's rotation.
 
     Raises:
-        ConfigurationError: the secret can't be looked at at all.
+        ConfigurationError: the secret can't be checked at all.
     """
     outside = OutsideCheck(account, secret)
     found = redacted(list(outside.run()))
@@ -72,7 +72,7 @@ def why_unsure(found: list[Finding], state: RotationState) -> list[str]:
 
 
 def next_step(secret: str, state: RotationState) -> list[str]:
-    """The command that would mend it."""
+    """The commands that would repair it."""
     if state.state is State.IDLE:
         return []
     if state.can_finish:

@@ -1,4 +1,4 @@
-"""What a function's log says of its failed steps: the newest line for each secret, as rotator.py writes it."""
+"""Reads the failed steps from a function's log: the newest line for each secret, as rotator.py writes it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rotators.cli.aws import Account
 from rotators.errors import cut, one_line
 from rotators.steps import STEPS
 
-# A rotation that fails is repeated for hours, and the next one is a matter of the schedule.
+# A failed rotation is retried for hours. After that, the next one may be days away.
 _LOOK_BACK = timedelta(days=7)
-# FilterLogEvents gives the oldest lines first, up to 1 MB of them a page:
+# FilterLogEvents returns the oldest lines first, up to 1 MB per page:
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 _MOST_PAGES = 20
 _FAILED, _UNEXPECTED = "the step failed", "an unexpected error ended the step"
@@ -49,11 +49,14 @@ class FailedStep:
 
 
 def read(message: str, milliseconds: int) -> FailedStep | None:
-    """A line of a function's log; None where it tells of no failed step.
+    """Read a line of a function's log.
 
     Args:
         message: the line.
         milliseconds: when it was written, since 1970.
+
+    Returns:
+        The failed step; None if the line reports none.
     """
     try:
         line = json.loads(message)
@@ -73,7 +76,7 @@ def read(message: str, milliseconds: int) -> FailedStep | None:
         secret_arn=secret,
         version_id=str(line.get("version", "")),
         step=step,
-        # A rotator of somebody's own may log as it likes.
+        # A user's own rotator may log anything.
         error=error if _NAME.fullmatch(error) else "RotationError",
         reason=cut(one_line(reason)),
     )
@@ -90,7 +93,7 @@ def newest(account: Account, log_group: str, now: datetime, since: datetime | No
         account: the function's.
         log_group: the function's log.
         now: the time.
-        since: what is older is of no interest; by default, of the last 7 days.
+        since: ignore older lines; by default those older than 7 days.
 
     Raises:
         AwsRefused: the log may not be read, or there is none.
@@ -107,7 +110,7 @@ def newest(account: Account, log_group: str, now: datetime, since: datetime | No
 
 
 def why_unread(error: AwsRefused, log_group: str) -> str:
-    """Why a log tells nothing, in words."""
+    """Why a log could not be read, in words."""
     if error.missing:
         return f"its function has no log {log_group}"
     if error.denied:

@@ -1,4 +1,4 @@
-"""Many accounts and Regions: all that were asked for, looked at side by side."""
+"""Many accounts and Regions, handled in parallel."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rotators.errors import ConfigurationError, RotationError, one_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# A client of botocore's keeps ten connections.
+# A botocore client keeps ten connections.
 _AT_ONCE = 10
 _ACCOUNT = re.compile(r"(\d{12})(?:\s+(.*))?", re.ASCII)
 
 
 class Place:
-    """One account and Region, opened when it is first needed.
+    """One account and Region, opened when first needed.
 
     Args:
-        name: what its rows say of the account; None: they say its number.
-        region: what its rows say of the Region, until the account has told; None: the profile's own.
-        open_: opens it.
+        name: the account's name in rows; None: its number is shown.
+        region: the Region shown in rows until the account is open; None: the profile's.
+        open_: opens the account.
     """
 
     def __init__(self, name: str | None, region: str | None, open_: Callable[[], Account]) -> None:
@@ -41,13 +41,13 @@ class Place:
         """The account.
 
         Raises:
-            AwsRefused: it can't be entered.
+            AwsRefused: it can't be opened.
         """
         return self._open()
 
     @property
     def region(self) -> str:
-        """The Region; empty where none is known."""
+        """The Region; empty if none is known."""
         if self._region is not None:
             return self._region
         try:
@@ -62,7 +62,7 @@ class Member:
 
     Args:
         account_id: its number.
-        name: what whoever wrote the list calls it; may be empty.
+        name: its name in the list; may be empty.
     """
 
     account_id: str
@@ -73,10 +73,10 @@ class Member:
 
 
 def read_accounts(file: Path) -> list[Member]:
-    """The accounts of a file: a number a line, with a name behind it or none; ``#`` begins a comment.
+    """Read the accounts of a file. A line holds a number, and optionally a name; ``#`` begins a comment.
 
     Raises:
-        ConfigurationError: a line is none of these, or there is no account.
+        ConfigurationError: a line has another form, or there is no account.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -99,7 +99,7 @@ def read_accounts(file: Path) -> list[Member]:
 
 
 def pairs(profiles: Sequence[str], regions: Sequence[str]) -> list[Place]:
-    """All pairs of these profiles and Regions; none of either: the environment's own."""
+    """All pairs of these profiles and Regions. If either is empty, the environment's is used."""
     return [
         Place(profile, region, _entering(profile, region))
         for profile in _each_once(profiles)
@@ -112,9 +112,9 @@ def assumed(members: Iterable[Member], role: str, profile: str | None, regions: 
 
     Args:
         members: the accounts.
-        role: what to assume in each of them.
-        profile: who assumes it.
-        regions: the Regions; none: the profile's own.
+        role: the role to assume in each of them.
+        profile: the profile that assumes it.
+        regions: the Regions; if empty, the profile's.
     """
     chosen = _each_once(regions)
     base = Account(profile, chosen[0])
@@ -128,16 +128,16 @@ def assumed(members: Iterable[Member], role: str, profile: str | None, regions: 
 def side_by_side(
     work: Callable[[Item], Result], items: Sequence[Item], report: Report, what: str
 ) -> list[Result | RotationError]:
-    """Do something with each, some at a time.
+    """Call a function with each item, some in parallel.
 
     Args:
-        work: what to do.
-        items: with what.
-        report: is told how far it is.
-        what: what is being done.
+        work: the function.
+        items: its arguments.
+        report: called with the progress.
+        what: what is being done, for the progress.
 
     Returns:
-        the results in the items' order; an error of ours where there was one.
+        The results in the items' order. A RotationError takes the place of a result.
     """
 
     def safely(item: Item) -> Result | RotationError:
@@ -154,12 +154,12 @@ def side_by_side(
             report(what, done, len(items))
         return [future.result() for future in futures]
     finally:
-        # Ctrl-C is not to wait for all that has not begun.
+        # After Ctrl-C, do not wait for calls that have not begun.
         pool.shutdown(cancel_futures=True)
 
 
 class _Entry:
-    """A role that is assumed once for all Regions of its account, also where it was refused."""
+    """A role that is assumed once for all Regions of its account. A refusal is remembered too."""
 
     def __init__(self, base: Account, member: Member, role: str) -> None:
         self._base, self._member, self._role = base, member, role
@@ -174,13 +174,13 @@ class _Entry:
                 except RotationError as error:
                     self._outcome = error
         if isinstance(self._outcome, RotationError):
-            # Each raising adds to a traceback: a copy for each.
+            # Raising extends an error's traceback: raise a copy each time.
             raise self._outcome.reworded(self._outcome.what)
         return self._outcome(region)
 
 
 def _each_once(names: Sequence[str]) -> list[str | None]:
-    """The names without repetitions; where there are none, the default, which has no name."""
+    """The names without repetitions. If there are none, None, which means the default."""
     once: list[str | None] = [*dict.fromkeys(names)]
     return once or [None]
 

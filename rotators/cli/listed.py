@@ -1,4 +1,4 @@
-"""A secret as ListSecrets tells of it, and what is wrong with its rotation.
+"""A secret as ListSecrets returns it, and what is wrong with its rotation.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_SecretListEntry.html
 """
@@ -19,19 +19,20 @@ from rotators.settings import AUTO, STRATEGIES
 
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 UNKNOWN = "unknown"
-# Names of secrets that a service makes for itself: https://docs.aws.amazon.com/secretsmanager/latest/userguide/
+# Names of secrets that a service manages:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/
 # service-linked-secrets.html
 _MANAGED = re.compile(r"([a-z][a-z0-9-]*)!.*", re.DOTALL)
 _OUR_HANDLER = re.compile(r"rotators[./]handlers[./](\w+)\.handler")
 
 
 class State(StrEnum):
-    """What the labels say."""
+    """The state of a secret's rotation, by its staging labels."""
 
     CURRENT = "current"
     """No rotation is under way."""
     ROTATING = "rotating"
-    """AWSPENDING is on a version that is not current yet."""
+    """AWSPENDING is on a version that is not AWSCURRENT yet."""
     STUCK = "stuck"
     """The same, and a step has failed, or it takes too long."""
     OFF = "off"
@@ -45,26 +46,26 @@ class State(StrEnum):
     MISSING = "missing"
     """There is no such secret."""
     UNKNOWN = "unknown"
-    """The account or Region could not be looked at."""
+    """The account or Region could not be read."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One entry of ListSecrets; dates are None where it has none.
+    """One entry of ListSecrets. Dates that it does not have are None.
 
     Args:
         arn: the secret's ARN.
         name: its name.
         tags: its tags.
-        enabled: whether rotation is switched on.
-        function_arn: what rotates it; None: nothing, or a service.
+        enabled: whether rotation is enabled.
+        function_arn: the rotation function; None: there is none, or a service rotates it.
         pending: the version with AWSPENDING, unless that is AWSCURRENT too.
         changed: when it was last changed.
         rotated: when it last rotated.
-        next: by when it is to rotate next.
-        deleted: since when it is scheduled for deletion.
+        next: by when it should rotate next.
+        deleted: when it was scheduled for deletion.
         managed_by: the service that rotates it.
-        primary_region: of which Region it is a copy.
+        primary_region: the primary Region, if it is a replica.
     """
 
     arn: str
@@ -85,7 +86,7 @@ class Listed:
         """Read an entry.
 
         Args:
-            entry: as ListSecrets gives it.
+            entry: as ListSecrets returns it.
             region: where it was listed.
         """
         name = str(entry.get("Name", ""))
@@ -109,30 +110,30 @@ class Listed:
 
     @property
     def rotates(self) -> bool:
-        """Whether it is one of those that a function rotates here, or a service."""
+        """Whether a function in this Region, or a service, rotates it."""
         return self.enabled and self.deleted is None and self.primary_region is None
 
     @property
     def looked_after(self) -> bool:
-        """Whether a function of the account is to rotate it here."""
+        """Whether a function of the account should rotate it in this Region."""
         return self.rotates and self.managed_by is None
 
     def is_suspect(self, now: datetime) -> bool:
-        """Whether its function's log may tell what is wrong."""
+        """Whether its function's log may say what is wrong."""
         return self.looked_after and (self.pending is not None or overdue(self.next, now) is not None)
 
 
 @dataclass
 class Function:
-    """What is known of a function.
+    """What is known about a rotation function.
 
     Args:
-        engine: which engine's secrets it rotates.
-        strategy: how.
-        log_group: its log.
-        problem: why it can't rotate anything; empty where nothing is known against it.
+        engine: the engine whose secrets it rotates.
+        strategy: its strategy.
+        log_group: its log group.
+        problem: why it can't rotate anything; empty if no reason is known.
         failed: the newest failed steps of its secrets.
-        unread: why its log was not read, or not to its end; empty where it was, or need not be.
+        unread: why its log was not read, or not to the end; empty if it was, or need not be.
     """
 
     log_group: str
@@ -144,12 +145,12 @@ class Function:
 
     @classmethod
     def named(cls, arn: str) -> Function:
-        """One of which its ARN alone is known."""
+        """A function of which only the ARN is known."""
         return cls(f"/aws/lambda/{arn.split(':')[6]}" if arn.count(":") >= 6 else "")  # noqa: PLR2004  # parts of an ARN
 
     @classmethod
     def read(cls, arn: str, configuration: Mapping[str, Any]) -> Function:
-        """Read what GetFunctionConfiguration answers; of its variables one alone, for they may hold values."""
+        """Read the answer of GetFunctionConfiguration. Only one of its variables is read: others may hold values."""
         function = cls.named(arn)
         function.log_group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or function.log_group
         function.engine = _engine(configuration)
@@ -164,22 +165,22 @@ class Function:
 
 @dataclass
 class Row:
-    """What is shown of a secret, or of a place that could not be looked at.
+    """A row of the output: a secret, or an account and Region that could not be read.
 
     Args:
         account: its account's name or number.
         region: its Region.
         secret: its name.
-        state: what the labels say.
+        state: its state.
         arn: its ARN.
-        engine: of its function.
-        strategy: of its function.
-        age: since its value was last rotated, or changed.
+        engine: its function's engine.
+        strategy: its function's strategy.
+        age: the time since its value was last rotated or changed.
         last: when it last rotated.
-        next: by when it is to rotate.
+        next: by when it should rotate.
         failed: the failed step that explains its problem.
-        problem: what is wrong; empty where nothing is.
-        note: what is to be known all the same.
+        problem: what is wrong; empty if nothing is.
+        note: further information.
     """
 
     account: str
@@ -197,7 +198,7 @@ class Row:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; what is not known is null."""
+        """The row as a JSON object. What is not known is null."""
         failed = self.failed
         return {
             "account": self.account or None,
@@ -219,13 +220,13 @@ class Row:
 
 
 def judge(listed: Listed, function: Function | None, now: datetime, account: str | None, region: str) -> Row:
-    """Say what a secret's rotation is like.
+    """Describe a secret's rotation.
 
     Args:
         listed: the secret.
-        function: what rotates it; None: nothing, or a service.
-        now: the time.
-        account: what its row says of the account; None: its number.
+        function: its rotation function; None: there is none, or a service rotates it.
+        now: the current time.
+        account: the account's name in the row; None: its number.
         region: its Region.
     """
     since = listed.rotated or listed.changed
@@ -284,17 +285,17 @@ def _rotating(row: Row, listed: Listed, function: Function | None, now: datetime
 
 
 def _date(entry: Mapping[str, Any], key: str) -> datetime | None:
-    """A date in UTC: boto3 tells it in the time of wherever it runs."""
+    """A date in UTC: boto3 gives dates in the local time zone."""
     date = entry.get(key)
     return date.astimezone(UTC) if isinstance(date, datetime) else None
 
 
 def _engine(configuration: Mapping[str, Any]) -> str:
-    """The engine whose secrets a function rotates, by its handler, else by the names that were given to it."""
+    """The engine whose secrets a function rotates: from its handler, else from its description or name."""
     handler = _OUR_HANDLER.fullmatch(str(configuration.get("Handler", "")))
     if handler is not None and handler[1] in ENGINE_NAMES:
         return handler[1]
-    # A packaged function's handler is function.handler, whatever the engine.
+    # A packaged function's handler is function.handler for every engine.
     for key in ("Description", "FunctionName"):
         words = re.findall(r"[a-z0-9]+", str(configuration.get(key, "")).lower())
         engines = {serving(word) for word in words} - {None}

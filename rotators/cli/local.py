@@ -47,7 +47,7 @@ def local(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the function; repeat it.", show_default=False),
     ] = None,
 ) -> None:
-    """Rotate a real credential once, here and now, with Secrets Manager simulated: for whoever writes a rotator.
+    """Rotate a real credential once from here, with a simulated Secrets Manager. For developers of a rotator.
 
     The database or service is the real one that the secret names: its password changes. The new value is stored beside
     the file before anything changes (FILE.pending), and replaces the file's when the rotation is done.
@@ -97,13 +97,13 @@ def local(
 
 
 class _Keeper:
-    """Keeps what a rotation makes: nobody but this process knows it.
+    """Keeps the values that a rotation makes: only this process knows them.
 
     Args:
         service: the simulated service.
         arn: the secret.
-        file: where its value is.
-        original: what the file said.
+        file: the file with its value.
+        original: the file's content.
     """
 
     def __init__(self, service: Any, arn: str, file: Path, original: Mapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ class _Keeper:
         _write(self._pending, self._value("AWSPENDING"))
 
     def keep_current(self) -> None:
-        """Write AWSCURRENT to the file; the pending value goes once it is the current one."""
+        """Write AWSCURRENT to the file. Remove the pending file once its value is AWSCURRENT."""
         current = self._value("AWSCURRENT")
         if current != dict(self._original):
             _write(self._file, current)
@@ -125,14 +125,14 @@ class _Keeper:
             self._pending.unlink()
 
     def where_it_is(self) -> str:
-        """Which file holds what."""
+        """A sentence that says which file holds which value."""
         if self._pending.exists():
             return f"{self._file} holds AWSCURRENT, and {self._pending} the value that may be in the database already"
         return f"{self._file} holds AWSCURRENT"
 
     def _value(self, label: str) -> dict[str, Any]:
         value: dict[str, Any] = self._service.value(self._arn, label)
-        # The simulated admin secret's ARN is nobody's.
+        # The simulated admin secret's ARN does not exist outside this process.
         if "masterarn" in self._original:
             return value | {"masterarn": self._original["masterarn"]}
         return {key: inner for key, inner in value.items() if key != "masterarn"}
@@ -142,7 +142,7 @@ def _make(service: Any, handler: str, value: Mapping[str, Any], admin: Mapping[s
     named = serving(handler)
     where = f"rotators.handlers.{named}:handler" if named else handler
     if ":" not in where:
-        raise ConfigurationError(f"'{handler}' is no handler", "write package.module:name, or an engine's name")
+        raise ConfigurationError(f"'{handler}' is not a handler", "write package.module:name, or an engine's name")
     try:
         if admin is not None:
             arn = service.client.create_secret(Name="local/admin", SecretString=json.dumps(dict(admin)))["ARN"]
@@ -175,12 +175,12 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise SecretMalformed(f"{file} holds no JSON object", 'write {"username": …, "password": …, "host": …}')
+        raise SecretMalformed(f"{file} is not a JSON object", 'write {"username": …, "password": …, "host": …}')
     return value
 
 
 def _write(file: Path, value: Mapping[str, Any]) -> None:
-    """Replace a file at once, readable for nobody else."""
+    """Replace a file atomically. Only the user can read it."""
     with tempfile.NamedTemporaryFile("w", dir=file.absolute().parent, delete=False) as written:
         json.dump(dict(value), written, indent=2)
         written.write("\n")
@@ -191,7 +191,7 @@ def _write(file: Path, value: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _no_account() -> Iterator[None]:
-    """Whatever the environment has of AWS is not used: every call is simulated."""
+    """Ignore the environment's AWS settings: every call is simulated."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "SECRETS_MANAGER_ENDPOINT"):
         os.environ.pop(name, None)
     os.environ |= {

@@ -1,4 +1,4 @@
-"""Looks at one secret, for several sub-commands: what AWS says of it, and what its function says."""
+"""Checks one secret, for several sub-commands: what AWS says about it, and what its function says."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rotators.logs import redactor
 
 @dataclass(frozen=True)
 class From:
-    """Where to look from.
+    """Where to check from.
 
     Args:
-        here: from this process, else from the function's own.
-        ca_bundle: here, the CA certificates to trust.
-        try_every_password: whatever locks the user.
+        here: whether to check from this process; otherwise the function checks.
+        ca_bundle: the CA certificates to trust, if this process checks.
+        try_every_password: try passwords even if refused logins may lock the user.
     """
 
     here: bool = False
@@ -36,8 +36,8 @@ def inside_findings(account: Account, outside: OutsideCheck, where: From) -> lis
 
     Args:
         account: the secret's.
-        outside: a check that ran before, and knows the secret and its function.
-        where: where from.
+        outside: an outside check that has run, and knows the secret and its function.
+        where: where to check from.
     """
     event = {"Step": "check", "SecretId": outside.secret_id, "TryEveryPassword": where.try_every_password}
     if where.here:
@@ -53,13 +53,19 @@ def inside_findings(account: Account, outside: OutsideCheck, where: From) -> lis
 def ask_here(
     account: Account, outside: OutsideCheck, event: Mapping[str, Any], ca_bundle: str | None
 ) -> dict[str, Any]:
-    """Answer a question as the function would, in this process.
+    """Answer ``check`` or ``plan`` in this process, as the function would.
+
+    Args:
+        account: the secret's.
+        outside: an outside check that has run.
+        event: the event.
+        ca_bundle: the file of CA certificates to trust.
 
     Raises:
         RotationError: it can't be answered here.
     """
     variables = {**((outside.function.get("Environment") or {}).get("Variables") or {})}
-    # The function's own file is in its layer.
+    # The function's CA bundle is in its layer, which is not here.
     variables["ROTATION_CA_BUNDLE"] = ca_bundle or ""
     engine = None if outside.value is None else outside.value.engine
     rotator = local_rotator(engine, account.versions, variables)
@@ -67,5 +73,5 @@ def ask_here(
 
 
 def redacted(found: list[Finding]) -> list[Finding]:
-    """Findings as they may be printed."""
+    """The findings without secret values."""
     return [one.redacted(redactor.redact) for one in found]

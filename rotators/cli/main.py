@@ -51,13 +51,13 @@ app.command("run")(run.run)
 
 
 def main() -> None:
-    """Run the command: exit 0 when it worked, 1 when it failed, 2 for wrong usage; never with a traceback."""
+    """Run the command. Exits with 0 if it worked, 1 if it failed, 2 for wrong usage, and never with a traceback."""
     try:
         app()
     except RotationError as error:
         typer.echo(f"rotators: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output has gone (rotators demo | head): nobody is left to tell.
+        # The reader of the output has gone (rotators demo | head).
         sys.stderr.close()
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``rotators new``: a rotator of one's own, with its test, lock and schedule, to begin with."""
+"""``rotators new``: writes a new rotator to start from, with its test, lock and schedule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotators.packaging.custom import TAKEN
 _TEMPLATES = Path(__file__).parent / "new_files"
 _LONGEST_LABEL = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-# Each file's place, and the template that it is made of.
+# Each file's path, and its template.
 _FILES = {
     "README.md": "README.md.tmpl",
     "conftest.py": "conftest.py.tmpl",
@@ -31,7 +31,7 @@ _FILES = {
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise typer.BadParameter(f"'{value}' is no name: use small letters, digits and hyphens, as in billing-api")
+        raise typer.BadParameter(f"'{value}' is not a name: use small letters, digits and hyphens, as in billing-api")
     module = value.replace("-", "_")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or module in TAKEN:
         raise typer.BadParameter(f"a module '{module}' would hide Python's own or one that the function needs")
@@ -59,7 +59,7 @@ def new(
             typer.echo(str(file))
     except FileExistsError:
         raise PackagingFailed(
-            f"{folder} is there already, and nothing is overwritten", "take another name, or another --output"
+            f"{folder} exists already, and nothing is overwritten", "use another name, or another --output"
         ) from None
     except OSError as error:
         raise PackagingFailed(
@@ -76,7 +76,7 @@ def _fill(text: str, name: str) -> str:
     """A template's text with the names of a service instead of my-service's."""
     module = name.replace("-", "_")
     class_name = "".join(part.capitalize() for part in module.split("_"))
-    # What rotations.yaml calls a function, and CloudFormation a stack, has no underscores.
+    # Function names in rotations.yaml, and CloudFormation's stack names, have no underscores.
     label = name.replace("_", "-")[:_LONGEST_LABEL].rstrip("-")
     for placeholder, chosen in (
         ("my_service", module),

@@ -1,4 +1,4 @@
-"""Options that several sub-commands have, spelled as in the AWS CLI."""
+"""Options of several sub-commands, spelled as in the AWS CLI."""
 
 from __future__ import annotations
 

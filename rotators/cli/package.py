@@ -23,7 +23,7 @@ from rotators.packaging.platforms import ARCHITECTURES, ARM64, RUNTIME, Platform
 def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     def check_name(value: str | None) -> str | None:
         if value is not None and value not in names:
-            raise typer.BadParameter(f"'{value}' is none of {', '.join(names)}")
+            raise typer.BadParameter(f"'{value}' is not one of {', '.join(names)}")
         return value
 
     return check_name
@@ -59,7 +59,7 @@ def package(  # noqa: PLR0917  # typer hands options over by name
 ) -> None:
     """Write a function and its layers as zip files, with a manifest of their hashes: an engine's or your own rotator's.
 
-    Beside them lies a bill of materials (CycloneDX), for whoever looks for libraries with known faults.
+    A bill of materials (CycloneDX) is written beside them, for scanners that look for vulnerable libraries.
 
     The files are the same, byte for byte, wherever they are made. Without --ca-bundle the function trusts the CAs of
     its operating system, which are not those of RDS.
@@ -70,7 +70,7 @@ def package(  # noqa: PLR0917  # typer hands options over by name
     """
     own = _own_rotator(engine, source, handler, requirements)
     if source is not None and output.resolve().is_relative_to(source.resolve()):
-        raise typer.BadParameter("--output is inside of --source: the zip files would become a part of the function")
+        raise typer.BadParameter("--output is inside --source: the zip files would become part of the function")
     certificates = None if ca_bundle is None else trust.read(ca_bundle)
     if own is not None:
         bundles = Bundles(Platform(arch or ARM64, python))
@@ -95,7 +95,7 @@ def package(  # noqa: PLR0917  # typer hands options over by name
 def _own_rotator(
     engine: str | None, source: Path | None, handler: str | None, requirements: Path | None
 ) -> CustomRotator | None:
-    """The rotator that the options describe; None where they name an engine."""
+    """The rotator that the options describe; None if they name an engine."""
     if (engine is None) == (source is None):
         raise typer.BadParameter("name an engine (--engine), or the folder of a rotator of your own (--source)")
     if source is None:

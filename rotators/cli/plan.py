@@ -28,8 +28,8 @@ def plan(
 ) -> None:
     """Show what a secret's next rotation would do: whose password it sets, and the statements, passwords masked.
 
-    Nothing is changed. PostgreSQL and Redshift rehearse the statements in a transaction that is rolled back; MySQL and
-    MariaDB compute the difference in rights; for the others the steps are told in words.
+    Nothing is changed. PostgreSQL and Redshift run the statements in a transaction that is rolled back. MySQL and
+    MariaDB compute the difference in privileges. For other engines, the steps are described in words.
 
     Exits with 1 if the rotation would fail.
 
@@ -62,8 +62,6 @@ def _show(answer: dict[str, Any], output: Output | None) -> None:
     statements = answer.get("statements") or ()
     if statements:
         exact = answer.get("exact")
-        typer.echo(
-            "setSecret would run:" if exact else "setSecret would run, as far as can be told without running it:"
-        )
+        typer.echo("setSecret would run:" if exact else "setSecret would run, as far as is known without running it:")
         render.lines(f"  {statement}" for statement in statements)
     render.lines(map(str, found))

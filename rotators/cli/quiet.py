@@ -9,6 +9,6 @@ from rotators.logs import logger
 
 
 def silence_logs() -> None:
-    """Let a rotator that runs in this process write neither log lines nor metrics."""
+    """Switch off the log and the metrics of a rotator that runs in this process."""
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
     logging.getLogger(logger.name).setLevel(logging.CRITICAL + 1)

@@ -1,6 +1,6 @@
-"""What sub-commands print: a table at a terminal, a line for each row elsewhere, JSON for programs.
+"""Prints the output of sub-commands: a table at a terminal, a line for each row elsewhere, JSON for programs.
 
-Colour only at a terminal, and never where NO_COLOR is set (https://no-color.org).
+Colour is used only at a terminal, and not if NO_COLOR is set (https://no-color.org).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STYLES |= {"current": _GOOD, "rotating": _UNSURE, "stuck": _BAD, "missing": _BAD
 
 
 def chosen(output: Output | None) -> Output:
-    """The way to print: what was asked for, else by where it goes."""
+    """The output format: the requested one, else a table at a terminal, and lines elsewhere."""
     return output or (Output.TABLE if Console().is_terminal else Output.TEXT)
 
 
@@ -41,9 +41,9 @@ def findings(found: Sequence[Finding], output: Output | None, **more: Any) -> No
     """Print findings.
 
     Args:
-        found: what to print.
-        output: how.
-        more: what else belongs into the JSON object.
+        found: the findings.
+        output: the format; None: see :func:`chosen`.
+        more: further keys of the JSON object.
     """
     way = chosen(output)
     if way is Output.JSON:
@@ -60,9 +60,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], coloured: int =
     """Print a table.
 
     Args:
-        columns: their heads.
-        rows: their cells.
-        coloured: the column that may hold an outcome or a state.
+        columns: the columns' headings.
+        rows: the rows' cells.
+        coloured: the index of the column to colour by its outcome or state.
     """
     console = Console()
     made = Table(*columns, show_lines=True, border_style="dim")
@@ -72,12 +72,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], coloured: int =
 
 
 Report = Callable[[str, int, int | None], None]
-"""Called with what is done, how much of it is, and of how much; None: that is not known."""
+"""Called with what is being done, how much is done, and the total; None: the total is not known."""
 
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """A bar on the error stream, where that is a terminal; nothing elsewhere."""
+    """A progress bar on standard error if that is a terminal; otherwise nothing."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda *_: None

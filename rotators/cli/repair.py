@@ -1,4 +1,4 @@
-"""``rotators repair``: finish a half-done rotation, or give it up."""
+"""``rotators repair``: finish or abandon a half-done rotation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from rotators.steps import STEPS
 
 
 class RepairRefused(RotationError):
-    """The secret would be left with an AWSCURRENT that does not log in, or that might not."""
+    """After the repair, AWSCURRENT would not log in, or it is not known whether it would."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that a repair does.
+    """One action of a repair.
 
     Args:
-        words: for whoever is asked.
+        words: describes it, for the question to the user.
         run: does it.
     """
 
@@ -46,9 +46,7 @@ def repair(
     finish: Annotated[bool, typer.Option("--finish", help="Finish the rotation.", show_default=False)] = False,
     abandon: Annotated[
         bool,
-        typer.Option(
-            "--abandon", help="Give the rotation up, and keep the password that is valid.", show_default=False
-        ),
+        typer.Option("--abandon", help="Give the rotation up, and keep the valid password.", show_default=False),
     ] = False,
     yes: Yes = False,
     local: Local = False,
@@ -59,11 +57,11 @@ def repair(
 ) -> None:
     """Finish a half-done rotation, or give it up. Shows what it will do, and asks.
 
-    Finishing invokes the secret's function for the steps that are left. Giving up removes AWSPENDING, or moves
-    AWSCURRENT back to the version that logs in. Either is refused where AWSCURRENT would not log in afterwards, and
-    where that can't be found out. Without --finish and --abandon, what the state asks for is done.
+    Finishing invokes the secret's function for the remaining steps. Giving up removes AWSPENDING, or moves AWSCURRENT
+    back to the version that logs in. Both are refused if AWSCURRENT would not log in afterwards, or if that is not
+    known. Without --finish and --abandon, the state decides.
 
-    Exits with 1 where it is refused, or AWSCURRENT does not log in afterwards.
+    Exits with 1 if the repair is refused, or if AWSCURRENT does not log in afterwards.
 
     Example: rotators repair prod/app --finish
     """
@@ -97,14 +95,17 @@ def repair(
 
 
 def actions(account: Account, secret: str, state: RotationState, *, finish: bool, abandon: bool) -> list[Action] | None:
-    """What to do; None where nothing is safe.
+    """The actions of a repair.
 
     Args:
-        account: the secret's.
+        account: the secret's account.
         secret: its name or ARN.
-        state: of its rotation.
-        finish: this was asked for.
-        abandon: this was.
+        state: the state of its rotation.
+        finish: whether the user chose to finish.
+        abandon: whether the user chose to give up.
+
+    Returns:
+        The actions; None if none is safe.
     """
     if state.can_finish and not abandon:
         return _finish(account, secret, state)
@@ -142,7 +143,7 @@ def _invoke(account: Account, outside: OutsideCheck, version: str, step: str) ->
 
 
 def _take_off(account: Account, outside: OutsideCheck, version: str) -> None:
-    """Take AWSPENDING off a version that is current: the service does that after a rotation of its own."""
+    """Remove AWSPENDING from a version that is AWSCURRENT: the service does so only after its own rotations."""
     described = account.call("secretsmanager", "describe_secret", SecretId=outside.secret_id)
     labels = described.get("VersionIdsToStages", {}).get(version, ())
     if CURRENT not in labels:
@@ -188,17 +189,17 @@ def _refused(secret: str, state: RotationState, *, finish: bool) -> RepairRefuse
     if state.state is State.UNSURE:
         return RepairRefused(
             "whether AWSCURRENT logs in is not sure, and nothing was changed",
-            f"mend what keeps the function from the database: rotators check {secret}; or look from here, with "
+            f"correct what keeps the function from the database: rotators check {secret}; or check from here, with "
             "--local, or try passwords that may lock the user, with --try-every-password",
         )
     if state.state is State.LOST:
         return RepairRefused(
-            "no version logs in, so that neither way mends the secret; nothing was changed",
+            "no version logs in, so neither way repairs the secret; nothing was changed",
             f"have an admin set the user's password to the one in AWSCURRENT, or put the valid one: "
             f"{commands.put_value(secret)}",
         )
     if finish and not state.enabled:
-        return RepairRefused("rotation is switched off, and the function finishes none", commands.switch_on(secret))
+        return RepairRefused("rotation is switched off, so the function can't finish it", commands.switch_on(secret))
     if state.state is State.APPLIED:
         return RepairRefused(
             "AWSPENDING is the only record of the valid password; nothing was changed",
@@ -211,5 +212,5 @@ def _ask(*, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigurationError("nobody is there to be asked, and nothing was changed", "say --yes")
+        raise ConfigurationError("the input is not a terminal, and nothing was changed", "add --yes")
     typer.confirm("Do it?", abort=True)

@@ -1,4 +1,4 @@
-"""``rotators rotate``: rotate a fleet now, and see each rotation through to its end."""
+"""``rotators rotate``: rotate a fleet now, and follow each rotation to its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rotators.cli.status import Accounts, Choice, Prefix, Role, Tags, choose, pl
 from rotators.errors import ConfigurationError
 
 _SECONDS = 60.0
-# Tests have their own.
+# Replaced in tests.
 clock: Time = RealTime()
 
 Secrets = Annotated[list[str] | None, typer.Argument(metavar="[SECRET]...", help="Names or ARNs.", show_default=False)]
@@ -48,14 +48,14 @@ RevokeOld = Annotated[
     bool,
     typer.Option(
         "--revoke-old",
-        help="After a leak: rotate until no password of before is valid. That takes a second rotation, except where "
-        "the function's ROTATION_STRATEGY is single-user.",
+        help="After a leak: rotate until no earlier password is valid. That takes a second rotation, unless the "
+        "function's ROTATION_STRATEGY is single-user.",
         show_default=False,
     ),
 ]
-Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Rotations under way at once.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="The most rotations at a time.")]
 PerGroup = Annotated[
-    int, typer.Option("--per-database", min=1, help="So many of them of one database, as --stagger-by tells those.")
+    int, typer.Option("--per-database", min=1, help="The most rotations at a time on one database, by --stagger-by.")
 ]
 StaggerBy = Annotated[
     str,
@@ -67,10 +67,10 @@ StaggerBy = Annotated[
     ),
 ]
 MaxFailures = Annotated[
-    int, typer.Option("--max-failures", min=1, help="Start no more once so many have failed, or fail just now.")
+    int, typer.Option("--max-failures", min=1, help="Start no more once this many have failed or are failing.")
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, metavar="MINUTES", help="Wait so long for the end of each rotation.")
+    float, typer.Option("--timeout", min=0.1, metavar="MINUTES", help="How long to wait for the end of each rotation.")
 ]
 Rate = Annotated[
     float | None,
@@ -79,7 +79,7 @@ Rate = Annotated[
         min=0.01,
         max=ROTATIONS_A_SECOND,
         help="Rotations started a second in each account and Region. By default "
-        f"{ROTATIONS_A_SECOND * MARGIN:g}, 90 % of what the quotas of Secrets Manager admit.",
+        f"{ROTATIONS_A_SECOND * MARGIN:g}, 90 % of what the quotas of Secrets Manager allow.",
         show_default=False,
     ),
 ]
@@ -88,8 +88,8 @@ FleetOf = Annotated[
     typer.Option(
         "--fleet",
         metavar="ARN",
-        help="Have this state machine do it, which fleet: {} in rotations.yaml makes; or go on following this "
-        "execution of it. --concurrency, --max-failures and --timeout hold for it.",
+        help="Let this state machine rotate, which fleet: {} in rotations.yaml makes; or follow this execution of it "
+        "again. --concurrency, --max-failures and --timeout apply to it.",
         show_default=False,
     ),
 ]
@@ -108,7 +108,7 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         metavar="FILE",
-        help="Go on with the run of this journal; nothing rotates twice.",
+        help="Continue the run of this journal; nothing rotates twice.",
         show_default=False,
     ),
 ]
@@ -117,7 +117,7 @@ Reports = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Write the report into this file as well: .html, .json or .txt; may be repeated.",
+        help="Also write the report to this file: .html, .json or .txt; may be repeated.",
         show_default=False,
     ),
 ]
@@ -151,13 +151,13 @@ def rotate(
 ) -> None:
     """Rotate secrets now, a whole fleet if need be, and follow each rotation to its end.
 
-    Secrets Manager and the secrets' own functions do the work; this starts it, no faster than the quotas admit, and no
-    more than --per-database at once on one database. No secret's value is read, unless --stagger-by is host.
+    Secrets Manager and the secrets' own functions do the work. This command starts them, no faster than the quotas
+    allow, and at most --per-database at a time on one database. No secret's value is read, unless --stagger-by is host.
 
-    The journal has each rotation before it is started. After Ctrl-C or a crash, --resume goes on: what was started is
-    followed, what was not is started, and nothing rotates twice.
+    Each rotation is written to the journal before it is started. After Ctrl-C or a crash, --resume continues: it
+    follows what was started, and starts the rest. Nothing rotates twice.
 
-    Exits with 1 unless all are rotated. What has no rotation is left out; that is a failure for those that were named.
+    Exits with 1 unless all are rotated. Secrets without rotation are left out; if they were named, that is a failure.
 
     Example: rotators rotate --tag team=payments --revoke-old --report evidence.html
     """
@@ -175,7 +175,7 @@ def rotate(
         return
     if resume is not None:
         if chosen or region or profile or accounts or role or journal or dry_run or revoke_old:
-            raise typer.BadParameter("the journal tells what to rotate, where and how", param_hint="--resume")
+            raise typer.BadParameter("the journal says what to rotate, where and how", param_hint="--resume")
         run = _resumed(resume)
     else:
         if not chosen:
@@ -204,16 +204,16 @@ def rotate(
 
 @dataclass
 class Run:
-    """A run, from its beginning or from where it was broken off.
+    """A run, new or resumed.
 
     Args:
         id: its id.
-        what: what was asked for, in words.
-        callers: who makes the calls.
+        what: what to rotate, in words.
+        callers: the identities that make the calls.
         begun: when it began.
         tasks: its secrets.
         journal: its journal; None: a dry run.
-        interrupted: whether somebody has stopped it.
+        interrupted: whether the user has stopped it.
     """
 
     id: str
@@ -226,13 +226,21 @@ class Run:
 
     @property
     def kept(self) -> Journal:
-        """Its journal, which a dry run does not have."""
+        """The journal. A dry run has none."""
         if self.journal is None:
             raise AssertionError
         return self.journal
 
     def follow(self, limits: Limits, pace: Pace, *, quiet: bool) -> Evidence:
-        """Rotate what is to be rotated.
+        """Rotate the secrets.
+
+        Args:
+            limits: how many at once, and when to stop.
+            pace: the quotas.
+            quiet: whether to show no progress.
+
+        Returns:
+            What became of each secret.
 
         Raises:
             ConfigurationError: the journal can't be written.
@@ -246,7 +254,7 @@ class Run:
         return self.evidence()
 
     def evidence(self) -> Evidence:
-        """It as a report tells it."""
+        """The run as reports show it."""
         outcomes = [task.outcome for task in self.tasks]
         journal = "" if self.journal is None else str(self.journal.file)
         return Evidence(self.id, self.what, self.callers, self.begun, clock.now, outcomes, journal)
@@ -254,7 +262,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Where:
-    """Where secrets are looked for, as the options say it."""
+    """Where to look for secrets, from the options."""
 
     regions: Sequence[str]
     profiles: Sequence[str]
@@ -266,7 +274,7 @@ class _Where:
         return places_of(self.regions, self.profiles, self.accounts, self.role)
 
     def to_json(self, places: Sequence[Place]) -> dict[str, Any]:
-        """As the journal keeps it: with the Region that was the default, and the accounts that were in the file."""
+        """For the journal: with the default Region and the file's accounts filled in."""
         members = None if self.accounts is None else fleet.read_accounts(self.accounts)
         default = [places[0].region] if len(self.profiles) <= 1 else []
         return {
@@ -280,7 +288,7 @@ class _Where:
 def _by_machine(
     arn: str, choice: Choice | None, limits: Limits, profile: str | None, *, dry_run: bool, yes: bool
 ) -> Evidence:
-    """Have a fleet's state machine rotate, or go on following what it does."""
+    """Let a fleet's state machine rotate, or follow an execution of it."""
     running = rotate_fleet.EXECUTION.fullmatch(arn) is not None
     if not running and rotate_fleet.MACHINE.fullmatch(arn) is None:
         raise typer.BadParameter(f"'{arn}' is the ARN of no state machine and no execution", param_hint="--fleet")
@@ -318,12 +326,12 @@ def _require_reports(files: Sequence[Path]) -> None:
     for file in files:
         if file.suffix not in rotate_report.SUFFIXES:
             endings = ", ".join(rotate_report.SUFFIXES)
-            raise typer.BadParameter(f"'{file}' ends in none of {endings}", param_hint="--report")
+            raise typer.BadParameter(f"'{file}' does not end in one of {endings}", param_hint="--report")
 
 
 def _rule(stagger_by: str) -> str:
     if stagger_by not in {FUNCTION, HOST} and not (stagger_by.startswith(TAG) and stagger_by != TAG):
-        raise typer.BadParameter(f"'{stagger_by}' is none of function, host and tag:KEY", param_hint="--stagger-by")
+        raise typer.BadParameter(f"'{stagger_by}' is not function, host or tag:KEY", param_hint="--stagger-by")
     return stagger_by
 
 
@@ -331,12 +339,12 @@ def _choice(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, ev
     if everything and (tags or prefix):
         raise typer.BadParameter("--all leaves nothing to be chosen by --tag or --name-prefix")
     choice = choose(named, tags, prefix, everything=everything)
-    # What is switched off is shown as left out: nothing may be forgotten.
+    # Secrets whose rotation is off are shown as left out, so that none is overlooked.
     return choice if named else Choice(choice.named, choice.tags, choice.prefix, everything=True)
 
 
 def _chosen(where: _Where, choice: Choice, order: Order, *, dry_run: bool, yes: bool, file: Path | None) -> Run:
-    """What a new run is to do."""
+    """A new run."""
     begun, places = clock.now, where.places()
     with render.progress() as report:
         tasks = find(places, choice, order, begun, report)
@@ -361,7 +369,7 @@ def _chosen(where: _Where, choice: Choice, order: Order, *, dry_run: bool, yes: 
 
 
 def _resumed(file: Path) -> Run:
-    """The run of a journal, as far as it had come."""
+    """The run of a journal, as far as it got."""
     journal, lines = Journal.resume(file)
     with contextlib.ExitStack() as stack:
         stack.callback(journal.close)
@@ -373,7 +381,7 @@ def _resumed(file: Path) -> Run:
             replay(tasks, events)
             run = Run(head["run"], head["what"], head["callers"], datetime.fromisoformat(head["at"]), tasks, journal)
         except (LookupError, TypeError, ValueError, StopIteration):
-            raise ConfigurationError(f"{file} is no journal of this version's", "name another file") from None
+            raise ConfigurationError(f"{file} is not a journal of this version", "name another file") from None
         if len(kept) < head["secrets"]:
             raise ConfigurationError(f"the journal {file} ends before anything was rotated", "begin a new run")
         run.callers = list(dict.fromkeys([*run.callers, *callers(places)]))
@@ -403,7 +411,7 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigurationError("nobody is there to be asked, and nothing was rotated", "say --yes")
+        raise ConfigurationError("the input is not a terminal, and nothing was rotated", "add --yes")
     typer.confirm(f"{question}. Rotate them?", abort=True, err=True)
 
 

@@ -1,4 +1,4 @@
-"""Which secrets a run rotates, how often each, and which of them share a database."""
+"""Chooses the secrets that a run rotates, how often each, and which of them share a database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rotators.due import overdue
 from rotators.errors import ConfigurationError, RotationError
 
 FUNCTION, HOST, TAG = "function", "host", "tag:"
-# Whoever knows it may still log in with it after one rotation, unless that replaces the only password of the only user.
+# Someone who knows the old password may still log in after one rotation, unless it replaces a single user's only one.
 _SINGLE = "single-user"
 # A user can't see whether it has one: https://dev.mysql.com/doc/refman/8.4/en/password-management.html#dual-passwords
 _SECOND = (
@@ -36,8 +36,8 @@ class Task:
     Args:
         outcome: what became of it.
         place: its account and Region.
-        at: the place's number.
-        log_group: its function's log; empty: none is known.
+        at: the place's index.
+        log_group: its function's log group; empty: none is known.
     """
 
     outcome: Outcome
@@ -52,17 +52,17 @@ class Task:
 
     @property
     def quota(self) -> str:
-        """The account and Region whose quotas its calls count to."""
+        """The account and Region whose quotas its calls use."""
         return quota_of(self.arn)
 
     @property
     def group(self) -> tuple[str, ...]:
-        """Those with which it is not to be rotated at the same time."""
+        """The group that it shares with secrets that should not rotate at the same time."""
         return self.quota, self.outcome.group
 
     @property
     def turn(self) -> Turn | None:
-        """The rotation that was started and is not known to be over."""
+        """The rotation that was started and may not be over; None if there is none."""
         last = self.outcome.turns[-1] if self.outcome.turns else None
         return last if last is not None and last.ended is None else None
 
@@ -72,7 +72,7 @@ class Task:
         return sum(turn.rotated for turn in self.outcome.turns)
 
     def to_json(self) -> dict[str, Any]:
-        """As the journal keeps it."""
+        """For the journal."""
         one = self.outcome
         return {
             "arn": one.arn,
@@ -94,10 +94,10 @@ class Task:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any], places: Sequence[Place]) -> Task:
-        """As :meth:`to_json` wrote it.
+        """Read what :meth:`to_json` wrote.
 
         Raises:
-            KeyError, IndexError, TypeError, ValueError: it did not.
+            KeyError, IndexError, TypeError, ValueError: it is something else.
         """
         facts = dict(kept)
         for other in ("kind", "at"):
@@ -108,10 +108,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done with the secrets that are found.
+    """How to rotate the secrets that are found.
 
     Args:
-        revoke_old: the passwords of before must be valid no longer.
+        revoke_old: whether earlier passwords must become invalid.
         stagger_by: which secrets share a database: those of one function, those with one value of a tag, or those whose
             value names one host.
     """
@@ -121,10 +121,10 @@ class Order:
 
 
 def read_names(file: Path) -> list[str]:
-    """The secrets of a file: a name or an ARN a line; ``#`` at its beginning makes it a comment.
+    """Read the secrets of a file. A line holds a name or an ARN; a line that begins with ``#`` is a comment.
 
     Raises:
-        ConfigurationError: it can't be read, or names none.
+        ConfigurationError: the file can't be read, or names no secret.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -137,28 +137,28 @@ def read_names(file: Path) -> list[str]:
 
 
 def quota_of(arn: str) -> str:
-    """The account and Region of an ARN: what quotas are counted by."""
+    """The account and Region of an ARN, to which quotas apply."""
     return " ".join(arn.split(":")[3:5])
 
 
 def find(places: Sequence[Place], choice: Choice, order: Order, now: datetime, report: Report) -> list[Task]:
-    """Find the secrets, and say of each whether it is rotated.
+    """Find the secrets, and decide for each whether it is rotated.
 
     Args:
         places: accounts and Regions.
         choice: which secrets.
-        order: what is to be done with them.
-        now: the time.
-        report: is told how far it is.
+        order: how to rotate them.
+        now: the current time.
+        report: called with the progress.
 
     Raises:
-        AwsRefused: there is one place only, and it can't be looked at. Of several it is an outcome.
+        AwsRefused: there is only one place, and it can't be read. If there are several, that is an outcome.
     """
     tasks: list[Task] = []
     listed: dict[str, tuple[int, Listed]] = {}
     for at, (place, result) in enumerate(list_all(places, choice, report)):
         if isinstance(result, RotationError):
-            # Its secrets were not looked at, and nobody may take them for rotated.
+            # Its secrets are unknown: the report must not look as if all were rotated.
             tasks.append(Task(_unseen(place, result), place, at))
             continue
         for one in result:
@@ -213,14 +213,13 @@ def _outcome(place: Place, listed: Listed, function: Function | None, order: Ord
 
 
 def rotations_to_revoke(function: Function | None) -> int:
-    """How many rotations make every password invalid that there was before.
+    """How many rotations make every earlier password invalid.
 
-    One is enough for a single user with one password. With two users the first rotation changes the other one's, and
-    with two passwords the present one stays valid: there, and wherever the strategy is not known for sure, it takes
-    two.
+    One is enough for a single user with one password. With two users, the first rotation changes the other user's
+    password; with two passwords, the current one stays valid. These need two, and so does an unknown strategy.
 
     Args:
-        function: what rotates the secret; None: that is not known.
+        function: the rotation function; None: it is not known.
     """
     return 1 if function is not None and function.strategy == _SINGLE else 2
 
@@ -228,16 +227,16 @@ def rotations_to_revoke(function: Function | None) -> int:
 def _why_left_out(listed: Listed) -> tuple[str, str] | None:
     if listed.deleted is not None:
         return f"it is scheduled for deletion since {listed.deleted:%Y-%m-%d}", (
-            "while it can be restored, its password is valid: change that in the database"
+            "its password is still valid: change it in the database"
         )
     if listed.managed_by is not None:
         return f"{listed.managed_by} manages it and rotates it itself", (
             f"have {listed.managed_by} rotate it: for RDS, aws rds modify-db-instance --rotate-master-user-password"
         )
     if listed.primary_region is not None:
-        return f"it is a copy, which rotates in {listed.primary_region}", f"name --region {listed.primary_region}"
+        return f"it is a replica, which rotates in {listed.primary_region}", f"name --region {listed.primary_region}"
     if listed.function_arn is None:
-        return "no function rotates it", "change its credential where that was issued, and put the new one into it"
+        return "no function rotates it", "change its credential where it was issued, and store the new one in it"
     if not listed.enabled:
         return "rotation is switched off", commands.switch_on(listed.arn)
     return None
@@ -261,7 +260,7 @@ def _group(tasks: Sequence[Task], listed: Sequence[Listed], order: Order, report
 
 
 def _host(task: Task) -> str:
-    """The host that a secret's value names; empty where it names none. Nothing else of it is kept."""
+    """The host in a secret's value; empty if it names none. Nothing else of the value is kept."""
     reply = task.place.account.call("secretsmanager", "get_secret_value", SecretId=task.arn)
     try:
         value = json.loads(reply.get("SecretString", ""))
@@ -271,7 +270,7 @@ def _host(task: Task) -> str:
 
 
 def callers(places: Sequence[Place]) -> list[str]:
-    """Who makes the calls: an ARN for each identity, and why it is not known where it is not."""
+    """Who makes the calls: an ARN for each identity, or why it is not known."""
     found = fleet.side_by_side(_caller, places, lambda *_: None, "asking who calls")
     return list(dict.fromkeys(str(one) for one in found))
 

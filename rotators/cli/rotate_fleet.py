@@ -1,6 +1,6 @@
-"""``rotators rotate --fleet``: a state machine rotates; this starts it, follows it, and reads its results.
+"""``rotators rotate --fleet``: starts a state machine that rotates, follows it, and reads its results.
 
-docs/how-to/rotate-a-fleet.md tells what it takes and what it writes.
+docs/how-to/rotate-a-fleet.md says what it takes and what it writes.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Orders:
-    """What an execution is asked for.
+    """The orders to an execution.
 
     Args:
         choice: which secrets.
-        dry_run: look, and rotate nothing.
-        concurrency: rotations under way at once.
-        max_failures: start no more once so many have failed.
-        wait_seconds: how long the end of each rotation is waited for.
+        dry_run: whether to rotate nothing.
+        concurrency: the most rotations at a time.
+        max_failures: start no more rotations once this many have failed.
+        wait_seconds: how long to wait for the end of each rotation.
     """
 
     choice: Choice
@@ -66,12 +66,12 @@ class Orders:
         choice = self.choice
         if choice.named or len(choice.tags) > 1:
             raise ConfigurationError(
-                "a fleet's state machine chooses by --name-prefix, by one --tag, or all of its secrets", "choose so"
+                "a fleet's state machine takes --name-prefix, one --tag, or all of its secrets", "use one of these"
             )
         filters = next(choice.calls()).get("Filters", [])
         if choice.prefix and not any(one["Key"] == "name" for one in filters):
-            # The state machine compares no names itself: it would rotate more than was asked for.
-            raise ConfigurationError(f"ListSecrets filters by no name like '{choice.prefix}'", "take another prefix")
+            # The state machine does not compare names itself: it would rotate more than was requested.
+            raise ConfigurationError(f"ListSecrets can't filter by a name like '{choice.prefix}'", "use another prefix")
         tags = [{"Key": key, "Value": value} for key, value in choice.tags.items()]
         return {
             "dry_run": self.dry_run,
@@ -87,13 +87,13 @@ def begin(account: Aws, machine: str, orders: Orders, name: str) -> str:
     """Start an execution.
 
     Args:
-        account: where the state machine is.
+        account: the state machine's account.
         machine: its ARN.
-        orders: what it is asked for.
-        name: the execution's name: the same one starts no second execution.
+        orders: what to rotate, and how.
+        name: the execution's name. The same name does not start a second execution.
 
     Returns:
-        the execution's ARN.
+        The execution's ARN.
 
     Raises:
         ConfigurationError: the state machine can't choose like this.
@@ -105,23 +105,26 @@ def begin(account: Aws, machine: str, orders: Orders, name: str) -> str:
 
 
 def follow(account: Account, execution: str, clock: Time, report: Report) -> Evidence:
-    """Wait until an execution has ended, and read its results. Ctrl-C ends the waiting, and not the execution.
+    """Wait until an execution has ended, and read its results. Ctrl-C ends only the waiting.
 
     Args:
-        account: where it runs.
+        account: the execution's account.
         execution: its ARN.
         clock: the time.
-        report: is told how far it is.
+        report: called with the progress.
+
+    Returns:
+        What became of each secret.
 
     Raises:
-        AwsRefused: it can't be looked at.
-        ConfigurationError: it is not one of a fleet, or was given what it does not take.
+        AwsRefused: the execution can't be read.
+        ConfigurationError: it does not belong to a fleet, or its input is wrong.
     """
     while (told := account.call("stepfunctions", "describe_execution", executionArn=execution))["status"] == "RUNNING":
         report("rotating", *_progress(account, execution))
         clock.wait(set(), _PAUSE)
     if told.get("error") == "WrongInput":
-        raise ConfigurationError(str(told.get("cause", "the input is wrong")), "deploy the fleet anew")
+        raise ConfigurationError(str(told.get("cause", "the input is wrong")), "deploy the fleet again")
     bucket, functions = _machine(account, execution)
     name, region, number = execution.rsplit(":", 1)[1], execution.split(":")[3], execution.split(":")[4]
     ended = told.get("stopDate") or clock.now
@@ -149,14 +152,14 @@ def _progress(account: Account, execution: str) -> tuple[int, int]:
 
 
 def _machine(account: Account, execution: str) -> tuple[str, set[str]]:
-    """The bucket and the functions, as the state machine itself names them."""
+    """The bucket and the functions that the state machine's definition names."""
     told = account.call("stepfunctions", "describe_state_machine_for_execution", executionArn=execution)
     try:
         states = json.loads(told["definition"])["States"]
         rules = states["EachSecret"]["ItemProcessor"]["States"]["Ours"]["Choices"][0]["And"][1]["Or"]
         return states["WritePage"]["Parameters"]["Bucket"], {rule["StringEquals"] for rule in rules}
     except (LookupError, TypeError, ValueError):
-        raise ConfigurationError(f"{execution} is none of a fleet's", "name the MachineArn of the stack") from None
+        raise ConfigurationError(f"{execution} is not a fleet's", "name the MachineArn of the stack") from None
 
 
 def _objects(account: Account, bucket: str, prefix: str) -> Iterator[Any]:

@@ -24,10 +24,10 @@ from rotators.cli.rotate_pace import Pace
 from rotators.cli.rotate_queue import Queue
 from rotators.due import overdue
 
-# A client of botocore's keeps ten connections.
+# A botocore client keeps ten connections.
 _CALLS_AT_ONCE = 10
 _FIRST_LOOK, _LONGEST_PAUSE, _SLOWER = 2.0, 10.0, 1.5
-# What was just started may not be visible yet.
+# Seconds after which a started rotation must be visible.
 _VISIBLE_AFTER = 10.0
 _LOG_AFTER, _LOG_PAUSE = 20.0, 20.0
 REPLACED = "another version has become AWSCURRENT since"
@@ -41,25 +41,29 @@ _THROTTLED = frozenset(
 
 
 class Time(Protocol):
-    """The time that a run lives in."""
+    """A run's clock."""
 
     @property
     def now(self) -> datetime:
-        """The time of day, UTC."""
+        """The current time, in UTC."""
 
     def seconds(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """Monotonic seconds."""
 
     def wait(self, calls: set[Future[Any]], seconds: float | None) -> set[Future[Any]]:
-        """Wait for the first of these calls to end, or so many seconds.
+        """Wait until one of these calls has ended, for at most some seconds.
+
+        Args:
+            calls: the calls.
+            seconds: the longest time to wait; None: no limit.
 
         Returns:
-            the calls that have ended.
+            The calls that have ended.
         """
 
 
 class RealTime:
-    """This machine's."""
+    """This machine's clock."""
 
     @property
     def now(self) -> datetime:
@@ -79,16 +83,16 @@ class RealTime:
 
 
 class Watcher(Protocol):
-    """Is told what happens, as it happens."""
+    """Gets each event of a run as it happens."""
 
     def started(self, task: Task, at: datetime) -> None:
         """A rotation was started, or is followed again."""
 
     def failing(self, task: Task, step: FailedStep) -> None:
-        """A step has failed. Secrets Manager tries it again."""
+        """A step has failed. Secrets Manager retries it."""
 
     def over(self, task: Task) -> None:
-        """Nothing more happens to a secret."""
+        """A secret is done."""
 
     def tick(self, now: datetime) -> None:
         """Time has passed."""
@@ -96,13 +100,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a run may go.
+    """The limits of a run.
 
     Args:
-        at_once: rotations under way at once.
-        per_group: of one group.
-        failures: none is started once so many have failed, or fail just now.
-        timeout: seconds until a rotation is waited for no longer.
+        at_once: the most rotations at a time.
+        per_group: the most of one group at a time.
+        failures: none is started once this many have failed or are failing.
+        timeout: how many seconds to wait for a rotation's end.
     """
 
     at_once: int = 100
@@ -113,7 +117,7 @@ class Limits:
 
 @dataclass
 class _Followed:
-    """A rotation under way."""
+    """A rotation in progress."""
 
     task: Task
     since: float
@@ -139,16 +143,16 @@ Settle = Callable[[Future[Any]], None]
 
 @dataclass
 class Follower:
-    """Rotates what is to be rotated, and waits until it is over.
+    """Starts the rotations, and waits until they are over.
 
     Args:
-        tasks: all secrets; those that are left out stay so.
+        tasks: all secrets, including those that are left out.
         journal: gets each rotation before it is started.
         pace: the quotas.
-        limits: how far to go.
-        time: the time.
-        watcher: is told what happens.
-        begun: since when logs are of interest.
+        limits: the limits.
+        time: the clock.
+        watcher: gets the events.
+        begun: older log lines are ignored.
     """
 
     tasks: Sequence[Task]
@@ -166,11 +170,11 @@ class Follower:
     _throttled: Counter[str] = field(init=False, default_factory=Counter)
 
     def run(self) -> None:
-        """Do it.
+        """Rotate all tasks.
 
         Raises:
             ConfigurationError: the journal can't be written.
-            KeyboardInterrupt: somebody has no more patience. What was started goes on by itself.
+            KeyboardInterrupt: the user pressed Ctrl-C. Rotations that were started continue in Secrets Manager.
         """
         self._queue = Queue(self.pace, self.limits.at_once, self.limits.per_group)
         for task in self.tasks:
@@ -193,21 +197,21 @@ class Follower:
         if task.turn is None:
             self._queue.add(task)
             return
-        # The run was broken off after this was written down: whether it was started is to be seen.
+        # The run was interrupted after this was written to the journal: the rotation may or may not have started.
         now = self.time.seconds()
         self._followed[task.arn] = _Followed(task, now, now, doubtful=True)
         self._queue.occupy(task)
         self.watcher.started(task, task.turn.started)
 
     def _leave(self) -> None:
-        """Say of those that are not over what is known."""
+        """Note what is known about the tasks that are not done."""
         for task in self.tasks:
             outcome = task.outcome
             if outcome.result is not Result.NOT_STARTED:
                 continue
             if task.turn is not None:
                 followed = self._followed.get(task.arn)
-                _unfinished(task, None if followed is None else followed.failed, "nobody has waited for its end")
+                _unfinished(task, None if followed is None else followed.failed, "the run did not wait for its end")
             elif task.rotations:
                 outcome.cause = "a further rotation, which makes the old password invalid, was not started"
             else:
@@ -217,7 +221,7 @@ class Follower:
     # What is due.
 
     def _submit(self, pool: ThreadPoolExecutor) -> float | None:
-        """Make the calls that are due; gives the seconds until the next one is. None: none is to come."""
+        """Make the calls that are due. Returns the seconds until the next is due; None: there is none."""
         now = self.time.seconds()
         delays = [self._start_some(pool, now), self._look_at_some(pool, now), self._read_logs(pool, now)]
         return min((delay for delay in delays if delay is not None), default=None)
@@ -274,7 +278,7 @@ class Follower:
     # Starting.
 
     def _start(self, task: Task) -> AwsRefused | None:
-        """Start a rotation; in a thread of the pool. Gives why it was refused; None: it was accepted."""
+        """Start a rotation, in a thread of the pool. Returns why it was refused; None: it was accepted."""
         turn = task.turn
         try:
             if turn is None:
@@ -282,7 +286,7 @@ class Follower:
             task.place.account.call("secretsmanager", "rotate_secret", SecretId=task.arn, ClientRequestToken=turn.token)
         except AwsRefused as refused:
             if turn is not None and refused.code and _is_made(task, turn):
-                # A call before this one was answered, and the answer was lost.
+                # An earlier call was accepted, and its answer was lost.
                 return None
             return refused
         return None
@@ -292,11 +296,11 @@ class Follower:
         pending, current = half_done(stages), holder(stages, CURRENT)
         done = [turn for turn in task.outcome.turns if turn.rotated]
         if done and current in task.outcome.versions_before:
-            # A late read: the rotation before this one was seen to be over.
+            # A stale read: the rotation before this one is known to be over.
             pending, current = None, done[-1].token
         if pending is not None:
             raise AwsRefused(
-                f"a rotation before this one is half-done: AWSPENDING is on version {pending}",
+                f"an earlier rotation is half-done: AWSPENDING is on version {pending}",
                 f"see: rotators explain {task.arn}; then: rotators repair {task.arn}",
                 code="half-done",
             )
@@ -321,7 +325,7 @@ class Follower:
         refused = call.result()
         now = self.time.seconds()
         if refused is not None and refused.code in _THROTTLED and self._throttled[task.arn] < _MOST_THROTTLED:
-            # With the same token, so that it does not matter whether it was started all the same.
+            # With the same token, so it does not matter whether it was started after all.
             self._throttled[task.arn] += 1
             self._queue.release(task)
             self._queue.add(task, first=True)
@@ -339,7 +343,7 @@ class Follower:
     def _refused(self, task: Task, refused: AwsRefused) -> None:
         turn = task.turn
         if turn is not None:
-            # It was never started, and is no part of what was done.
+            # It was never started, so it does not count.
             task.outcome.turns.remove(turn)
             self.journal.write("refused", self.time.now, arn=task.arn, token=turn.token)
         self._over(task, Result.FAILED, refused.what, refused.advice or f"see: rotators check {task.arn}")
@@ -393,7 +397,7 @@ class Follower:
         self._over(task, Result.ROTATED, "", "")
 
     def _doubt(self, one: _Followed, described: Mapping[str, Any]) -> None:
-        """A rotation that may never have been started has left no label: ask for the versions without one."""
+        """No version has the rotation's label, so it may never have started: read the versions without a label."""
         task, turn = one.task, one.task.turn
         if turn is None:
             raise AssertionError
@@ -406,7 +410,7 @@ class Follower:
         elif one.sent >= _MOST_SENT:
             self._gone(task, turn)
         else:
-            # With the same token: should it have been started after all, this starts nothing.
+            # With the same token: if it was started after all, this starts nothing.
             self._queue.release(task)
             self._queue.add(task, first=True)
             one.looking = True
@@ -416,7 +420,7 @@ class Follower:
         turn.ended = now
         self.journal.write("gone", now, arn=task.arn, token=turn.token)
         failed = self._followed[task.arn].failed
-        cause = str(failed) if failed else "its AWSPENDING version was discarded, and AWSCURRENT is the one of before"
+        cause = str(failed) if failed else "its AWSPENDING version was discarded, and AWSCURRENT has not moved"
         task.outcome.step = failed.step if failed else ""
         self._over(task, Result.FAILED, cause, f"see: rotators check {task.arn}; then rotate it again")
 
@@ -464,7 +468,7 @@ def _is_made(task: Task, turn: Turn) -> bool:
 
 
 def _was_made(task: Task, token: str) -> bool:
-    """Whether any version has it, also one without a label."""
+    """Whether any version has the token, even one without a label."""
     try:
         reply = task.place.account.call(
             "secretsmanager", "list_secret_version_ids", SecretId=task.arn, IncludeDeprecated=True, MaxResults=100
@@ -475,7 +479,7 @@ def _was_made(task: Task, token: str) -> bool:
 
 
 def _unfinished(task: Task, failed: FailedStep | None, otherwise: str) -> None:
-    """A rotation whose end nobody has seen."""
+    """Note that a rotation's end was not seen."""
     outcome = task.outcome
     outcome.result = Result.UNFINISHED if failed is None else Result.FAILED
     outcome.step = "" if failed is None else failed.step
@@ -484,14 +488,14 @@ def _unfinished(task: Task, failed: FailedStep | None, otherwise: str) -> None:
 
 
 def replay(tasks: Iterable[Task], lines: Iterable[Mapping[str, Any]]) -> None:
-    """Bring tasks to where a run was broken off.
+    """Bring tasks to the state in which a run was interrupted.
 
     Args:
         tasks: as they were chosen.
-        lines: the journal's.
+        lines: the journal's lines.
 
     Raises:
-        KeyError, ValueError: a line is none of a journal's.
+        KeyError, ValueError: a line is not one of a journal.
     """
     by_arn = {task.arn: task for task in tasks}
     for line in lines:

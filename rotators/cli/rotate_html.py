@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page: no script, nothing from elsewhere, every text escaped."""
+"""The report of a run as one HTML page, without scripts and external files; every text is escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from rotators.cli.rotate_outcome import Evidence, Outcome, Result, moment
 from rotators.errors import one_line
 
-# What a browser may load: nothing but the style below.
+# A browser may load only the style below.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --unsure: #9a6700; --line: #8884; }
@@ -114,14 +114,14 @@ def _timeline(outcome: Outcome, first: datetime, last: datetime) -> str:
 
 
 def _span(evidence: Evidence) -> tuple[datetime, datetime]:
-    """From the first start to the last end: a run that was resumed has times from before it."""
+    """From the first start to the last end. A resumed run has times from before it."""
     turns = [turn for one in evidence.outcomes for turn in one.turns]
     first = min((turn.started for turn in turns), default=evidence.begun)
     return first, max((turn.ended or evidence.ended for turn in turns), default=evidence.ended)
 
 
 def _still(outcome: Outcome) -> str:
-    """What was overdue and is not rotated still is."""
+    """How late a secret still is: one that was overdue and was not rotated."""
     return "" if outcome.result is Result.ROTATED else outcome.overdue_before
 
 

@@ -1,8 +1,8 @@
-"""The journal of a run: what was chosen, and each rotation before it is started. A run that was broken off resumes.
+"""The journal of a run: what was chosen, and each rotation before it is started. From it, a run can be resumed.
 
-JSON lines, only ever appended, each on the disk before the next thing happens. The line with a rotation's
-ClientRequestToken is written before RotateSecret is called: a call that was made has a line, and calling again with the
-same token starts no second rotation
+It has JSON lines, which are only appended. Each is on the disk before the run continues. The line with a rotation's
+ClientRequestToken is written before RotateSecret is called. So every call has a line, and calling again with the same
+token does not start a second rotation
 (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html).
 """
 
@@ -25,11 +25,11 @@ VERSION = 1
 
 
 class Journal:
-    """One file; open in one process at a time. A context manager, which closes it.
+    """A journal's file, open in one process at a time. A context manager, which closes it.
 
     Args:
-        file: where it is.
-        stream: it, open and locked.
+        file: its path.
+        stream: the open and locked file.
     """
 
     def __init__(self, file: Path, stream: BufferedRandom) -> None:
@@ -39,21 +39,21 @@ class Journal:
 
     @classmethod
     def create(cls, file: Path) -> Journal:
-        """Begin a new one, which nobody but the user can read: it names what can be attacked.
+        """Begin a new journal, which only the user can read: it names targets for an attacker.
 
         Raises:
-            ConfigurationError: there is a file already, or it can't be written.
+            ConfigurationError: the file exists, or it can't be written.
         """
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise ConfigurationError(
-                f"there is a journal {file} already", f"resume it: rotators rotate --resume {file}; or name another"
+                f"the journal {file} exists already", f"resume it: rotators rotate --resume {file}; or name another"
             ) from None
         except OSError as error:
             raise _unwritable(file, error) from None
         journal = cls(file, _locked(file, descriptor))
-        # The name is to survive as well.
+        # The file's name must be on the disk as well.
         folder = os.open(file.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -63,24 +63,24 @@ class Journal:
 
     @classmethod
     def resume(cls, file: Path) -> tuple[Journal, list[dict[str, Any]]]:
-        """Open one that was begun.
+        """Open an existing journal.
 
         Returns:
-            it, and its lines.
+            The journal, and its lines.
 
         Raises:
-            ConfigurationError: it is none, or another process has it.
+            ConfigurationError: the file is not a journal, or another process has it open.
         """
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigurationError(
-                f"the journal {file} can't be opened ({error.strerror})", "name the file that the run has named"
+                f"the journal {file} can't be opened ({error.strerror})", "name the file that the run named"
             ) from None
         stream = _locked(file, descriptor)
         whole, _, torn = stream.read().rpartition(b"\n")
         if torn:
-            # Its writing was broken off, and what it would have told of was not begun.
+            # Its last line is incomplete, so what that line announces was not started.
             stream.truncate(len(whole) + 1 if whole else 0)
         stream.seek(0, os.SEEK_END)
         try:
@@ -90,28 +90,28 @@ class Journal:
             version = None
         if version != VERSION:
             stream.close()
-            raise ConfigurationError(f"{file} is no journal of this version's", "name another file") from None
+            raise ConfigurationError(f"{file} is not a journal of this version", "name another file") from None
         return cls(file, stream), lines
 
     def write(self, kind: str, at: datetime, **facts: Any) -> None:
-        """Append a line, and have it on the disk.
+        """Append a line, and wait until it is on the disk.
 
         Args:
-            kind: what it tells.
-            at: when that was.
-            facts: the rest of it.
+            kind: the line's kind.
+            at: the event's time.
+            facts: the line's other keys.
 
         Raises:
-            ConfigurationError: it can't be written. What it tells of must not be done then.
+            ConfigurationError: it can't be written. The caller must not do what the line announces.
         """
         line = json.dumps({"kind": kind, "at": at.isoformat(), **facts}, ensure_ascii=True) + "\n"
         self._append(line)
 
     def begin(self, at: datetime, head: Mapping[str, Any], secrets: list[dict[str, Any]]) -> None:
-        """Write what was chosen, with one wait for the disk.
+        """Write what was chosen, waiting for the disk once.
 
         Raises:
-            ConfigurationError: as :meth:`write`.
+            ConfigurationError: see :meth:`write`.
         """
         first = {"journal": VERSION, "kind": "run", "at": at.isoformat(), **head, "secrets": len(secrets)}
         lines = [first, *({"kind": "secret", **one} for one in secrets)]
@@ -145,7 +145,7 @@ def _locked(file: Path, descriptor: int) -> BufferedRandom:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         stream.close()
-        raise ConfigurationError(f"another process has the journal {file}", "wait until it has ended") from None
+        raise ConfigurationError(f"another process uses the journal {file}", "wait until it has ended") from None
     return stream
 
 
@@ -153,5 +153,5 @@ def _unwritable(file: Path, error: Exception) -> ConfigurationError:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return ConfigurationError(
         f"the journal {file} can't be written ({reason}), and no rotation is started without it",
-        "make room, or name another file with --journal",
+        "free disk space, or name another file with --journal",
     )

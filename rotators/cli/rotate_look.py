@@ -1,4 +1,4 @@
-"""What DescribeSecret tells of a rotation that was started with a token of ours.
+"""What DescribeSecret says about a rotation that this run started with its own token.
 
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
 """
@@ -14,20 +14,20 @@ Stages = Mapping[str, list[str]]
 
 
 class Seen(Enum):
-    """What it tells."""
+    """The state of a rotation, by DescribeSecret."""
 
     UNDER_WAY = auto()
     """The version has AWSPENDING."""
     ROTATED = auto()
-    """It is AWSCURRENT, and the rotation is over."""
+    """The version is AWSCURRENT, and the rotation is over."""
     REPLACED = auto()
     """Another version than the one before has become AWSCURRENT since."""
     GONE = auto()
-    """It has no label, and a version of before is AWSCURRENT; or it was never made."""
+    """The version has no label, or was never made, and an earlier version is AWSCURRENT."""
 
 
 def stages_of(described: Mapping[str, Any]) -> Stages:
-    """The labels of each version that has one."""
+    """The staging labels of each version that has one."""
     return described.get("VersionIdsToStages") or {}
 
 
@@ -37,25 +37,25 @@ def holder(stages: Stages, label: str) -> str | None:
 
 
 def half_done(stages: Stages) -> str | None:
-    """The version of a rotation that is not over: while there is one, RotateSecret is refused."""
+    """The version of a rotation that is not over; None if there is none. Until then, RotateSecret is refused."""
     pending = holder(stages, PENDING)
     return None if pending == holder(stages, CURRENT) else pending
 
 
 def judge(described: Mapping[str, Any], token: str, before: Collection[str | None], rotated_before: str | None) -> Seen:
-    """Say how a rotation is.
+    """The state of a rotation.
 
     Args:
-        described: what DescribeSecret answered.
+        described: DescribeSecret's answer.
         token: the rotation's version.
-        before: the versions that were AWSCURRENT before it. A read may be late, and show an older one than the last.
-        rotated_before: LastRotatedDate then.
+        before: the versions that were AWSCURRENT before. A stale read may show an older one than the last.
+        rotated_before: LastRotatedDate before the rotation.
     """
     stages = stages_of(described)
     labels = stages.get(token, [])
     if CURRENT in labels:
-        # With one user the label moves at the second step of four. Secrets Manager takes AWSPENDING away at the end, or
-        # dates the rotation where the function leaves the label on.
+        # With a single user, AWSCURRENT moves in setSecret. At the end Secrets Manager removes AWSPENDING, or sets
+        # LastRotatedDate if the function leaves the label.
         over = PENDING not in labels or date(described, "LastRotatedDate") != rotated_before
         return Seen.ROTATED if over else Seen.UNDER_WAY
     if PENDING in labels:
@@ -64,6 +64,6 @@ def judge(described: Mapping[str, Any], token: str, before: Collection[str | Non
 
 
 def date(described: Mapping[str, Any], key: str) -> str | None:
-    """A date, to be compared and kept."""
+    """A date as text, to compare and to store."""
     found = described.get(key)
     return None if found is None else str(found.isoformat() if hasattr(found, "isoformat") else found)

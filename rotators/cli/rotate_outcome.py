@@ -1,4 +1,4 @@
-"""What became of each secret of a fleet that was rotated: the rows of every report, whoever made the rotations."""
+"""What became of each secret of a run: the rows of every report, for runs of this command and of a state machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Result(StrEnum):
-    """How it ended, as far as is known."""
+    """How a secret's rotation ended, as far as is known."""
 
     PLANNED = "planned"
     """A dry run: it would be rotated."""
@@ -19,15 +19,15 @@ class Result(StrEnum):
     FAILED = "failed"
     """It was refused, given up, or failed at a step."""
     UNFINISHED = "unfinished"
-    """It was started, and goes on in Secrets Manager; nobody waited any longer."""
+    """It was started, and continues in Secrets Manager; the run did not wait longer."""
     NOT_STARTED = "not started"
     """The run ended before its turn came."""
     LEFT_OUT = "left out"
-    """No rotation could be started: rotation is off, a service rotates it, it is a copy, it does not exist."""
+    """No rotation could be started: rotation is off, a service rotates it, it is a replica, or it does not exist."""
 
 
 def moment(when: datetime | None) -> str:
-    """A time as reports tell it; empty where there is none."""
+    """A time as reports show it; empty if there is none."""
     return "" if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -41,7 +41,7 @@ class Turn:
         started: when RotateSecret was called.
         ended: when it was seen to be over.
         rotated: whether it succeeded.
-        rotated_before: when the secret had rotated last, as DescribeSecret told it; None: never.
+        rotated_before: LastRotatedDate before this rotation, from DescribeSecret; None: never.
     """
 
     token: str
@@ -53,7 +53,7 @@ class Turn:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took."""
+        """How many seconds it took; None if it is not over."""
         return None if self.ended is None else (self.ended - self.started).total_seconds()
 
     def to_json(self) -> dict[str, Any]:
@@ -70,25 +70,25 @@ class Turn:
 
 @dataclass
 class Outcome:
-    """What became of one secret; or of an account and Region that could not be looked at, which has no secret.
+    """What became of one secret, or of an account and Region that could not be read.
 
     Args:
-        account: its account's number, or the name that was given to it.
+        account: its account's number or name.
         region: its Region.
         secret: its name.
         result: how it ended.
         arn: its ARN.
-        function: the name of the function that rotates it.
-        group: what it shares with those that are not rotated at the same time.
-        wanted: how many rotations were to be made.
-        turns: those that were started.
+        function: the name of its rotation function.
+        group: the group of secrets that are not rotated at the same time.
+        wanted: how many rotations it needs.
+        turns: the rotations that were started.
         step: the step that failed.
         cause: why it is not rotated, in a line.
         remedy: what to do, in a line.
-        note: what is to be known all the same.
-        overdue_before: how late it was when the run began; empty where it was in time.
+        note: further information.
+        overdue_before: how late it was when the run began; empty if it was not overdue.
         overdue_after: how late it is at the end.
-        named: whether it was asked for by name.
+        named: whether the user named it.
     """
 
     account: str
@@ -120,7 +120,7 @@ class Outcome:
 
     @property
     def seconds(self) -> float | None:
-        """From its first rotation's start to its last one's end."""
+        """Seconds from its first rotation's start to its last one's end; None if there are not both."""
         if self.started is None or self.ended is None:
             return None
         return (self.ended - self.started).total_seconds()
@@ -132,7 +132,7 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        """Whether somebody has to do something: what was not asked for by name may be left out."""
+        """Whether the user must act. A secret that was left out counts only if the user named it."""
         if self.result is Result.LEFT_OUT:
             return self.named
         return self.result not in {Result.ROTATED, Result.PLANNED}
@@ -161,16 +161,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run as a report tells it.
+    """A run as reports show it.
 
     Args:
         run: its id.
-        what: what was asked for, in words.
+        what: what to rotate, in words.
         callers: who made the calls: an ARN for each account.
         begun: when it began.
         ended: when it ended.
         outcomes: what became of each secret.
-        journal: the file that it can be resumed from; empty: none.
+        journal: the file from which it can be resumed; empty: none.
     """
 
     run: str
@@ -183,18 +183,18 @@ class Evidence:
 
     @property
     def counts(self) -> Mapping[Result, int]:
-        """How many secrets ended in which way; those ways alone that there were."""
+        """The number of secrets for each result that occurred."""
         return {result: count for result in Result if (count := sum(one.result is result for one in self.outcomes)) > 0}
 
     @property
     def summary(self) -> str:
-        """It in a line."""
+        """The run in one line."""
         counted = ", ".join(f"{count} {result}" for result, count in self.counts.items())
         return f"{len(self.outcomes)} secrets: {counted}" if counted else "no secret was chosen"
 
     @property
     def wrong(self) -> list[Outcome]:
-        """Those of which somebody has to do something."""
+        """The outcomes for which the user must act."""
         return [one for one in self.outcomes if one.wrong]
 
     def to_json(self) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from threading import Lock
 
 MARGIN = 0.9
-"""The share of a quota that is used: others of the account call too."""
+"""The share of a quota that a run uses: other callers of the account need some too."""
 WRITES_A_ROTATION = 2
-"""What a function calls in each rotation that counts to one quota of 50: PutSecretValue, UpdateSecretVersionStage."""
+"""A function's calls per rotation that share one quota of 50 per second: PutSecretValue, UpdateSecretVersionStage."""
 # Calls a second in each account and Region: https://docs.aws.amazon.com/secretsmanager/latest/userguide/
 # reference_limits.html and, of logs, https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
 # cloudwatch_limits_cwl.html
@@ -20,11 +20,11 @@ QUOTAS = {
 ROTATIONS_A_SECOND = min(
     QUOTAS["rotate_secret"], QUOTAS["put_secret_value and update_secret_version_stage"] / WRITES_A_ROTATION
 )
-"""The most rotations that the quotas admit: it is the functions' calls that decide, not RotateSecret."""
+"""The most rotations a second that the quotas allow. The functions' calls are the limit, not RotateSecret."""
 
 
 class TokenBucket:
-    """Admits so many calls a second, and no two at once beyond what it has saved.
+    """Allows a number of calls a second, and more at once only from unused ones.
 
     Args:
         rate: calls a second.
@@ -38,24 +38,24 @@ class TokenBucket:
         self._at: float | None = None
 
     def delay(self, now: float) -> float:
-        """Seconds until a call is admitted; 0: at once.
+        """Seconds until a call is allowed; 0: at once.
 
         Args:
-            now: seconds of a clock that never goes back.
+            now: monotonic seconds.
         """
         self._fill(now)
-        # Sums of floats fall short by some billionths.
+        # Sums of floats are not exact.
         return 0.0 if self._saved > 1.0 - 1e-6 else (1.0 - self._saved) / self.rate
 
     def take(self, now: float) -> bool:
-        """Take a call's token, if there is one."""
+        """Take a token for a call. Returns whether there was one."""
         if self.delay(now) > 0.0:
             return False
         self._saved -= 1.0
         return True
 
     def punish(self, now: float, seconds: float) -> None:
-        """Admit nothing for some seconds: the service has throttled a call all the same."""
+        """Allow no call for some seconds, because the service throttled one."""
         self._fill(now)
         self._saved = min(self._saved, 1.0 - seconds * self.rate)
 
@@ -69,7 +69,7 @@ class Pace:
     """The buckets.
 
     Args:
-        rotations: RotateSecret's calls a second in each account and Region; None: what the quotas admit, less a margin.
+        rotations: calls of RotateSecret a second in each account and Region; None: the quotas less a margin.
     """
 
     def __init__(self, rotations: float | None = None) -> None:
@@ -82,7 +82,7 @@ class Pace:
         """The bucket of an API.
 
         Args:
-            operation: as boto3 spells it.
+            operation: its name in boto3.
             place: the account and Region.
         """
         with self._lock:

@@ -1,4 +1,4 @@
-"""Whose turn is next: by the quotas, by how many may be rotated at once, and by what shares a database."""
+"""Chooses the next secret to rotate: by quotas, by the limit on rotations at a time, and by shared databases."""
 
 from __future__ import annotations
 
@@ -11,52 +11,53 @@ Group = tuple[str, ...]
 
 
 class Queue:
-    """Those that wait. Groups take turns, so that each database gets its share from the beginning.
+    """The waiting secrets. Groups take turns, so that each database gets its share from the beginning.
 
     Args:
         pace: the quotas.
-        at_once: how many may be rotated at once.
-        per_group: how many of them of one group.
+        at_once: the most rotations at a time.
+        per_group: the most of one group at a time.
     """
 
     def __init__(self, pace: Pace, at_once: int, per_group: int) -> None:
         self._pace = pace
         self._at_once = at_once
         self._per_group = per_group
-        # By account and Region, and therein by group.
+        # By account and Region, then by group.
         self._waiting: dict[str, dict[Group, deque[Task]]] = {}
         self._length = 0
         self._under_way: Counter[Group] = Counter()
         self._busy = 0
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many secrets wait."""
         return self._length
 
     def add(self, task: Task, *, first: bool = False) -> None:
-        """Have one wait; ``first``: before all others of its group."""
+        """Add a secret; ``first``: before all others of its group."""
         tasks = self._waiting.setdefault(task.quota, {}).setdefault(task.group, deque())
         (tasks.appendleft if first else tasks.append)(task)
         self._length += 1
 
     def occupy(self, task: Task) -> None:
-        """Count one that is under way already."""
+        """Count a rotation that is already in progress."""
         self._under_way[task.group] += 1
         self._busy += 1
 
     def release(self, task: Task) -> None:
-        """One that was under way is so no longer."""
+        """Count a rotation in progress no longer."""
         self._under_way[task.group] -= 1
         self._busy -= 1
 
     def take(self, now: float) -> tuple[Task | None, float | None]:
-        """The next one that may be started; it is under way from now on.
+        """Take the next secret that may be rotated. It counts as in progress from now on.
 
         Args:
-            now: seconds of a clock that never goes back.
+            now: monotonic seconds.
 
         Returns:
-            it, and None; or None, and the seconds until there may be one. None: another must be over before.
+            The secret, and None. If there is none now: None, and the seconds until there may be one, or None if
+            another rotation must end first.
         """
         if self._busy >= self._at_once:
             return None, None

@@ -1,4 +1,4 @@
-"""The report of a run as text, and the files that it is written to."""
+"""The report of a run as text, and the files to which it is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIXES = (".txt", ".json", ".html")
 
 
 def text(evidence: Evidence) -> str:
-    """The report as lines: its head, those with a problem first, then all others."""
+    """The report as lines: a heading, the secrets with a problem, then the others."""
     return "\n".join(one_line(line) for line in _lines(evidence)) + "\n"
 
 
@@ -31,7 +31,7 @@ def _lines(evidence: Evidence) -> Iterator[str]:
 
 
 def line(outcome: Outcome) -> str:
-    """A secret in a line."""
+    """The outcome of a secret in one line."""
     where = " ".join(filter(None, (outcome.account, outcome.region)))
     facts = [f"{where}: {outcome.secret}: {outcome.result}" if outcome.secret else f"{where}: {outcome.result}"]
     if outcome.result is Result.PLANNED:
@@ -49,7 +49,7 @@ def line(outcome: Outcome) -> str:
 
 
 def write(evidence: Evidence, file: Path) -> None:
-    """Write a report into a file; its suffix says as what.
+    """Write a report to a file. The suffix decides the format.
 
     Raises:
         ConfigurationError: it can't be written.
@@ -60,7 +60,7 @@ def write(evidence: Evidence, file: Path) -> None:
         ".html": lambda: page(evidence),
     }[file.suffix]()
     try:
-        # Half a character can't be written; neither can it be seen.
+        # A lone surrogate can't be encoded, and is not visible anyway.
         file.write_text(made, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigurationError(

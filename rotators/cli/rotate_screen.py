@@ -1,4 +1,4 @@
-"""Shows a run as it goes: a live table on a terminal, a line for each event elsewhere. All on the error stream."""
+"""Shows a run's progress on standard error: a live table at a terminal, a line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HEAD_LINES = 6
 
 
 class Screen:
-    """What whoever started the run sees; a context manager.
+    """The progress of a run; a context manager.
 
     Args:
         tasks: all secrets of the run.
-        console: the error stream; another one for tests.
+        console: where to print; by default standard error.
         quiet: show nothing.
     """
 
@@ -68,7 +68,7 @@ class Screen:
         self._say(f"{task.outcome.secret}: {step}")
 
     def over(self, task: Task) -> None:
-        """Nothing more happens to a secret."""
+        """A secret is done."""
         outcome = task.outcome
         self._under_way.pop(task.arn, None)
         self._failing.pop(task.arn, None)
@@ -95,7 +95,7 @@ class Screen:
         head.append(f"{bad} failed", style="bold red" if bad else "")
         head.append(f", {len(self._failing)} failing; {seconds:.0f} s")
         table = Table("secret", "function", "since", "state", border_style="dim", expand=True)
-        # Those that fail first, then those that take longest.
+        # Failing rotations first, then the longest ones.
         rows = sorted(self._under_way.values(), key=lambda one: (one[0].arn not in self._failing, one[1]))
         for task, since in rows[: max(1, self._console.height - _HEAD_LINES)]:
             step = self._failing.get(task.arn)

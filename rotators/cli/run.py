@@ -1,4 +1,4 @@
-"""``rotators run``: a program that reads its password from its environment, through rotations."""
+"""``rotators run``: runs a program that reads its password from its environment, across rotations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rotators.client import ClientError, Secret, SecretValue
 _PASSED_ON = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
 )  # fmt: skip
-# What a terminal sends to every process in the foreground, the program included.
+# Signals that a terminal sends to every foreground process, including the program.
 _OF_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
-# What a shell says of a program that could not be started, and of one that was not found.
+# A shell's exit codes for a program that could not be started, and for one that was not found.
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 _BY_SIGNAL = 128
 
 
 class OnRotation(StrEnum):
-    """What becomes of the program when AWSCURRENT is another version."""
+    """What to do with the program when AWSCURRENT has moved to another version."""
 
     RESTART = "restart"
     HUP = "HUP"
@@ -37,10 +37,10 @@ class OnRotation(StrEnum):
 
 
 def parse_names(given: str) -> dict[str, str]:
-    """``DB_USER=username,DB_PASSWORD=password``: which variable gets which key of the secret.
+    """Read ``DB_USER=username,DB_PASSWORD=password``: which variable gets which key of the secret.
 
     Raises:
-        typer.BadParameter: it is not of that form.
+        typer.BadParameter: the text has another form.
     """
     found = {}
     for entry in given.split(","):
@@ -80,16 +80,16 @@ def _fits_a_variable(text: str) -> bool:
 
 
 class Supervisor:
-    """Runs a program, and does to it what is to be done at a rotation.
+    """Runs a program, and restarts or signals it after a rotation.
 
     Args:
         secret: the secret.
         names: which variable gets which key.
         command: the program and its arguments.
-        on_rotation: what to do.
-        poll: every so many seconds Secrets Manager is asked.
+        on_rotation: what to do after a rotation.
+        poll: seconds between calls to Secrets Manager.
         drain: seconds that a program may take to end after SIGTERM.
-        say: is told in a line what happens.
+        say: called with a line for each event.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Supervisor:
         """Run the program to its end.
 
         Returns:
-            Its exit code; 128 and the signal's number where a signal ended it.
+            Its exit code; 128 plus the signal's number if a signal ended it.
         """
         value = self._secret.get()
         with self._passing_signals_on():
@@ -142,11 +142,11 @@ class Supervisor:
         if self._on_rotation == OnRotation.HUP:
             self._signal(signal.SIGHUP)
             return None
-        # The new value is looked at first: a program that runs is not stopped for one that could not start.
+        # Check the new value first: do not stop the running program if a new one could not start.
         try:
             variables_of(value, self._names)
         except LookupError as error:
-            self._say(f"{error}; the program goes on with what it has")
+            self._say(f"{error}; the program continues with its values")
             return None
         self._say(f"restarting {self._command[0]}: it has {self._drain:g} s to end")
         child.terminate()
@@ -163,20 +163,20 @@ class Supervisor:
 
     def _start(self, value: SecretValue) -> None:
         variables = variables_of(value, self._names)
-        # Signals that arrive from here on are for the new program.
+        # Signals that arrive from here on go to the new program.
         self._child = subprocess.Popen(self._command, env={**os.environ, **variables})
         if self._told_to_end:
             self._child.terminate()
         self._next_poll = time.monotonic() + self._poll
 
     def _wait(self) -> int | None:
-        """Until the program ends or Secrets Manager is to be asked. Gives the exit code, if it ended."""
+        """Wait until the program ends or the next poll is due. Returns the exit code, if the program ended."""
         child = self._child
         if child is None:
             return None
         seconds = max(0.0, self._next_poll - time.monotonic())
         if hasattr(os, "pidfd_open"):
-            # subprocess waits for a time by looking twenty times a second; the kernel can tell.
+            # With a time-out, subprocess polls twenty times a second; a pidfd wakes up at the right moment.
             descriptor = os.pidfd_open(child.pid)
             try:
                 select.select([descriptor], [], [], seconds)
@@ -192,7 +192,7 @@ class Supervisor:
         try:
             return self._secret.refresh()
         except ClientError as error:
-            self._say(f"{error}; the program goes on")
+            self._say(f"{error}; the program continues")
             return None
 
     def _signal(self, number: int) -> None:
@@ -236,7 +236,7 @@ def run(  # noqa: PLR0917  # how typer declares options
             "or leave it alone."
         ),
     ] = OnRotation.RESTART,
-    poll: Annotated[float, typer.Option(min=0.1, help="Ask Secrets Manager every so many seconds.")] = 60.0,
+    poll: Annotated[float, typer.Option(min=0.1, help="Seconds between calls to Secrets Manager.")] = 60.0,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds that the program may take to end, before it is killed.")
     ] = 30.0,
@@ -244,7 +244,7 @@ def run(  # noqa: PLR0917  # how typer declares options
     """Run a program with a secret's values in its environment, and again after each rotation.
 
     Signals go to the program, and its exit code is the command's. The values are in the program's environment, which
-    its user and root can read; they are in no argument and in no log.
+    its user and root can read. They are not in its arguments, and not in a log.
 
     Example: rotators run --secret prod/app --env DB_USER=username,DB_PASSWORD=password -- ./server
     """

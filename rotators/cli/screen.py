@@ -1,4 +1,4 @@
-"""What the demo prints: in colour and tables at a terminal, in plain lines elsewhere."""
+"""Prints the demo's output: with colours and tables at a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Screen:
         self._pretty = self._console.is_terminal
 
     def title(self, text: str, below: str) -> None:
-        """The demo's own heading."""
+        """Print the demo's heading."""
         if self._pretty:
             self._console.print(Panel(Text(below), title=f"[bold]{text}", width=_WIDTH, border_style="blue"))
         else:
             self._print(f"{text}: {below}")
 
     def chapter(self, text: str, below: str) -> None:
-        """A part's heading, with a line that explains it."""
+        """Print a part's heading, with a line that explains it."""
         if self._pretty:
             self._console.print()
             self._console.print(Rule(f"[bold]{text}", style="blue"), width=_WIDTH)
@@ -42,11 +42,11 @@ class Screen:
             self._print(f"\n== {text}\n{below}")
 
     def say(self, text: str, style: str = "") -> None:
-        """A line."""
+        """Print a line."""
         self._print(text, style)
 
     def labels(self, step: str, versions: Sequence[tuple[str, Sequence[str]]], explanation: str) -> None:
-        """The secret's versions and their labels after a step, and what the step did."""
+        """Print the secret's versions and their labels after a step, and what the step did."""
         if not self._pretty:
             shown = ", ".join(f"{name} {'+'.join(stages)}" for name, stages in versions)
             self._print(f"{step}: {shown}. {explanation}")
@@ -60,7 +60,7 @@ class Screen:
         self._console.print(Text(f"{'':15}{explanation}", style="dim"))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table."""
+        """Print a table."""
         if not self._pretty:
             self._print(f"\n== {title}")
             for row in rows:

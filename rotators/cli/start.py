@@ -1,4 +1,4 @@
-"""Where the command begins: it says which extra is missing, where one is."""
+"""The command's entry point: says which extra is missing, if one is."""
 
 from __future__ import annotations
 

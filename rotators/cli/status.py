@@ -1,4 +1,4 @@
-"""``rotators status``: how the rotations of a fleet are, and what is wrong with any of them."""
+"""``rotators status``: the state of a fleet's rotations, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotators.errors import RotationError
 
 _PAGE = 100  # the most that ListSecrets gives
 _MOST_VALUES = 10  # of one filter
-# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html; a first "!" would turn it round.
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html; a leading "!" would negate it.
 _FILTERABLE = re.compile(r"[a-zA-Z0-9 :_@/+=.\-][a-zA-Z0-9 :_@/+=.\-!]{0,511}")
 _ROLE = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
 FIND_IT = "correct its name, or name its Region and account"
@@ -37,11 +37,11 @@ Secrets = Annotated[
 Tags = Annotated[
     list[str] | None,
     typer.Option(
-        "--tag", metavar="KEY=VALUE", help="Only those with this tag; repeated, with all.", show_default=False
+        "--tag", metavar="KEY=VALUE", help="Only those with this tag; if repeated, with all.", show_default=False
     ),
 ]
 Prefix = Annotated[
-    str | None, typer.Option("--name-prefix", help="Only those whose name begins so.", show_default=False)
+    str | None, typer.Option("--name-prefix", help="Only those whose name begins with this.", show_default=False)
 ]
 All = Annotated[bool, typer.Option("--all", help="Those whose rotation is off as well.", show_default=False)]
 Problems = Annotated[bool, typer.Option("--problems", help="Only those with a problem.", show_default=False)]
@@ -50,7 +50,7 @@ Accounts = Annotated[
     typer.Option(
         "--accounts",
         metavar="FILE",
-        help="Look into these accounts: one in each line, by its number, with its name behind it or none.",
+        help="A file of accounts to look into: one in each line, its number and optionally its name.",
         show_default=False,
         exists=True,
         dir_okay=False,
@@ -75,13 +75,13 @@ def status(
     accounts: Accounts = None,
     role: Role = None,
 ) -> None:
-    """Show how rotations are: which are overdue, which are stuck, at which step, and why.
+    """Show the state of rotations: which are overdue, which are stuck, at which step, and why.
 
     Nothing is changed, and no secret's value is read. AWS is asked for the list of secrets, for each function's
     configuration, and, where a secret has a problem, for the failed steps in its function's log.
 
-    With several Regions and profiles, all their pairs are looked at. With --accounts, a role is assumed in each
-    account. An account that can't be looked at is a row of its own.
+    With several Regions and profiles, all their pairs are read. With --accounts, a role is assumed in each account. An
+    account that can't be read is shown as a row.
 
     Exits with 1 if there is any problem.
 
@@ -101,13 +101,13 @@ def status(
 
 @dataclass(frozen=True)
 class Choice:
-    """Which secrets are shown.
+    """Which secrets to show.
 
     Args:
-        named: by their names or ARNs; empty: not by these.
-        tags: what they must have, all of it.
+        named: names or ARNs; empty: do not choose by these.
+        tags: the tags that they must all have.
         prefix: how their names begin.
-        everything: those whose rotation is off as well.
+        everything: whether to include those whose rotation is off.
     """
 
     named: tuple[str, ...] = ()
@@ -120,12 +120,12 @@ class Choice:
         return frozenset(self.named)
 
     def absent(self, listed: Iterable[Listed]) -> list[str]:
-        """The names and ARNs that were asked for, and are those of no listed secret."""
+        """The requested names and ARNs that belong to no listed secret."""
         found = {name for one in listed for name in names_of(one)}
         return [name for name in self.named if name not in found]
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """The parameters of each ListSecrets that finds them. It finds others too, for its filters are coarse."""
+        """The parameters of each ListSecrets call. It also finds other secrets: its filters are coarse."""
         if self.named:
             names = sorted({name for name in map(_name, self.named) if _FILTERABLE.fullmatch(name)})
             for start in range(0, len(names), _MOST_VALUES):
@@ -138,7 +138,7 @@ class Choice:
         yield {"MaxResults": _PAGE} | ({"Filters": filters} if filters else {})
 
     def takes(self, listed: Listed) -> bool:
-        """Whether a listed secret is one of them."""
+        """Whether a listed secret is chosen."""
         if self.named:
             return not self._names.isdisjoint(names_of(listed))
         return (
@@ -150,16 +150,16 @@ class Choice:
 
 
 def survey(places: Sequence[Place], choice: Choice, now: datetime, report: Report) -> list[Row]:
-    """Look at all secrets of all places.
+    """Read all secrets of all places.
 
     Args:
         places: accounts and Regions.
         choice: which secrets.
-        now: the time.
-        report: is told how far it is.
+        now: the current time.
+        report: called with the progress.
 
     Raises:
-        AwsRefused: there is one place only, and it can't be looked at. Of several it is a row.
+        AwsRefused: there is only one place, and it can't be read. If there are several, that is a row.
     """
     rows: list[Row] = []
     listed: list[tuple[Place, Listed]] = []
@@ -182,7 +182,7 @@ def list_all(
     """The chosen secrets of each account and Region, or why they can't be listed.
 
     Raises:
-        AwsRefused: there is one place only, and it can't be looked at.
+        AwsRefused: there is only one place, and it can't be read.
     """
     found = fleet.side_by_side(lambda place: _list(place, choice), places, report, "listing secrets")
     if len(places) == 1 and isinstance(found[0], RotationError):
@@ -202,7 +202,7 @@ def _list(place: Place, choice: Choice) -> list[Listed]:
 def _functions(
     listed: Iterable[tuple[Place, Listed]], now: datetime, report: Report
 ) -> dict[tuple[Place, str], Function]:
-    """What each function is: one call for each, and one more where a secret of its may have a problem."""
+    """Read each function: one call, and one more if one of its secrets may have a problem."""
     wanted: dict[tuple[Place, str], bool] = {}
     for place, one in listed:
         if one.function_arn is not None and one.managed_by is None:
@@ -221,11 +221,11 @@ def _functions(
 
 
 def ask_function(place: Place, arn: str) -> Function:
-    """What a function is; what its ARN alone tells, where more may not be asked."""
+    """Read a function's configuration. If the caller may not, only what its ARN says is known."""
     try:
         return Function.read(arn, place.account.call("lambda", "get_function_configuration", FunctionName=arn))
     except AwsRefused as error:
-        # Of a function that may not be asked, the log may be read all the same.
+        # Without permission to read the function, its log may still be readable.
         function = Function.named(arn)
         if error.missing:
             function.problem = f"its function {arn.rsplit(':function:', maxsplit=1)[-1]} does not exist"
@@ -242,7 +242,7 @@ def _read_log(place: Place, function: Function, now: datetime) -> None:
 
 
 def missing(name: str, places: Sequence[Place]) -> tuple[str, str, str]:
-    """The account, the Region and the words of a secret that was asked for and is not there."""
+    """The account, the Region and the message for a requested secret that does not exist."""
     place = places[0] if len(places) == 1 else None
     if place is None:
         return "", "", f"there is no secret {name} where you looked"
@@ -255,7 +255,7 @@ def _missing(name: str, places: Sequence[Place]) -> Row:
 
 
 def _name(secret_id: str) -> str:
-    """The beginning of a secret's name, as a name or an ARN, whole or partial, tells it."""
+    """The beginning of a secret's name, from a name or from a whole or partial ARN."""
     if not secret_id.startswith("arn:"):
         return secret_id
     name = secret_id.split(":", maxsplit=6)[-1]
@@ -263,16 +263,16 @@ def _name(secret_id: str) -> str:
 
 
 def names_of(listed: Listed) -> tuple[str, str, str]:
-    """What a secret can be asked for by: its name, its ARN, and its partial ARN."""
+    """The ways to name a secret: its name, its ARN, and its partial ARN."""
     # A partial ARN lacks the hyphen and the six characters that Secrets Manager adds.
     return listed.name, listed.arn, listed.arn[:-7]
 
 
 def choose(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, everything: bool) -> Choice:
-    """What the arguments and options of a command choose.
+    """The choice that a command's arguments and options make.
 
     Raises:
-        typer.BadParameter: they contradict one another.
+        typer.BadParameter: they contradict each other.
     """
     if named and (tags or prefix or everything):
         raise typer.BadParameter("either name secrets, or choose them by --tag, --name-prefix or --all")
@@ -280,7 +280,7 @@ def choose(named: Sequence[str], tags: Sequence[str], prefix: str | None, *, eve
     for tag in tags:
         key, equals, value = tag.partition("=")
         if not key or not equals:
-            raise typer.BadParameter(f"'{tag}' is no KEY=VALUE", param_hint="--tag")
+            raise typer.BadParameter(f"'{tag}' is not KEY=VALUE", param_hint="--tag")
         if chosen.get(key, value) != value:
             raise typer.BadParameter(f"no secret has two values of {key}", param_hint="--tag")
         chosen[key] = value
@@ -291,8 +291,8 @@ def places_of(regions: Sequence[str], profiles: Sequence[str], accounts: Path | 
     """The accounts and Regions that a command's options name.
 
     Raises:
-        typer.BadParameter: they contradict one another.
-        ConfigurationError: the file is no list of accounts.
+        typer.BadParameter: they contradict each other.
+        ConfigurationError: the file is not a list of accounts.
     """
     if accounts is None:
         if role is not None:

@@ -85,7 +85,7 @@ def test_what_did_not_reach_the_database_can_be_finished_or_given_up(
     # Nobody is asked, and nothing happens.
     code, output = run("repair", subject.arn, way)
     assert code == 1
-    assert "say --yes" in output
+    assert "add --yes" in output
     assert subject.value == first
     code, output = run("repair", subject.arn, way, "--yes")
     assert code == 0, output

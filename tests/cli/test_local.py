@@ -87,9 +87,9 @@ def test_what_a_failed_rotation_has_set_is_not_lost(folder: Path) -> None:
     [
         (["mine:nothing", "key.json"], 1, "it has no such name"),
         (["no_such_module:handler", "key.json"], 1, "there is no module no_such_module"),
-        (["mine", "key.json"], 1, "is no handler"),
+        (["mine", "key.json"], 1, "is not a handler"),
         (["mine:handler", "nothing.json"], 1, "can't be read"),
-        (["mine:handler", "mine.py"], 1, "holds no JSON object"),
+        (["mine:handler", "mine.py"], 1, "is not a JSON object"),
         (["mine:handler", "key.json", "--set", "nonsense"], 2, "is not NAME=VALUE"),
     ],
 )

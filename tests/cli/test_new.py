@@ -51,7 +51,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "billing").mkdir()
     ran = CliRunner().invoke(app, ["new", "billing", "-o", str(tmp_path)])
     assert isinstance(ran.exception, PackagingFailed)
-    assert "is there already, and nothing is overwritten. take another name" in str(ran.exception)
+    assert "exists already, and nothing is overwritten. use another name" in str(ran.exception)
     assert list((tmp_path / "billing").iterdir()) == []
 
 

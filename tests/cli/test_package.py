@@ -85,7 +85,7 @@ def test_zip_files_that_would_become_a_part_of_the_function_exit_with_2(
     arguments = ["package", "-s", ".", "--handler", "billing.handler", "-o", output]
     ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
     assert ran.exit_code == 2
-    assert "--output is inside of --source" in ran.output
+    assert "--output is inside --source" in ran.output
     assert list(tmp_path.glob("**/*.zip")) == []
 
 

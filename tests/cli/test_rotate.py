@@ -107,7 +107,7 @@ def test_nobody_is_asked_where_nobody_is_and_nothing_is_rotated(rotation_service
     make(rotation_service, "app")
     code, _, stderr = run("--all")
     assert code == 1
-    assert "say --yes" in stderr
+    assert "add --yes" in stderr
     assert tokens(rotation_service) == {}
 
 
@@ -395,24 +395,24 @@ def test_a_line_that_was_torn_off_is_as_if_it_were_not_there(rotation_service: R
 
 def test_a_journal_that_is_none_is_refused(folder: Path, rotation_service: RotationService) -> None:
     for text, says in (
-        ("", "no journal of this"),
-        ("[1]\n", "no journal of this"),
-        ('{"journal": 99}\n', "no journal of this"),
-        ('{"journal": 1, "secrets": 2}\n', "no journal of this"),
+        ("", "not a journal of this"),
+        ("[1]\n", "not a journal of this"),
+        ('{"journal": 99}\n', "not a journal of this"),
+        ('{"journal": 1, "secrets": 2}\n', "not a journal of this"),
         (f"{json.dumps(HEAD | {'secrets': 2})}\n", "ends before anything was rotated"),
     ):
         (folder / "j").write_text(text)
         assert says in run("--resume", "j")[2]
     (folder / "j").write_text("")
     make(rotation_service, "app")
-    assert "there is a journal j already" in run("--all", "--yes", "--journal", "j")[2]
+    assert "the journal j exists already" in run("--all", "--yes", "--journal", "j")[2]
     assert "can't be opened" in run("--resume", "none")[2]
     assert "can't be written" in run("--all", "--yes", "--journal", "no/such/folder")[2]
     assert tokens(rotation_service) == {}
 
 
 def test_two_processes_can_not_have_one_journal(folder: Path) -> None:
-    with Journal.create(folder / "j"), pytest.raises(ConfigurationError, match="another process has"):
+    with Journal.create(folder / "j"), pytest.raises(ConfigurationError, match="another process uses"):
         Journal.resume(folder / "j")
     assert (folder / "j").stat().st_mode & 0o777 == 0o600
 

@@ -102,7 +102,7 @@ def test_wrong_usage_is_refused_before_anything_is_called(arguments: tuple[str, 
     ("choice", "said"),
     [
         (Choice(tags={"team": "orders", "stage": "live"}, everything=True), "by one --tag"),
-        (Choice(prefix="käse/", everything=True), "ListSecrets filters by no name like 'käse/'"),
+        (Choice(prefix="käse/", everything=True), "ListSecrets can't filter by a name like 'käse/'"),
     ],
 )
 def test_what_the_state_machine_would_take_for_more_is_refused(choice: Choice, said: str) -> None:

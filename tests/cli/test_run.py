@@ -198,7 +198,7 @@ def test_a_program_that_runs_is_not_stopped_for_one_that_could_not_start(manager
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
     assert "has no key password" in said[-1]
-    assert "goes on with what it has" in said[-1]
+    assert "continues with its values" in said[-1]
 
 
 def test_secrets_manager_down_stops_no_program(manager: FakeManager, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_secrets_manager_down_stops_no_program(manager: FakeManager, tmp_path: P
     script = f"touch {tmp_path}/ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 4"
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
-    assert "the program goes on" in said[-1]
+    assert "the program continues" in said[-1]
 
 
 @pytest.mark.parametrize("names", ["", "DB_USER", "=username", "DB USER=username", "A=b,"])
