@@ -1,8 +1,8 @@
-"""Constructs for any CDK app (``pip install 'rotators[cdk]'``); docs/how-to/use-in-a-cdk-app.md shows them at work.
+"""Constructs for any CDK app (``pip install 'rotators[cdk]'``); docs/how-to/use-in-a-cdk-app.md shows how to use them.
 
-``RotationFunction`` rotates the secrets of one engine, ``CaBundle`` is whom it trusts. ``FunctionAlarms``,
-``OverdueCheck``, ``RotationDashboard``, ``FailureEvents`` and ``Notifications`` tell what goes on, ``Fleet`` rotates
-many secrets at once. The CDK app of this repository is made of the same.
+``RotationFunction`` rotates the secrets of one engine. ``CaBundle`` has the CA certificates that it trusts.
+``FunctionAlarms``, ``OverdueCheck``, ``RotationDashboard``, ``FailureEvents`` and ``Notifications`` monitor it.
+``Fleet`` rotates many secrets at once. This repository's CDK app uses the same constructs.
 """
 
 from rotators.cdk.alarms import FunctionAlarms

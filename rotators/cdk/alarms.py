@@ -15,11 +15,11 @@ _NEAR = 0.9
 
 
 class FunctionAlarms(Construct):
-    """Alarms on errors, throttles, and steps that come near the time-out.
+    """Alarms on errors, throttles, and steps that take nearly as long as the time-out.
 
     Args:
-        function: what is watched.
-        topic: who is told.
+        function: the function to watch.
+        topic: the topic for the alarms.
     """
 
     def __init__(self, scope: Construct, id_: str, *, function: BundledFunction, topic: sns.ITopic) -> None:

@@ -11,10 +11,10 @@ from rotators.packaging.bundles import Bundles
 
 
 class BaseLayer(BundledLayer):
-    """What every function needs but boto3, which the runtime has.
+    """The layer that every function needs. It has no boto3, which the runtime has.
 
     Args:
-        bundles: makes it.
+        bundles: makes its archive.
     """
 
     def __init__(self, scope: Construct, id_: str, *, bundles: Bundles) -> None:
@@ -22,11 +22,11 @@ class BaseLayer(BundledLayer):
 
 
 def shared_base_layer(stack: Stack, bundles: Bundles) -> lambda_.ILayerVersion:
-    """The one that all functions of a stack share.
+    """The base layer that all functions of a stack share.
 
     Args:
-        stack: where it is.
-        bundles: makes it, where it is not there yet.
+        stack: the stack.
+        bundles: makes the archive if the stack does not have the layer yet.
     """
     id_ = "RotatorsBaseLayer"
     return stack.node.try_find_child(id_) or BaseLayer(stack, id_, bundles=bundles)  # type: ignore[return-value]

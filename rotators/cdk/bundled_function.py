@@ -1,4 +1,4 @@
-"""A function that rotates secrets: of one engine, or by a rotator of one's own."""
+"""A function that rotates secrets, of one engine or by a user's own rotator."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _LISTS = Acknowledgment(
 def grant(
     grants: Grants, function_arn: str, secrets: Iterable[SecretReference], admins: Iterable[SecretReference]
 ) -> None:
-    """Let a function rotate secrets and read their admins', and use the keys of both.
+    """Allow a function to rotate secrets, to read admin secrets, and to use the KMS keys of both.
 
     Args:
-        grants: the function's.
-        function_arn: what the secrets name as their function.
-        secrets: those that it rotates.
-        admins: those that it reads.
+        grants: the policies of the function's role.
+        function_arn: the ARN that the secrets name as their rotation function.
+        secrets: the secrets that it rotates.
+        admins: the admin secrets that it reads.
 
     Raises:
         ConfigurationError: there are more secrets than a role's policies can name.
@@ -62,20 +62,20 @@ def grant(
 
 @dataclass(frozen=True)
 class FunctionOptions:
-    """What a function is made of.
+    """The settings of a function.
 
     Args:
-        target: runtime and architecture.
-        memory: MB.
-        timeout: seconds for a step.
-        reserved_concurrency: how many run at once; None: as many as the account allows.
-        tracing: X-Ray.
-        snap_start: SnapStart, and an alias that rotations go through.
+        target: the runtime and architecture.
+        memory: the memory in MB.
+        timeout: the time-out of a step, in seconds.
+        reserved_concurrency: the reserved concurrency; None: the account's limit applies.
+        tracing: whether to use X-Ray.
+        snap_start: whether to use SnapStart, and an alias for rotations.
         role_arn: a role to use; None: one is made.
-        code_signing_config_arn: only code signed by it is deployed.
+        code_signing_config_arn: the code signing configuration; only signed code is then deployed.
         log_retention: how long logs are kept.
-        log_key_arn: the key that encrypts them.
-        name: what the function and its role are called; None: CloudFormation names them.
+        log_key_arn: the KMS key that encrypts the logs.
+        name: the name of the function and its role; None: CloudFormation names them.
     """
 
     target: Platform
@@ -96,14 +96,14 @@ class BundledFunction(Construct):
 
     Args:
         archive: its code.
-        layers: what it needs.
-        options: what it is made of.
-        environment: its variables.
-        description: what it does.
-        place: tells where it runs, and may make what is needed for it below the function; None: outside of a VPC.
-        role: a role of one's own; it gets the permissions.
-        log_group: a log group of one's own.
-        handler: what Lambda calls.
+        layers: its layers.
+        options: its settings.
+        environment: its environment variables.
+        description: its description.
+        place: says where it runs, and may make constructs for it below the function; None: outside a VPC.
+        role: an existing role, which gets the permissions; by default one is made.
+        log_group: an existing log group; by default one is made.
+        handler: the handler that Lambda calls.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class BundledFunction(Construct):
             if options.snap_start
             else None
         )
-        # What must be there before the function is made: Lambda checks that its role can attach it to the network.
+        # Must exist before the function: Lambda checks that its role can attach it to the network.
         before = [permissions.write_logs(self.log_group.log_group_arn)]
         if options.tracing:
             before.append(permissions.trace())
@@ -181,16 +181,16 @@ class BundledFunction(Construct):
         attached = iam.Policy(self, "Runs", statements=before, roles=[self.role])
         Validations.of(attached).acknowledge(_WILDCARDS)
         self.function.node.add_dependency(attached)
-        # What must be there before it is called. Not the function as a whole: schedules may be below it.
+        # Must exist before the function is invoked. Not the whole construct: schedules may be below it.
         self.ready: list[IConstruct] = [self.function, attached, *([] if self.alias is None else [self.alias])]
-        # What names the function can only come after it.
+        # Permissions that name the function can only be made after it.
         if where is not None:
             confined = permissions.leave_the_network_alone(self.function.function_arn)
             self.ready.append(iam.Policy(self, "Confined", statements=[confined], roles=[self.role]))
 
     @property
     def rotation_arn(self) -> str:
-        """What secrets name as their function: the alias where there is one."""
+        """The ARN that secrets name as their rotation function: the alias's if there is one."""
         return self.function.function_arn if self.alias is None else self.alias.function_arn
 
     def may_rotate(
@@ -200,16 +200,16 @@ class BundledFunction(Construct):
         managed: Sequence[ManagedAdmin] = (),
         own: Sequence[OwnStatement] = (),
     ) -> Grants:
-        """Permit it to rotate secrets, to read their admins', and to use the keys of both.
+        """Allow it to rotate secrets, to read admin secrets, and to use the KMS keys of both.
 
         Args:
-            secrets: those that it rotates.
-            admins: those that it reads.
-            managed: those of the admins whose server's address it asks of RDS or Redshift.
-            own: what else its rotator may do.
+            secrets: the secrets that it rotates.
+            admins: the admin secrets that it reads.
+            managed: the admins whose server's address it asks RDS or Redshift for.
+            own: further statements for its rotator.
 
         Returns:
-            the policies, on which the secrets' schedules are to depend.
+            The policies. The secrets' schedules must depend on them.
 
         Raises:
             ConfigurationError: there are more secrets than a role's policies can name.
@@ -228,7 +228,7 @@ class BundledFunction(Construct):
         return made
 
     def _role(self, options: FunctionOptions, own: iam.IRole | None) -> tuple[iam.IRole, iam.IRole]:
-        """The role, and the same as the function sees it: aws-cdk-lib must not add what it thinks is needed."""
+        """The role, and the role to pass to the function, to which aws-cdk-lib can't add permissions."""
         if own is not None:
             return own, own.without_policy_updates() if isinstance(own, iam.Role) else own
         arn = options.role_arn

@@ -1,4 +1,4 @@
-"""The CA certificates that a function trusts, as whoever writes an app names them."""
+"""The CA certificates that a function trusts, as a CDK app names them."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from rotators.packaging import trust
 
 @dataclass(frozen=True)
 class CaBundle:
-    """CA certificates; made by one of its methods.
+    """CA certificates. Make an instance with one of the class methods.
 
     Args:
-        certificates: as PEM; None: those of the function's operating system.
+        certificates: PEM text; None: those of the function's operating system.
     """
 
     certificates: str | None
 
     @classmethod
     def from_file(cls, path: str | Path) -> CaBundle:
-        """Those in a file.
+        """The certificates in a file.
 
         Args:
             path: the file (PEM).
 
         Raises:
-            PackagingFailed: it can't be read, or holds what is no valid CA certificate.
+            PackagingFailed: it can't be read, or holds something else than valid CA certificates.
         """
         return cls(trust.read(Path(path)))
 
     @classmethod
     def from_rds(cls, sha256: str, *, partition: str = "aws") -> CaBundle:
-        """RDS's own bundle, fetched from AWS: this needs the network.
+        """RDS's bundle, fetched from AWS over the network.
 
         Args:
-            sha256: the hash of the bundle that you looked at.
-            partition: whose.
+            sha256: the hash of the bundle that you checked.
+            partition: the AWS partition.
 
         Raises:
-            PackagingFailed: it can't be had, or is another one.
+            PackagingFailed: it can't be fetched, or has another hash.
         """
         return cls(trust.fetch(partition, sha256))
 
     @classmethod
     def operating_system(cls) -> CaBundle:
-        """Those of the function's operating system, which know no database of RDS."""
+        """The certificates of the function's operating system. They do not include RDS's CAs."""
         return cls(None)

@@ -1,4 +1,4 @@
-"""A secret that is made here: it outlives the stack, and by its policy nobody deletes it."""
+"""A secret that a stack makes. It outlives the stack, and its policy lets no one delete it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from constructs import Construct
 from rotators.cdk.secret_reference import SecretReference
 from rotators.passwords import UNRESERVED_PUNCTUATION
 
-# Never to be changed: CloudFormation makes a new password, which the database does not know, whenever one of these
-# properties changes. So nothing of the file is in it, nor of a default: all else is what the function adds
-# (ROTATION_VALUES). Thirty characters are what every engine takes.
+# Never change these properties: CloudFormation would make a new password, which the database does not know. So nothing
+# from rotations.yaml is in it, and no default: the function adds the rest (ROTATION_VALUES). Every engine accepts
+# thirty characters.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-secretsmanager-secret-generatesecretstring.html
 FIRST_VALUE = secretsmanager.CfnSecret.GenerateSecretStringProperty(
     secret_string_template="{}",  # noqa: S106  # it holds nothing
@@ -34,14 +34,14 @@ _BY_NAME = Acknowledgment(
 
 
 class CreatedSecret(Construct):
-    """A secret with a generated password and nothing else: the function's first rotation adds what it is told.
+    """A secret with only a generated password. The function's first rotation adds the keys in its settings.
 
     Args:
         name: its name.
-        description: what it is for.
-        key_arn: the KMS key; None: the account's own for Secrets Manager.
-        replicas: Regions to copy it to, and the key of each copy; None: that Region's own for Secrets Manager.
-        protect: nobody may delete it.
+        description: its description.
+        key_arn: the KMS key; None: the account's AWS managed key.
+        replicas: Regions to replicate it to, and the KMS key of each replica; None: that Region's AWS managed key.
+        protect: whether its policy denies deleting it.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class CreatedSecret(Construct):
                 ],
             },
         )
-        # The secret stays without the stack, and so does what protects it.
+        # The secret stays when the stack is deleted, and so does the policy that protects it.
         _keep(policy)
 
 
 def _keep(resource: CfnResource) -> None:
-    """Keep a resource, but for one that a failed first deployment has made: its name would be taken the next time."""
+    """Retain a resource, unless a failed first deployment made it: its name would be taken at the next one."""
     resource.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -12,7 +12,7 @@ class DriverLayer(BundledLayer):
     """An engine's driver, for the platform of the bundles.
 
     Args:
-        bundles: makes it.
+        bundles: makes its archive.
         engine: the kind of database.
     """
 

@@ -1,4 +1,4 @@
-"""A KMS key for secrets, which outlives the stack: what it has encrypted could not be read without it."""
+"""A KMS key for secrets. It outlives the stack, because secrets can't be decrypted without it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class EncryptionKey(Construct):
     """A key that is rotated each year.
 
     Args:
-        description: what it is for.
+        description: its description.
         alias: a name for it, without ``alias/``.
-        pending_window: how long it can be had back after it was deleted; None: the service's own.
+        pending_window: how long its deletion can be cancelled; None: the service's default.
     """
 
     def __init__(
@@ -35,5 +35,5 @@ class EncryptionKey(Construct):
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         if alias is not None:
-            # Not by the key's own argument: an alias is made and taken away without the key.
+            # Not by the key's own argument: the alias can be added and removed without the key.
             kms.Alias(self, "Alias", alias_name=f"alias/{alias}", target_key=self.key)

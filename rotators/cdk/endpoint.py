@@ -1,4 +1,4 @@
-"""An endpoint of Secrets Manager in a VPC, for the functions and, where asked for, for everybody there."""
+"""An endpoint of Secrets Manager in a VPC, for the functions and, if wanted, for the whole VPC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotators.cdk import permissions
 from rotators.cdk.secret_reference import SecretReference
 
 HTTPS = 443
-# An endpoint's policy may have 20,480 characters, for two lists of ARNs; a role's policy names each secret anyhow.
+# An endpoint's policy may have 20,480 characters, for two lists of ARNs. A role's policy names each secret anyway.
 # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html
 _ROOM = 9000
 _ARN_BUT_FOR_ITS_NAME = 80
@@ -22,15 +22,15 @@ _ARN_BUT_FOR_ITS_NAME = 80
 class SecretsManagerEndpoint(Construct):
     """An interface endpoint.
 
-    Without private DNS it changes nothing for the VPC: only who knows its name uses it, and its policy lets through
-    what the functions need. With private DNS every application in the VPC uses it for Secrets Manager, so that it must
-    let all of them in, and through.
+    Without private DNS, it changes nothing for the VPC: only the functions use its name, and its policy allows only
+    what they need. With private DNS, every application in the VPC uses it for Secrets Manager, so its security group
+    and its policy must allow all of them.
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/vpc-endpoint-overview.html
 
     Args:
         vpc: the VPC.
-        subnets: the subnets that it is in, one of each zone.
-        private_dns_for: the addresses of the VPC, for private DNS; empty: without.
+        subnets: its subnets, one per zone.
+        private_dns_for: the VPC's address ranges, for private DNS; empty: no private DNS.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class SecretsManagerEndpoint(Construct):
 
     @property
     def url(self) -> str:
-        """Where the functions reach it: its first name, which holds for all its zones."""
+        """The URL for the functions, with the endpoint's Regional DNS name."""
         entry = Fn.select(0, self.endpoint.vpc_endpoint_dns_entries)
         return f"https://{Fn.select(1, Fn.split(':', entry))}"
 
     def let_through(self, secrets: Sequence[SecretReference], admins: Sequence[SecretReference]) -> None:
-        """Let the functions' calls through, and no others; with private DNS there is no such policy.
+        """Allow only the functions' calls. With private DNS, there is no such policy.
 
         Args:
-            secrets: those that functions rotate by it.
-            admins: those that they read.
+            secrets: the secrets that functions rotate through it.
+            admins: the admin secrets that they read.
         """
         if self.private_dns:
             return
@@ -89,7 +89,7 @@ class SecretsManagerEndpoint(Construct):
             )
             room = taken <= _ROOM
             if arns:
-                # Other accounts' secrets are reached by this account's roles.
+                # Secrets of other accounts are read by this account's roles.
                 self.endpoint.add_to_policy(
                     iam.PolicyStatement(
                         principals=[iam.AnyPrincipal()],

@@ -1,4 +1,4 @@
-"""What Secrets Manager itself tells of rotations that failed or were given up."""
+"""Secrets Manager's own events of rotations that failed or were abandoned."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from constructs import Construct
 
 
 class FailureEvents(Construct):
-    """A rule that passes every failed rotation of this account and Region on to a topic.
+    """A rule that sends every failed rotation of this account and Region to a topic.
 
-    The manual does not say how such an event names its secret, so none is filtered out by its name: one too many is
+    AWS does not document how such an event names its secret, so events are not filtered by secret: one too many is
     better than none. The account needs a CloudTrail trail of management events.
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
 
     Args:
-        topic: who is told.
-        publisher: what the rule publishes with; None: the topic's own policy lets EventBridge in.
+        topic: the topic.
+        publisher: the role with which the rule publishes; None: the topic's policy must allow EventBridge.
     """
 
     def __init__(self, scope: Construct, id_: str, *, topic: sns.ITopic, publisher: iam.IRole | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Which of aws-cdk-lib's later behaviours hold: set in code, for `make synth` reads no cdk.json.
+"""aws-cdk-lib's feature flags, set in code because `make synth` reads no cdk.json.
 
 https://docs.aws.amazon.com/cdk/v2/guide/featureflags.html
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from constructs import IConstruct
 
-# What aws-cdk-lib recommends for the services of this stack; a test compares the two.
+# The flags that aws-cdk-lib recommends for the services of this stack. A test compares the two.
 FLAGS: dict[str, bool] = {
-    # A version of a function counts its layers: all our code is in them.
+    # A function's version depends on its layers: they hold this package's code.
     "@aws-cdk/aws-lambda:recognizeLayerVersion": True,
     "@aws-cdk/aws-lambda:createNewPoliciesWithAddToRolePolicy": False,
     "@aws-cdk/aws-lambda:useCdkManagedLogGroup": True,
@@ -25,12 +25,12 @@ FLAGS: dict[str, bool] = {
     "@aws-cdk/aws-secretsmanager:useAttachedSecretResourcePolicyForSecretTargetAttachments": True,
     "@aws-cdk/aws-sns-subscriptions:restrictSqsDescryption": True,
 }
-# Services whose recommended flags all stand above.
+# Services whose recommended flags are all listed above.
 SERVICES = frozenset(flag.partition(":")[0] for flag in FLAGS)
 
 
 def set_flags(scope: IConstruct) -> None:
-    """Set them for all that will be inside of a construct; what its app has chosen otherwise stays.
+    """Set the flags for everything inside a construct, unless its app has set them differently.
 
     Args:
         scope: a construct without children.

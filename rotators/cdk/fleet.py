@@ -30,17 +30,17 @@ _WILDCARDS = (
 
 
 class Fleet(Construct):
-    """A state machine that rotates the secrets of some functions, and a bucket for what became of each.
+    """A state machine that rotates the secrets of some functions, and a bucket for the results.
 
-    docs/how-to/rotate-a-fleet.md tells what its input may hold and what it writes.
+    docs/how-to/rotate-a-fleet.md says what its input may hold and what it writes.
 
     Args:
-        functions: those whose secrets it may rotate, and no others.
-        keep: how long lists and results are kept.
-        name: what the state machine and its role are called; None: CloudFormation names them.
+        functions: the functions whose secrets it may rotate.
+        keep: how long lists and results are kept, in whole days.
+        name: the name of the state machine and its role; None: CloudFormation names them.
 
     Raises:
-        ConfigurationError: there is no function, or results would be kept for no whole days.
+        ConfigurationError: there is no function, or ``keep`` is not a number of whole days.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Fleet(Construct):
             lifecycle_rules=[
                 s3.LifecycleRule(id="Expire", expiration=kept, abort_incomplete_multipart_upload_after=Duration.days(1))
             ],
-            # It is evidence, and CloudFormation deletes no bucket that holds something.
+            # It holds evidence, and CloudFormation can't delete a bucket that is not empty.
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self.role = iam.Role(
@@ -87,12 +87,12 @@ class Fleet(Construct):
             state_machine_name=name,
             state_machine_type="STANDARD",
             role_arn=self.role.role_arn,
-            # Made here: aws-cdk-lib's own to_json_string leaves out what is null, and so does a template.
+            # Serialized here: aws-cdk-lib's to_json_string drops nulls, and so does a template.
             definition_string=json.dumps(
                 definition(partition=Aws.PARTITION, bucket=self.results.bucket_name, functions=arns)
             ),
         )
-        # After the machine, which it names.
+        # Made after the machine, because it names it.
         policy = iam.Policy(self, "Rotates", statements=self._statements(arns), roles=[self.role])
         _acknowledge(self.results, "S1", _ACCESS)
         for rule in ("SF1", "SF2"):
@@ -108,7 +108,7 @@ class Fleet(Construct):
             _acknowledge(policy, f"IAM5[Resource::{wildcard}]", _WILDCARDS)
 
     def _statements(self, functions: Sequence[str]) -> list[iam.PolicyStatement]:
-        """What it may do, each with the reason in docs/how-to/rotate-a-fleet.md."""
+        """The role's statements. docs/how-to/rotate-a-fleet.md has the reason for each."""
         secrets = this_account.arn("secretsmanager", "secret:*")
         children = [this_account.arn("states", f"execution:{self.machine.attr_name}/{MAP_LABEL}:*")]
         return [
@@ -119,7 +119,7 @@ class Fleet(Construct):
                 resources=[secrets],
                 conditions={
                     "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": list(functions)},
-                    # Not with another function than the secret's own.
+                    # Not with a function other than the secret's own.
                     "Null": {"secretsmanager:RotationLambdaARN": "true"},
                 },
             ),
@@ -149,7 +149,7 @@ class Fleet(Construct):
 
 
 def _logical_id(resource: IConstruct | None) -> str:
-    """What a resource is called in the template, and in what cdk-nag finds."""
+    """A resource's id in the template, and in cdk-nag's findings."""
     if not isinstance(resource, CfnElement):
         raise TypeError
     return str(Stack.of(resource).resolve(resource.logical_id))

@@ -1,6 +1,6 @@
-"""The state machine of a fleet, in Amazon States Language: which secrets, then each one's rotation to its end.
+"""The state machine of a fleet, in Amazon States Language: lists the secrets, then follows each rotation to its end.
 
-It needs no function: it calls Secrets Manager and S3 itself. RotateSecret and DescribeSecret reply with no value, so
+It needs no function: it calls Secrets Manager and S3 itself. RotateSecret and DescribeSecret return no secret value, so
 none passes through it. Its expressions are JSONPath.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
 """
@@ -19,21 +19,21 @@ DEFAULTS: dict[str, Any] = {
     "wait_seconds": 3600,
     "poll_seconds": 15,
 }
-"""What an execution's input may hold, and what holds where it says nothing: it rotates only where it is told to."""
+"""The keys of an execution's input, with their defaults: by default it rotates nothing."""
 MAP_LABEL = "Secrets"
 ROTATED, WOULD_ROTATE, SKIPPED, UNFINISHED, FAILED = "rotated", "would rotate", "skipped", "unfinished", "failed"
-"""The outcomes that a result names. Each secret whose result is one of the last two is a failure of the Map Run."""
-# Entries that ListSecrets gives at a time: an entry has up to 20 KB of tags, and a state takes 256 KiB.
+"""The outcomes in a result. The last two count as failures of the Map Run."""
+# Entries per page of ListSecrets: an entry has up to 20 KB of tags, and a state's data at most 256 KiB.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 _PAGE, _SMALL_PAGE = 20, 2
-# What DescribeSecret leaves out where there is none, and JSONPath needs.
+# Keys that DescribeSecret leaves out if they have no value. JSONPath needs them.
 _BLANK: dict[str, Any] = {
     "RotationEnabled": False,
     "LastRotatedDate": None,
     "NextRotationDate": None,
     "VersionIdsToStages": {},
 }
-# An SDK integration names an error after the SDK's class; throttling has none, and is the service's general one.
+# An SDK integration names an error after the SDK's class. Throttling has no class, and is the service's general error.
 # https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 _REFUSED = "SecretsManager.InvalidRequestException"
 _PASSING = {
@@ -63,7 +63,7 @@ def definition(*, partition: str, bucket: str, functions: Sequence[str]) -> dict
 
 
 def _settings() -> dict[str, Any]:
-    """The execution's input with what holds by default; a key that is misspelt must not rotate what it should spare."""
+    """The execution's input, completed with the defaults. An unknown key fails, or a typing error could rotate more."""
     whole = [("concurrency", 1), ("max_failures", 0), ("wait_seconds", 1), ("poll_seconds", 1)]
     return {
         "Defaults": {
@@ -76,7 +76,7 @@ def _settings() -> dict[str, Any]:
             "Parameters": {"settings.$": "States.JsonMerge($.defaults, $.given, false)"},
             "Next": "EachSetting",
         },
-        # An intrinsic function takes no path with a wildcard from every interpreter: a state for each.
+        # Not every interpreter accepts a path with a wildcard in an intrinsic function: one state for each.
         "EachSetting": {
             "Type": "Pass",
             "Parameters": {"settings.$": "$.settings", "each.$": "$.settings.*"},
@@ -116,7 +116,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _list(partition: str, bucket: str) -> dict[str, Any]:
-    """Which secrets there are: each page of ListSecrets becomes an object, for a state takes 256 KiB."""
+    """List the secrets. Each page of ListSecrets becomes an object in S3, because a state takes only 256 KiB."""
     asked = {"Filters.$": "$.settings.filters", "MaxResults.$": "$.page_size"}
     catch = [{"ErrorEquals": ["States.DataLimitExceeded"], "ResultPath": "$.error", "Next": "SmallerPages"}]
     again = {"ResultPath": "$.listed", "Catch": catch, "Next": "AnyListed"}
@@ -155,7 +155,7 @@ def _list(partition: str, bucket: str) -> dict[str, Any]:
 
 
 def _map(partition: str, bucket: str, functions: Sequence[str]) -> dict[str, Any]:
-    """A Distributed Map over the entries of all pages; its child workflows may take as long as rotations do."""
+    """A Distributed Map over the entries of all pages. Its child workflows may take as long as rotations."""
     return {
         "EachSecret": {
             "Type": "Map",
@@ -175,7 +175,7 @@ def _map(partition: str, bucket: str, functions: Sequence[str]) -> dict[str, Any
                 "secret.$": "$$.Map.Item.Value",
                 "settings.$": "$.settings",
                 "run.$": "$$.Execution.Name",
-                # The same for each attempt at this secret in this execution: Secrets Manager begins no second rotation.
+                # The same for every attempt in this execution, so Secrets Manager does not start a second rotation.
                 "token.$": "States.Hash(States.Format('{} {}', $$.Execution.Id, $$.Map.Item.Value.ARN), 'SHA-256')",
                 "waited": 0,
                 "error": {"Error": "", "Cause": ""},
@@ -208,7 +208,7 @@ def _map(partition: str, bucket: str, functions: Sequence[str]) -> dict[str, Any
 
 
 def _choose(functions: Sequence[str]) -> dict[str, Any]:
-    """Whether a secret is meant: ListSecrets' filters compare beginnings, and know nothing of functions."""
+    """Choose the secrets: ListSecrets' filters only compare prefixes, and can't filter by function."""
     rotated_by = [{"Variable": "$.secret.RotationLambdaARN", "StringEquals": arn} for arn in functions]
     ours = {"And": [_present("$.secret.RotationLambdaARN"), {"Or": rotated_by}]}
     return {
@@ -233,9 +233,9 @@ def _choose(functions: Sequence[str]) -> dict[str, Any]:
 
 
 def _begin(partition: str) -> dict[str, Any]:
-    """What is to be known before, and RotateSecret."""
+    """Read the secret's state, then call RotateSecret."""
     refused = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Refused"}]
-    # Perhaps it refuses its own repetition, whose first reply was lost: the version ids tell.
+    # It may refuse a retry whose first answer was lost: the version ids show it.
     perhaps = [{"ErrorEquals": [_REFUSED], "ResultPath": "$.error", "Next": "Wait"}, *refused]
     secret = {"SecretId.$": "$.secret.ARN"}
     return {
@@ -288,15 +288,15 @@ def _begin(partition: str) -> dict[str, Any]:
 
 
 def _follow(partition: str) -> dict[str, Any]:
-    """Whether the rotation has ended: its version is AWSCURRENT, and has AWSPENDING no more or the secret a new date.
+    """Whether the rotation has ended: its version is AWSCURRENT, and AWSPENDING is gone or LastRotatedDate is new.
 
-    With a single user AWSCURRENT moves at the second step of four. That a step failed is not to be seen from here: the
-    service tries again, and the version keeps AWSPENDING. JSONPath takes no version id for a key, so the labels of all
+    With a single user, AWSCURRENT moves in setSecret, before the rotation ends. A failed step can't be seen here: the
+    service retries it, and the version keeps AWSPENDING. JSONPath can't use a version id as a key, so the labels of all
     versions are compared with those of all others.
     """
     refused = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Refused"}]
     versions = "$.described.VersionIdsToStages"
-    # Braces are none of the text: a function reads them as the place of a value.
+    # Braces are passed as values: States.Format reads them in its text as the place of a value.
     none = "States.StringToJson(States.Format('{}{}{}', $.opened, States.JsonToString($.token), $.closed))"
     labels = {"all.$": f"{versions}.*[*]", "others.$": "$.others.versions.*[*]"}
     return {
@@ -355,7 +355,7 @@ def _follow(partition: str) -> dict[str, Any]:
 
 
 def _outcomes(partition: str, bucket: str) -> dict[str, Any]:
-    """What became of it, as an object for each secret: it is there as soon as the secret's turn is over."""
+    """Write the result of each secret as an object, as soon as the secret is done."""
     outcomes = {
         "Rotated": (ROTATED, "its new version is AWSCURRENT"),
         "WouldRotate": (WOULD_ROTATE, "dry run: nothing was done"),
@@ -424,7 +424,7 @@ def _outcomes(partition: str, bucket: str) -> dict[str, Any]:
 
 
 def _call(partition: str, service: str, action: str, parameters: dict[str, Any], **others: Any) -> dict[str, Any]:
-    """A call of an AWS API, again and again where it was throttled or the service was ill."""
+    """A call of an AWS API, retried if it was throttled or the service failed."""
     return {
         "Type": "Task",
         "Resource": f"arn:{partition}:states:::aws-sdk:{_SHORT[service]}:{action}",
@@ -452,7 +452,7 @@ def _present(path: str) -> dict[str, Any]:
 
 
 def _is_ours(label: str) -> list[dict[str, Any]]:
-    """That the version of this rotation has a label, which one version has."""
+    """The condition that the version of this rotation has a label, which only one version can have."""
     return [
         {"Variable": f"$.judged.{label}", "BooleanEquals": True},
         {"Variable": f"$.judged.{label}_elsewhere", "BooleanEquals": False},
@@ -460,7 +460,7 @@ def _is_ours(label: str) -> list[dict[str, Any]]:
 
 
 def _dated() -> dict[str, Any]:
-    """That the secret has rotated since: functions may leave AWSPENDING on the version that is AWSCURRENT."""
+    """The condition that LastRotatedDate has changed: functions may leave AWSPENDING on the AWSCURRENT version."""
     now, before = "$.described.LastRotatedDate", "$.before.seen.LastRotatedDate"
     another = {"Or": [{"Variable": before, "IsNull": True}, {"Not": {"Variable": now, "StringEqualsPath": before}}]}
     return {"And": [_present(now), {"Variable": now, "IsNull": False}, another]}

@@ -1,4 +1,4 @@
-"""A network in which functions reach their databases and Secrets Manager, and nothing else."""
+"""The network access of functions: only to their databases and to Secrets Manager."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rotators.cdk.endpoint import HTTPS, SecretsManagerEndpoint
 
 @dataclass(frozen=True)
 class Place:
-    """Where a function runs, as Lambda is told.
+    """Where a function runs.
 
     Args:
         vpc: the VPC.
         subnets: the subnets; None: the private ones.
         security_groups: its security groups.
-        url: the endpoint of Secrets Manager that it must be told of; None: the service's own name leads there.
+        url: the URL of the Secrets Manager endpoint to use; None: the service's usual name.
     """
 
     vpc: ec2.IVpc
@@ -35,10 +35,10 @@ class FunctionNetwork(Construct):
     Args:
         vpc_id: the VPC.
         subnet_ids: its subnets.
-        endpoint: how Secrets Manager is reached: an endpoint that is made, or the security group of one that is there;
-            None: through a NAT gateway.
-        security_group_id: a security group for all its functions, whose rules are somebody else's; None: one is made
-            for each.
+        endpoint: the way to Secrets Manager: a new endpoint, or the security group of an existing one; None: a NAT
+            gateway.
+        security_group_id: an existing security group for all functions, whose rules are managed elsewhere; None: one
+            is made for each function.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class FunctionNetwork(Construct):
         )
 
     def place(self, scope: Construct, databases: Sequence[tuple[str, int]], purpose: str) -> Place:
-        """Where a function runs, with a security group of its own: out to its databases and to Secrets Manager.
+        """Where a function runs, with a security group that allows its databases and Secrets Manager.
 
-        The rules that let it in belong to this stack, so that no other stack depends on it.
+        The ingress rules at the databases belong to this stack, so that no other stack depends on it.
 
         Args:
-            scope: where the security group is made.
-            databases: each one's security group or addresses (CIDR), and its port.
-            purpose: what it is for.
+            scope: the scope of the security group.
+            databases: each database's security group or address range (CIDR), and its port.
+            purpose: the security group's description.
         """
         url = None if self.endpoint is None or self.endpoint.private_dns else self.endpoint.url
         subnets = ec2.SubnetSelection(subnets=list(self._subnets))
@@ -91,7 +91,7 @@ class FunctionNetwork(Construct):
                 group.add_egress_rule(ec2.Peer.ipv4(database), ec2.Port.tcp(port), "To the database")
                 continue
             group.add_egress_rule(ec2.Peer.security_group_id(database), ec2.Port.tcp(port), "To the database")
-            # A group of another stack has no name yet.
+            # The id of another stack's group is not known yet.
             name = number if Token.is_unresolved(database) else database
             _let_in(scope, f"From-{name}-{port}", database, group, port, purpose=purpose)
         https = ec2.Port.tcp(HTTPS)
@@ -106,7 +106,7 @@ class FunctionNetwork(Construct):
 def known_vpc(scope: Construct, vpc_id: str, subnet_ids: Sequence[str]) -> tuple[ec2.IVpc, Sequence[ec2.ISubnet]]:
     """A VPC and its subnets by their ids.
 
-    Zones would have to be looked up, which takes credentials; nothing here depends on them.
+    Availability Zones are not looked up, because that needs credentials. Nothing here depends on them.
     """
     zones = [f"zone-{number}" for number, _ in enumerate(subnet_ids)]
     vpc = ec2.Vpc.from_vpc_attributes(

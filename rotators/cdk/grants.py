@@ -1,4 +1,4 @@
-"""What a role may do to lists of secrets, in as many policies as IAM needs for them."""
+"""A role's permissions on lists of secrets, spread over as many policies as IAM needs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from constructs import Construct
 from rotators.errors import ConfigurationError
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 10,240 characters for all inline policies
-# of a role together, which hold the function's own statements too, and 6,144 for a managed one.
+# of a role together, including the function's other statements, and 6,144 for a managed policy.
 _INLINE = 8000
 _MANAGED = 5900
-# Ten managed policies may be attached to a role, if its account has asked for no more.
+# By default, ten managed policies may be attached to a role.
 MOST = 10
-# How long something becomes that is not known yet: a secret's whole ARN with a name of some length.
+# Assumed length of an ARN that is not known yet: a secret's whole ARN with a name of some length.
 _UNKNOWN = 170
-# What a statement has beside its list.
+# Assumed length of a statement without its list.
 _FRAME = 450
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A statement for a list of ARNs, which may have to be written as several.
+    """A statement for a list of ARNs, which may be split into several statements.
 
     Args:
-        sid: what it is called; several get a number.
-        actions: what it allows.
-        resource: the one resource, where the ARNs are listed in a condition; None: the ARNs are the resources.
-        conditions: on what conditions.
+        sid: its Sid; further statements get a number.
+        actions: the actions that it allows.
+        resource: the resource, if the ARNs are listed in a condition; None: the ARNs are the resources.
+        conditions: its conditions.
         listed: the operator and the key of the condition that lists the ARNs.
     """
 
@@ -52,7 +52,7 @@ class Listing:
         )
 
     def extend(self, statement: iam.PolicyStatement, arns: Sequence[str]) -> None:
-        """Have a statement of :meth:`of` name one ARN more: the last one of these."""
+        """Add the last of these ARNs to a statement that :meth:`of` made."""
         if self.resource is None:
             statement.add_resources(arns[-1])
         for operator, condition in self._condition(arns).items():
@@ -66,10 +66,10 @@ class Listing:
 
 
 class Grants(Construct):
-    """The policies of a role: an inline one, and managed ones for what has no room in it. They grow as they are asked.
+    """The policies of a role: an inline policy, and managed policies for what does not fit into it.
 
     Args:
-        role: whose.
+        role: the role.
     """
 
     def __init__(self, scope: Construct, id_: str, *, role: iam.IRole) -> None:
@@ -82,19 +82,19 @@ class Grants(Construct):
         self._open: dict[tuple[str, str | None], tuple[iam.PolicyStatement, list[str]]] = {}
 
     def allow(self, statement: iam.PolicyStatement, characters: int = 0) -> None:
-        """Add a statement that lists nothing.
+        """Add a statement without a list of ARNs.
 
         Args:
             statement: the statement.
-            characters: how long its actions, resources and conditions are, where they may be many.
+            characters: the length of its actions, resources and conditions, if they may be many.
 
         Raises:
-            ConfigurationError: a role's policies have no room for it.
+            ConfigurationError: the role's policies have no room for it.
         """
         self._put(statement, _FRAME + characters)
 
     def allow_each(self, listing: Listing, arn: str) -> None:
-        """Add an ARN to the list of a statement; one that is there already stays there once.
+        """Add an ARN to the list of a statement, unless it is there already.
 
         Raises:
             ConfigurationError: there are more ARNs than a role's policies can name.
@@ -123,7 +123,7 @@ class Grants(Construct):
         if len(self.policies) > MOST:
             raise ConfigurationError(
                 f"a role's policies can name no more secrets: IAM attaches {MOST} managed policies to a role",
-                "give some of its secrets a function of their own, or spread them over more stacks",
+                "give some of its secrets another function, or spread them over more stacks",
             )
         self._open = {}
         if not self.policies:
@@ -136,7 +136,7 @@ class Grants(Construct):
 
 
 def _length(arn: str) -> int:
-    # A reference to a resource is one token, and what its ARN will be is not known; of a pattern only the beginning is.
+    # A reference to a resource is a token: its ARN is not known yet. Of a pattern, only the beginning is known.
     if not Token.is_unresolved(arn):
         return len(arn) + 3
     name = arn.rpartition(":secret:")[2]

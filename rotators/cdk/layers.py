@@ -1,4 +1,4 @@
-"""A layer of files that were bundled here, without Docker."""
+"""A layer of files that are bundled without Docker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Archite
 
 
 class BundledLayer(lambda_.LayerVersion):
-    """A layer whose version changes with its bytes, and only with them.
+    """A layer whose version changes only when its bytes change.
 
     Args:
         archive: the zip file.
-        description: what is in it.
-        target: what it is for; None: for any architecture.
+        description: its description.
+        target: its platform; None: any architecture.
     """
 
     def __init__(
@@ -33,5 +33,5 @@ class BundledLayer(lambda_.LayerVersion):
 
 
 def code(archive: Archive) -> lambda_.AssetCode:
-    """An archive as an asset, known by its own hash."""
+    """An archive as an asset, identified by its own hash."""
     return lambda_.Code.from_asset(str(archive.path), asset_hash=archive.sha256)

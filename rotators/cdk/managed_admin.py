@@ -1,4 +1,4 @@
-"""An admin whose secret RDS or Redshift manages, and the database that tells where it is."""
+"""An admin whose secret RDS or Redshift manages, and its database, which gives the server's address."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rotators.cdk.secret_reference import SecretReference
 
 @dataclass(frozen=True)
 class ManagedAdmin:
-    """An admin whose server's address the function asks of RDS or Redshift.
+    """An admin whose server's address the function asks RDS or Redshift for.
 
     Args:
         secret: the admin's secret, which holds no address.
-        database_arn: the DB instance, the DB cluster, or Redshift's cluster or namespace whose admin it is.
+        database_arn: the admin's DB instance, DB cluster, or Redshift cluster or namespace.
     """
 
     secret: SecretReference

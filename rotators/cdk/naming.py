@@ -1,4 +1,4 @@
-"""Logical ids that stay what they are: a schedule whose id changes is deleted and made anew by CloudFormation."""
+"""Stable logical ids: CloudFormation deletes a schedule whose id changes, and makes another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 def construct_id(label: str) -> str:
-    """An id for a name of the user's, the same each time, and another one for another name.
+    """A construct id for a user's name: always the same for a name, and different for different names.
 
     Args:
         label: a secret's or a function's name.

@@ -1,4 +1,4 @@
-"""The topic on which whoever is on call hears of rotations that fail."""
+"""The topic for notifications of failed rotations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rotators.cdk.naming import construct_id
 
 
 class Notifications(Construct):
-    """A topic that is there, or one that is made.
+    """An existing topic, or a new one.
 
     Args:
-        topic_arn: of one that is there. Its policy must let CloudWatch and EventBridge publish.
-        emails: who gets mail from one that is made, after a click in the first one.
-        role_name: the name of the role that EventBridge publishes with; None: CloudFormation makes one.
+        topic_arn: an existing topic. Its policy must allow CloudWatch and EventBridge to publish.
+        emails: addresses that a new topic sends mail to, once each has confirmed its subscription.
+        role_name: the name of the role with which EventBridge publishes; None: CloudFormation names it.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Notifications(Construct):
             self.topic: sns.ITopic = sns.Topic.from_topic_arn(self, "Topic", topic_arn)
             return
         made = sns.Topic(self, "Topic", display_name="Secret rotations", enforce_ssl=True)
-        # A policy of our own takes the place of the topic's first one, which let alarms in.
+        # This policy replaces the topic's default policy, which allowed alarms to publish.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
         made.add_to_resource_policy(
             iam.PolicyStatement(
@@ -54,7 +54,7 @@ class Notifications(Construct):
         self.publisher = self._role(made, role_name)
 
     def _role(self, topic: sns.Topic, name: str | None) -> iam.IRole:
-        """What EventBridge's rules publish with: in a topic's policy it takes no condition, in a role's it does.
+        """The role with which EventBridge's rules publish: it takes conditions, which a topic's policy can't have here.
 
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
         https://docs.aws.amazon.com/eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html
@@ -68,5 +68,5 @@ class Notifications(Construct):
         )
         statement = iam.PolicyStatement(sid="TellOfFailures", actions=["sns:Publish"], resources=[topic.topic_arn])
         iam.Policy(self, "Publishes", statements=[statement], roles=[role])
-        # The rule's target would add a second policy that says the same.
+        # Otherwise the rule's target adds a second policy with the same permission.
         return role.without_policy_updates()

@@ -1,4 +1,4 @@
-"""What another account must allow so that its secret can be rotated from here, as outputs."""
+"""Outputs that say what another account must allow so that its secret can be rotated from this one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rotators.overdue import rotation_command, rotation_rules
 class OtherAccount(Construct):
     """The policies and the command for the account that owns a secret.
 
-    Its rotation can't be switched on from here: that account calls RotateSecret. Both sides must say yes
+    Its rotation can't be enabled from here: that account must call RotateSecret. Both accounts must allow the access
     (https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html).
 
     Args:
         secret: the other account's secret; its key must be named.
-        function: what rotates it.
+        function: the function that rotates it.
         expression: the schedule; None: on demand only.
-        duration: the window's length; None: the service's own.
-        watcher: the role that looks at the secret's dates.
+        duration: the window's length; None: the service's default.
+        watcher: the role that reads the secret's dates.
     """
 
     def __init__(

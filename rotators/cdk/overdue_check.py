@@ -1,4 +1,4 @@
-"""OverdueCheck: looks for secrets whose rotation is overdue, for any CDK app."""
+"""OverdueCheck: reports secrets whose rotation is overdue, for any CDK app."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rotators.packaging.platforms import Platform
 
 
 class OverdueCheck(OverdueWatch):
-    """A function that looks at the secrets' dates each hour, and an alarm on what it counts, or on its silence.
+    """A function that checks the secrets' dates each hour, and an alarm on its count and on missing counts.
 
     Args:
-        rotations: the functions whose secrets are looked at; all of these have been added.
-        topic: who is told.
+        rotations: the functions whose secrets to check. Add all their secrets before.
+        topic: the topic for the alarm.
         bundles: makes the layers and functions for a platform.
     """
 

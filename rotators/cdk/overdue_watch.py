@@ -1,4 +1,4 @@
-"""What looks every hour whether a secret is overdue, and the alarm that tells."""
+"""A function that checks every hour whether a rotation is overdue, and its alarm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rotators.overdue import METRIC, rotation_rules
 from rotators.packaging.archive import Archive
 
 NAMESPACE = "Rotators"
-# An event's input may have 8,192 characters, and a secret's name 512 of them; a secret on demand is named twice.
+# An event's input may have 8,192 characters. A secret's name has up to 512, and a secret on demand is named twice.
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 _ROOM = 7000
 _BESIDE_ITS_NAME = 250
@@ -32,13 +32,13 @@ _SECRETS_A_CALL = 12
 
 @dataclass(frozen=True)
 class WatchedSecret:
-    """A secret to look at, and how it should rotate.
+    """A secret to check, and how it should rotate.
 
     Args:
         secret: the secret.
-        function_arn: what rotates it.
+        function_arn: its rotation function.
         expression: its schedule; None: on demand only.
-        duration: its window's length; None: the service's own.
+        duration: its window's length; None: the service's default.
     """
 
     secret: SecretReference
@@ -48,14 +48,14 @@ class WatchedSecret:
 
 
 class OverdueWatch(Construct):
-    """A function that looks at the secrets' dates, and alarms on what it counts, or on its silence.
+    """A function that checks the secrets' dates, and alarms on its count and on missing counts.
 
     Args:
         archive: the function's code.
-        layers: what it needs.
-        options: what it is made of.
-        secrets: those to look at.
-        topic: who is told.
+        layers: its layers.
+        options: its settings.
+        secrets: the secrets to check.
+        topic: the topic for the alarms.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class OverdueWatch(Construct):
                 threshold=1,
                 evaluation_periods=3,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                # That nobody looks any more is a reason for alarm as well.
+                # Alarm too if the function no longer runs.
                 treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
                 alarm_description="A secret's rotation is overdue, or nobody looks: see this function's log",
             )
@@ -122,7 +122,7 @@ class OverdueWatch(Construct):
 
 
 def _event(part: str, chunk: Sequence[WatchedSecret]) -> dict[str, Any]:
-    """What the function is told: how each secret should rotate, so that it can say how to have that again."""
+    """The function's event: how each secret should rotate, so that it can name the command that restores it."""
     functions = list(dict.fromkeys(one.function_arn for one in chunk))
     return {
         "stack": part,

@@ -1,4 +1,4 @@
-"""What a rotator of one's own may do beside rotating its secrets, and why where it is not named one by one."""
+"""A policy statement for a user's own rotator, with the reason for any wildcard."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aws_cdk import aws_iam as iam
 
 @dataclass(frozen=True)
 class OwnStatement:
-    """A statement of the user's.
+    """A statement that the user wrote.
 
     Args:
-        actions: the actions, as IAM writes them.
+        actions: the actions, as in IAM.
         resources: the ARNs.
-        conditions: on what conditions, as IAM writes them.
+        conditions: the conditions, as in IAM.
         because: why an action or a resource has a wildcard; None: none has one.
     """
 
@@ -28,11 +28,11 @@ class OwnStatement:
 
     @property
     def characters(self) -> int:
-        """How many characters it has, but for its frame."""
+        """The length of its actions, resources and conditions."""
         return len(json.dumps([list(self.actions), list(self.resources), self.conditions]))
 
     def of(self, number: int) -> iam.PolicyStatement:
-        """The statement, as the function's so-manieth."""
+        """The statement with a number in its Sid."""
         return iam.PolicyStatement(
             sid=f"OfItsOwn{number}",
             actions=list(self.actions),
@@ -41,7 +41,7 @@ class OwnStatement:
         )
 
     def acknowledgments(self) -> Iterator[Acknowledgment]:
-        """What cdk-nag finds of wildcards, with the reason that the user has given."""
+        """cdk-nag's findings on wildcards, with the user's reason."""
         for kind, values in (("Action", self.actions), ("Resource", self.resources)):
             for value in values:
                 if self.because is not None and "*" in value:

@@ -1,4 +1,4 @@
-"""How passwords look: for the service that makes the first one, and for the function that makes the others."""
+"""The form of passwords: for the first one, made by the service, and for the function's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Generator:
-    """How passwords look: the first one, which the service makes, and each that the function makes.
+    """The form of passwords: of the first one, which the service makes, and of those that the function makes.
 
     Args:
-        length: characters.
-        exclude_characters: those that never occur; None: all punctuation but ``-._~``.
-        exclude: of ``numbers``, ``punctuation``, ``uppercase`` and ``lowercase``, the kinds that never occur.
-        require_each_included_type: at least one of each kind.
+        length: the number of characters.
+        exclude_characters: characters that never occur; None: all punctuation except ``-._~``.
+        exclude: kinds that never occur: ``numbers``, ``punctuation``, ``uppercase``, ``lowercase``.
+        require_each_included_type: whether every other kind must occur.
     """
 
     length: int = 32
@@ -22,7 +22,7 @@ class Generator:
     require_each_included_type: bool = True
 
     def environment(self) -> dict[str, str]:
-        """The function's variables, by which it makes the same as the service did."""
+        """The function's variables, so that its passwords have the same form as the service's."""
         variables = {"PASSWORD_LENGTH": str(self.length)}
         if self.exclude_characters is not None:
             variables["EXCLUDE_CHARACTERS"] = self.exclude_characters

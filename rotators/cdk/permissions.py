@@ -1,4 +1,4 @@
-"""What a rotation function may do: each statement with the reason it is there (docs/reference/permissions.md)."""
+"""The permissions of a rotation function. docs/reference/permissions.md has the reason for each statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VIA = f"secretsmanager.{Aws.REGION}.{Aws.URL_SUFFIX}"
 
 
 def rotate(function_arn: str) -> Listing:
-    """Read and write the secrets, as long as it is this function that rotates them.
+    """Read and write the secrets whose rotation function is this one.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
     """
@@ -42,17 +42,17 @@ def rotate(function_arn: str) -> Listing:
 
 
 def read_admins() -> Listing:
-    """Read the admins' secrets, and no others."""
+    """Read the admin secrets, and no others."""
     return Listing("ReadItsAdmins", READ_ADMIN)
 
 
 def look_at_admins() -> Listing:
-    """Look up which database an admin's secret is of; it says so in its tags."""
+    """Read which database an admin secret belongs to, from its tags."""
     return Listing("LookAtItsAdmins", ["secretsmanager:DescribeSecret"])
 
 
 def ask_for_endpoints(admins: Iterable[ManagedAdmin]) -> list[iam.PolicyStatement]:
-    """Ask RDS or Redshift for the endpoints of the databases that are named, and of no others where that can be.
+    """Ask RDS or Redshift for the endpoints of the named databases, and of no others where IAM can restrict it.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonredshift.html
@@ -69,7 +69,7 @@ def ask_for_endpoints(admins: Iterable[ManagedAdmin]) -> list[iam.PolicyStatemen
     ]
 
 
-# A namespace's endpoint is its workgroup's, and lists take no resource.
+# A namespace's endpoint is that of its workgroup, and list operations take no resource.
 _ENDPOINTS = (
     ("rds:db", "AskForInstances", ["rds:DescribeDBInstances"], True),
     ("rds:cluster", "AskForClusters", ["rds:DescribeDBClusters"], True),
@@ -84,33 +84,33 @@ _ENDPOINTS = (
 
 
 def use_key(key_arn: str, *, write: bool) -> Listing:
-    """Use the key that encrypts secrets, through Secrets Manager and for these secrets only.
+    """Use a KMS key, only through Secrets Manager and only for these secrets.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 
     Args:
         key_arn: the key.
-        write: encrypt as well.
+        write: whether to allow encryption too.
     """
     return Listing(
         "UseKey",
         ["kms:Decrypt", *(["kms:GenerateDataKey"] if write else [])],
         resource=key_arn,
         conditions={"StringEquals": {"kms:ViaService": _VIA}},
-        # A pattern only where a secret is known by its name: no ARN holds what a pattern heeds.
+        # A pattern only if a secret is known by its name: ARNs contain no wildcard characters.
         listed=("StringLike", "kms:EncryptionContext:SecretARN"),
     )
 
 
 def write_logs(log_group_arn: str) -> iam.PolicyStatement:
-    """Write to its own log group, which is there already."""
+    """Write to the function's own log group, which exists already."""
     return iam.PolicyStatement(
         sid="WriteItsLog", actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group_arn]
     )
 
 
 def attach_to_network() -> iam.PolicyStatement:
-    """Let Lambda make the function's network interfaces: their names are not known before, so no resource is named.
+    """Let Lambda make the function's network interfaces. Their names are not known before, so no resource is named.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     """
@@ -118,7 +118,7 @@ def attach_to_network() -> iam.PolicyStatement:
 
 
 def leave_the_network_alone(function_arn: str) -> iam.PolicyStatement:
-    """Keep the function's own code from doing what only Lambda needs to do for it (the same page)."""
+    """Deny the function's own code what only Lambda needs to do for it (the same page)."""
     return iam.PolicyStatement(
         sid="ButNotByItsOwnCode",
         effect=iam.Effect.DENY,
@@ -136,5 +136,5 @@ def trace() -> iam.PolicyStatement:
 
 
 def look_at() -> Listing:
-    """Look at the secrets' dates, never at their values."""
+    """Read the secrets' dates, never their values."""
     return Listing("LookAtItsSecrets", ["secretsmanager:DescribeSecret"])

@@ -1,4 +1,4 @@
-"""A dashboard that answers: what rotated, what failed and why, how long it took, what is overdue."""
+"""A dashboard that shows what rotated, what failed and why, how long it took, and what is overdue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from constructs import Construct
 from rotators.cdk.bundled_function import BundledFunction
 from rotators.cdk.overdue_watch import OverdueWatch
 
-# What rotators' log says; a test compares them with what a rotation really logs.
+# Filters on log lines. A test compares them with what a rotation logs.
 ROTATED = 'message = "the step is done" and step = "finishSecret"'
 FAILED = 'message = "the step failed"'
 OVERDUE = 'message = "the rotation is overdue"'
@@ -23,8 +23,8 @@ class RotationDashboard(Construct):
     """The dashboard of a stack.
 
     Args:
-        functions: the rotation functions by their names.
-        watch: what looks for overdue secrets.
+        functions: the rotation functions by name.
+        watch: the check for overdue secrets; None: not shown.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ from rotators.packaging.custom import CustomRotator
 from rotators.packaging.platforms import ARM64, DRIVERS, X86_64, Platform, check, usual_architecture
 from rotators.schedules import RotationRules
 
-# A function's resource policy may have 20 KB: up to so many secrets are named one by one.
+# A function's resource policy may have 20 KB: up to this number, each secret is named.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _NAMED = 20
 _SECONDS_AN_HOUR = 3600
@@ -40,34 +40,34 @@ CUSTOM = "custom"
 
 
 class RotationFunction(BundledFunction):
-    """A function, its role, its log and its security group; :meth:`add_rotation` gives it secrets.
+    """A function, its role, its log and its security group. :meth:`add_rotation` adds secrets.
 
     Args:
         engine: ``postgres``, ``mysql``, ``mariadb``, ``oracle``, ``sqlserver``, ``db2``, ``mongo`` or ``redshift``; or
             ``custom``, a rotator of your own.
-        rotator: with ``custom`` its source, handler and lock.
-        vpc: where it runs; None: outside of a VPC.
+        rotator: for ``custom``, its source, handler and lock.
+        vpc: its VPC; None: outside a VPC.
         vpc_subnets: the subnets; by default the private ones.
-        security_groups: its security groups; by default one is made, which lets it out to its databases and to Secrets
-            Manager and nowhere else.
-        endpoint: an endpoint of Secrets Manager to use; None: the service's own name leads there.
-        ca_bundle: the CA certificates of the databases; needed but for Redshift and ``custom``.
+        security_groups: its security groups; by default one is made, which allows only its databases and Secrets
+            Manager.
+        endpoint: an endpoint of Secrets Manager to use; None: the service's usual name.
+        ca_bundle: the CA certificates of the databases; required except for Redshift and ``custom``.
         strategy: ``auto``, ``single-user``, ``dual-password`` or ``alternating-users``.
-        password: how passwords look.
+        password: the form of passwords.
         environment: further variables (docs/reference/settings.md).
         architecture: by default ARM_64, and X86_64 for Db2.
-        memory_size: MB.
-        timeout: for a step; by default a minute.
-        reserved_concurrent_executions: how many run at once.
-        tracing: X-Ray.
-        snap_start: SnapStart, and an alias that rotations go through.
-        role: a role of yours; it gets our permissions.
-        log_group: a log group of yours; by default one is made, which keeps logs for 90 days.
+        memory_size: the memory in MB.
+        timeout: the time-out of a step; by default a minute.
+        reserved_concurrent_executions: the reserved concurrency; None: the account's limit applies.
+        tracing: whether to use X-Ray.
+        snap_start: whether to use SnapStart, and an alias for rotations.
+        role: your own role, which gets the permissions; by default one is made.
+        log_group: your own log group; by default one is made, which keeps logs for 90 days.
         bundles: makes the layers and functions for a platform.
 
     Raises:
         ConfigurationError: ``ca_bundle`` is missing; or only one of ``custom`` and ``rotator`` is given.
-        PackagingFailed: there is no such engine, its layers can't be made, or ``rotator`` is not what it must be.
+        PackagingFailed: there is no such engine, its layers can't be made, or ``rotator`` is wrong.
     """
 
     def __init__(
@@ -185,32 +185,33 @@ class RotationFunction(BundledFunction):
         rotate_immediately: bool = False,
         schedule_id: str = "RotationSchedule",
     ) -> secretsmanager.CfnRotationSchedule:
-        """Have it rotate a secret.
+        """Add a secret for the function to rotate.
 
-        The schedule has the place in the tree, and so the logical id, that aws-cdk-lib's own ``SecretRotation`` and
-        ``add_rotation_single_user`` give theirs: taking one's place changes it, and does not delete it, which would
-        switch the rotation off. Below an imported secret there is no such place: where its schedule was made by
-        aws-cdk-lib, give the one that is returned the same logical id (``override_logical_id``).
+        The schedule has the same path in the tree, and so the same logical id, as those that aws-cdk-lib's
+        ``SecretRotation`` and ``add_rotation_single_user`` make. So it replaces such a schedule with an update;
+        deleting the schedule would switch the rotation off. Below an imported secret there is no such path: if
+        aws-cdk-lib made its schedule, give the returned schedule the same logical id (``override_logical_id``).
 
         Args:
             secret: the secret.
-            target: the database; its security group lets the function in at its port.
-            admin: the admin's secret, for alternating users. A function knows one; where the secrets name several in
-                ``masterarn``, each still has to be given, so that it may be read.
+            target: the database. Its security group will allow the function at its port.
+            admin: the admin's secret, for alternating users. A function has one setting for it; if the secrets name
+                several in ``masterarn``, pass each here, so that the function may read it.
             admin_host: where the admin logs in, if its secret names no host.
-            user: the user's name in the database, needed for ``allow_admin_reset``.
-            allow_admin_reset: the admin may repair a user who can't log in.
+            user: the user's name in the database, required for ``allow_admin_reset``.
+            allow_admin_reset: whether the admin may repair a user who can't log in.
             schedule: ``rate`` or ``cron``; None: on demand only.
-            window: how long the window is, in whole hours.
-            rotate_immediately: rotate when this is deployed or changed; else the service only tests the configuration.
-            schedule_id: the id of the schedule below the secret, where it was another one.
+            window: the window's length, in whole hours.
+            rotate_immediately: rotate when this is deployed or changed; otherwise the service only tests the
+                configuration.
+            schedule_id: the id of the schedule below the secret, if an existing one has another id.
 
         Returns:
-            the schedule.
+            The schedule.
 
         Raises:
-            ConfigurationError: the service would refuse the schedule, or one function can't do both that and what it
-                was asked before.
+            ConfigurationError: the service would refuse the schedule, or the function can't be configured for both
+                this secret and the earlier ones.
         """
         if self._checked:
             raise ConfigurationError(
@@ -226,11 +227,11 @@ class RotationFunction(BundledFunction):
             target.connections.allow_default_port_from(self.function, "Rotation of its secrets")
         for one in (secret, admin):
             if one is not None:
-                # As aws-cdk-lib's own rotation does: who rotates a secret must not lose it.
+                # As aws-cdk-lib's own rotation does: a secret that is rotated must not be deleted.
                 one.deny_account_root_delete()
         self.watched.append(WatchedSecret(reference, self.rotation_arn, expression, duration))
-        # A secret of another stack can't have a schedule there: each stack would need the other. One that is imported
-        # can have nothing below it.
+        # A secret of another stack can't have the schedule in its stack: the stacks would depend on each other. An
+        # imported secret can have no children.
         if isinstance(secret, Construct) and Stack.of(secret) is Stack.of(self):
             scope = Construct(secret, schedule_id)
         else:
@@ -255,12 +256,12 @@ class RotationFunction(BundledFunction):
         *,
         allow_admin_reset: bool,
     ) -> None:
-        """Tell the function by its variables what it takes from nobody else."""
+        """Set the function's variables for settings that it must not take from the secret."""
         if admin is not None:
             told = admin.secret_arn
             if self._admin not in {None, told}:
                 raise ConfigurationError(
-                    "a function can be told of one admin's secret",
+                    "a function can have only one admin's secret",
                     "make another RotationFunction for the secrets of another admin",
                 )
             self._admin = told
@@ -268,7 +269,7 @@ class RotationFunction(BundledFunction):
         if admin_host is not None:
             self.function.add_environment("ROTATION_ADMIN_HOST", admin_host)
         if allow_admin_reset and user is None:
-            raise ConfigurationError("allow_admin_reset holds for one user, and none is named", "give user")
+            raise ConfigurationError("allow_admin_reset needs a user, and none is named", "pass user")
         if allow_admin_reset:
             self.function.add_environment("ALLOW_ADMIN_RESET", "true")
         if user is not None:
@@ -290,7 +291,7 @@ class RotationFunction(BundledFunction):
         return self._permissions[-1]
 
     def checked(self) -> Sequence[WatchedSecret]:
-        """The secrets, for an overdue check; none can be added any more."""
+        """The secrets, for an overdue check. After this, none can be added."""
         self._checked = True
         return self.watched
 

@@ -1,4 +1,4 @@
-"""A secret as policies, schedules and events refer to it, whether it is made here or known by name or ARN."""
+"""A secret as policies, schedules and events refer to it, whether the stack makes it or it exists already."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class SecretReference:
 
     Args:
         label: its name, for ids and texts.
-        secret_id: its name or ARN, as calls take it.
-        arn: its ARN; with ``??????`` in place of the six characters that Secrets Manager adds to a name, where only
-            the name is known (https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html).
-        key_arn: the KMS key that encrypts it; None: the account's own for Secrets Manager, which needs no permission.
-        account: the account it is in, where it is not this one.
+        secret_id: its name or ARN, for calls.
+        arn: its ARN. If only the name is known, it has ``??????`` in place of the six characters that Secrets Manager
+            adds to a name (https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html).
+        key_arn: the KMS key that encrypts it; None: the account's AWS managed key, which needs no permission.
+        account: its account, if it is another one.
     """
 
     label: str
@@ -28,6 +28,6 @@ class SecretReference:
 
     @classmethod
     def by_name(cls, name: str, key_arn: str | None = None) -> SecretReference:
-        """A secret of this account and Region that is there."""
+        """An existing secret of this account and Region."""
         arn = this_account.arn("secretsmanager", f"secret:{name}-??????")
         return cls(name, name, arn, key_arn)

@@ -1,4 +1,4 @@
-"""The rotation of a secret: who may call the function, and when it is called."""
+"""The rotation of a secret: who may invoke the function, and its schedule."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def permit(
     *,
     account: str | None = None,
 ) -> lambda_.CfnPermission:
-    """Let Secrets Manager call a function, on behalf of the secret's account only.
+    """Allow Secrets Manager to invoke a function, only on behalf of the secret's account.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
 
     Args:
-        scope: where it is made.
+        scope: the scope of the permission.
         id_: its id there.
-        function: the one to call.
-        secret: the one secret for which; None: for any of the account.
-        account: the account, where no secret says; None: this one.
+        function: the function.
+        secret: the only secret for which it may be invoked; None: any secret of the account.
+        account: the account, if ``secret`` is None; None: this one.
     """
     owner = account if secret is None else secret.account
     return lambda_.CfnPermission(
@@ -49,16 +49,16 @@ def permit(
 class SecretRotation(Construct):
     """The schedule of a secret of this account.
 
-    ``add_rotation_schedule`` of aws-cdk-lib knows neither cron nor windows, and takes no function that is imported.
+    aws-cdk-lib's ``add_rotation_schedule`` supports neither cron nor windows, and no imported function.
 
     Args:
         secret: the secret.
-        function: what rotates it.
-        permission: lets Secrets Manager call the function.
-        needs: what lets the function rotate the secret and reach the service: its policies, an endpoint.
+        function: the function that rotates it.
+        permission: allows Secrets Manager to invoke the function.
+        needs: constructs that the function needs to rotate the secret: its policies, an endpoint.
         expression: ``rate(…)`` or ``cron(…)``; None: on demand only.
-        duration: the window's length, ``3h``; None: the service's own.
-        rotate_immediately: rotate when this is deployed or changed; else the service only tests the configuration.
+        duration: the window's length, such as ``3h``; None: the service's default.
+        rotate_immediately: rotate when this is deployed or changed; otherwise the service only tests the configuration.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ def schedule_of(
     """A secret's schedule: see :class:`SecretRotation`.
 
     Args:
-        scope: where it is made.
+        scope: the scope of the schedule.
         id_: its id there.
-        secret_id: the secret's name or ARN; where it changes, the schedule is made anew.
-        function: what rotates it.
-        needs: what must be there before.
+        secret_id: the secret's name or ARN. If it changes, the schedule is replaced.
+        function: the function that rotates it.
+        needs: constructs that must exist before.
         expression: ``rate(…)`` or ``cron(…)``; None: on demand only.
-        duration: the window's length; None: the service's own.
+        duration: the window's length; None: the service's default.
         rotate_immediately: rotate when this is deployed or changed.
     """
     rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=expression, duration=duration)
@@ -119,6 +119,6 @@ def schedule_of(
         rotate_immediately_on_update=rotate_immediately,
         rotation_rules=None if expression is None else rules,
     )
-    # The service calls the function as soon as it has the schedule: all that it needs must be there.
+    # The service invokes the function as soon as it has the schedule, so everything it needs must exist.
     schedule.node.add_dependency(*function.ready, *needs)
     return schedule

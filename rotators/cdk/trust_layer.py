@@ -13,11 +13,11 @@ PUBLIC_CA = frozenset(name for name, spec in SPECS.items() if spec.public_ca)
 
 
 class TrustLayer(BundledLayer):
-    """CA certificates, where every function looks for them.
+    """A layer with CA certificates, at the path where every function looks for them.
 
     Args:
-        bundles: makes it.
-        certificates: as PEM, checked (:mod:`rotators.packaging.trust`).
+        bundles: makes its archive.
+        certificates: PEM text, checked by :mod:`rotators.packaging.trust`.
     """
 
     def __init__(self, scope: Construct, id_: str, *, bundles: Bundles, certificates: str) -> None:

@@ -1,4 +1,4 @@
-"""Zip files that are the same, byte for byte, wherever and whenever they are made of the same files."""
+"""Reproducible zip files: the same files always give the same bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 LIMIT = 250 * 1024 * 1024
 _KIBIBYTE = 1024
 _MEBIBYTE = 1024 * _KIBIBYTE
-# The first that a zip file can tell.
+# The earliest time that a zip file can hold.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _FILE = 0o100644
@@ -23,10 +23,10 @@ class Archive:
     """A zip file.
 
     Args:
-        path: where it lies.
-        sha256: of its bytes, in hex.
-        size: of its bytes.
-        unpacked: bytes of what is in it; Lambda allows ``LIMIT`` for a function with its layers.
+        path: its path.
+        sha256: its SHA-256, in hex.
+        size: its size in bytes.
+        unpacked: the size of its content in bytes. Lambda allows ``LIMIT`` for a function with its layers.
     """
 
     path: Path
@@ -39,19 +39,19 @@ class Archive:
 
     @classmethod
     def read(cls, path: Path) -> Archive:
-        """Describe a zip file that is there."""
+        """Describe an existing zip file."""
         with zipfile.ZipFile(path) as file:
             unpacked = sum(entry.file_size for entry in file.infolist())
         return cls(path, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size, unpacked)
 
 
 def human(size: int) -> str:
-    """A size in bytes, for people."""
+    """A size in bytes as readable text."""
     return f"{size / _MEBIBYTE:.1f} MB" if size >= _MEBIBYTE / 10 else f"{max(1, round(size / _KIBIBYTE))} kB"
 
 
 def pack(folder: Path, path: Path) -> None:
-    """Write the files below a folder into a zip file: in order, with no time, and with one of two permissions."""
+    """Write the files below a folder to a zip file: in order, with a fixed time, and with one of two permissions."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     with zipfile.ZipFile(path, "w") as archive:
         for file in files:

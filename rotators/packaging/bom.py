@@ -1,6 +1,6 @@
-"""What is in the zip files: a software bill of materials, as scanners for known faults read it.
+"""A software bill of materials of the zip files, for vulnerability scanners.
 
-The form is CycloneDX's (https://cyclonedx.org/docs/1.6/json/), the names are package URLs
+The format is CycloneDX (https://cyclonedx.org/docs/1.6/json/), the names are package URLs
 (https://github.com/package-url/purl-spec/blob/main/types-doc/pypi-definition.md).
 """
 
@@ -32,22 +32,22 @@ class _Library:
 
     def component(self) -> dict[str, Any]:
         described = {"type": "library", "bom-ref": self.purl, "name": self.name, "version": self.version}
-        # A text that is no SPDX expression has a name of its own.
+        # A text that is not an SPDX expression goes into the field "name".
         licenses = [{"license": {"name": self.license}}] if self.license else []
         return {**described, "purl": self.purl, "licenses": licenses}
 
 
 def bill(files: Mapping[str, Archive]) -> dict[str, Any]:
-    """The bill of materials of files that belong together, as JSON takes it.
+    """The bill of materials of files that belong together.
 
-    Only what is read from the files themselves: each library that they hold, by its own metadata. What a wheel brings
-    compiled in (libpq and OpenSSL in psycopg2-binary) is a part of that wheel, and not named apart.
+    It lists each library in the files, by the library's own metadata. What is compiled into a wheel (libpq and OpenSSL
+    in psycopg2-binary) is not listed separately.
 
     Args:
-        files: each archive by the name of its file.
+        files: each archive by its file name.
 
     Returns:
-        CycloneDX 1.6; the same for the same files, so without a date.
+        CycloneDX 1.6 as a JSON object. It has no date, so the same files always give the same bill.
     """
     held = {name: sorted(set(_libraries(archive))) for name, archive in sorted(files.items())}
     ours = {"type": "application", "bom-ref": "rotators", "name": "rotators", "version": __version__}

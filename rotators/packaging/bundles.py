@@ -20,24 +20,24 @@ from rotators.packaging.archive import Archive
 from rotators.packaging.custom import CustomRotator
 from rotators.packaging.platforms import ARCHITECTURES, DRIVERS, Platform, check
 
-# What a function has no use for.
+# Packages that no function needs.
 _NOT_SHIPPED = frozenset({"cdk", "cli", "client", "packaging", "testing"})
-_RECIPE = "1"  # to be raised when the way in which archives are made changes
+_RECIPE = "1"  # raise it when archives are made differently
 HANDLER = "function.handler"
 
 
 def say(text: str) -> None:
-    """Tell whoever waits, on the error stream."""
-    print(text, file=sys.stderr)  # noqa: T201  # the command's output, and CDK's, is on the other stream
+    """Report progress on standard error."""
+    print(text, file=sys.stderr)  # noqa: T201  # standard output is for the command's and CDK's output
 
 
 class Bundles:
-    """Makes what is deployed to a platform, and remembers what it made.
+    """Makes the archives for a platform, and remembers them.
 
     Args:
-        target: where it will run.
-        report: is told in a line what takes time.
-        compiled: ship compiled modules too, where a Python of the runtime's version is to be had.
+        target: the platform.
+        report: called with a line for each slow step.
+        compiled: whether to ship compiled modules too, if a Python of the runtime's version is installed.
     """
 
     def __init__(
@@ -51,7 +51,11 @@ class Bundles:
         self._told = not compiled
 
     def base(self) -> Archive:
-        """The layer with rotators and Powertools. boto3 is the runtime's own."""
+        """The layer with rotators and Powertools. The runtime has boto3.
+
+        Raises:
+            PackagingFailed: it can't be made.
+        """
         sources = list(_sources())
         content = _hash(f"{path} {hashlib.sha256(file.read_bytes()).hexdigest()}" for path, file in sources)
         lock = locks.lock(locks.BASE)
@@ -86,7 +90,7 @@ class Bundles:
         """The layer with CA certificates.
 
         Args:
-            certificates: as PEM, checked (:mod:`rotators.packaging.trust`).
+            certificates: PEM text, checked by :mod:`rotators.packaging.trust`.
         """
 
         def fill(folder: Path) -> None:
@@ -97,7 +101,7 @@ class Bundles:
         return self._archive("ca", [certificates], fill)
 
     def function(self, engine: str) -> Archive:
-        """A function's own code: a module that names its handler (``HANDLER``); all else is in the layers.
+        """A function's own code: a module with its handler (``HANDLER``). Everything else is in the layers.
 
         Raises:
             PackagingFailed: there is no such engine.
@@ -106,17 +110,17 @@ class Bundles:
         return self._function(engine)
 
     def custom(self, rotator: CustomRotator, name: str = "custom") -> Archive:
-        """The code of somebody's own rotator, with what its lock names; rotators and Powertools are in :meth:`base`.
+        """The code of a user's own rotator, with its locked requirements. Rotators and Powertools are in :meth:`base`.
 
-        All of it lies in the function's own folder, which comes before the layers: a library that both have is taken
-        whole from one place.
+        All of it is in the function's own folder, which Python searches before the layers. So a library that is in both
+        comes from one place only.
 
         Args:
             rotator: its source, handler and lock, which are checked.
-            name: what it is called in what is said of it.
+            name: its name in messages.
 
         Raises:
-            PackagingFailed: they are not what they must be, or a wheel is not to be had.
+            PackagingFailed: the source, handler or lock is wrong, or a wheel is not available.
         """
         if self.target.architecture not in ARCHITECTURES:
             raise PackagingFailed(
@@ -137,7 +141,7 @@ class Bundles:
         return self._archive(f"function-{name}", [content, *wheel_inputs], fill)
 
     def overdue(self) -> Archive:
-        """The code of the function that looks for overdue secrets."""
+        """The code of the function that reports overdue secrets."""
         return self._function("overdue")
 
     def _function(self, name: str) -> Archive:
@@ -171,7 +175,7 @@ class Bundles:
 
 
 def _sources() -> Iterable[tuple[str, Path]]:
-    """Our own modules that a function needs: their place below the package, and the file."""
+    """This package's modules that a function needs: the path below the package, and the file."""
     package = Path(rotators.__file__).parent
     for file in sorted(package.rglob("*.py")):
         path = file.relative_to(package)

@@ -1,7 +1,7 @@
-"""Compiled modules, so that no cold start has to compile: a function's folders are read-only.
+"""Compiles modules, so that cold starts need not: a function's folders are read-only.
 
-The compiled files carry the source's hash and are never checked against it: a zip file loses the time of day that
-Python would check otherwise (https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation).
+The compiled files hold the source's hash, and Python does not check it. The default check compares the source's time,
+which these zip files do not keep (https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rotators.errors import PackagingFailed
 
-# Where Lambda unpacks layers and functions; what a traceback shows.
+# Where Lambda unpacks layers and functions. Tracebacks show these paths.
 LAYER, FUNCTION = "/opt/python", "/var/task"
 _CODE = """
 import compileall, py_compile, sys
@@ -24,17 +24,17 @@ sys.exit(not compileall.compile_dir(folder, maxlevels=99, ddir=None, stripdir=fo
 
 
 def compiler(python: str) -> str | None:
-    """A Python of a version (``3.14``) on this machine: compiled modules are of use to that version only.
+    """Find a Python of a version (``3.14``) on this machine: compiled modules work only with that version.
 
     Returns:
-        its executable; None where there is none.
+        Its executable; None if there is none.
     """
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     found = shutil.which(f"python{python}")
     if found is None:
         return None
-    # A name may be there and not run: pyenv has one for each version that it ever saw.
+    # The command may exist and fail: pyenv has one for each version that it knows.
     ran = subprocess.run(
         [found, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
         check=False,
@@ -46,12 +46,12 @@ def compiler(python: str) -> str | None:
 
 
 def compile_folder(folder: Path, interpreter: str, unpacked: str = LAYER) -> None:
-    """Compile every module below a folder, in one process and in order, so that the outcome is the same each time.
+    """Compile every module below a folder, in one process and in order, so that the result is reproducible.
 
     Args:
-        folder: what is to be compiled.
+        folder: the folder.
         interpreter: a Python of the runtime's version.
-        unpacked: where Lambda will have the folder.
+        unpacked: where Lambda unpacks the folder.
 
     Raises:
         PackagingFailed: a module does not compile.
@@ -67,5 +67,5 @@ def compile_folder(folder: Path, interpreter: str, unpacked: str = LAYER) -> Non
     if ran.returncode != 0:
         raise PackagingFailed(
             f"the modules could not be compiled by {interpreter}: {(ran.stdout + ran.stderr)[-300:].strip()}",
-            "see that this Python is whole",
+            "check that this Python is complete",
         )

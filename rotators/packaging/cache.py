@@ -1,4 +1,4 @@
-"""Archives that were made before, found by all that went into them."""
+"""A cache of archives, by a hash of everything in them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rotators.packaging.archive import Archive, pack
 
 
 def folder() -> Path:
-    """Where they are kept: ``$XDG_CACHE_HOME/rotators/layers``, by default below ``~/.cache``."""
+    """The cache's folder: ``$XDG_CACHE_HOME/rotators/layers``, by default below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "rotators" / "layers"
 
 
 def archive(name: str, key: str, fill: Callable[[Path], None], made: Callable[[str], None]) -> Archive:
-    """The archive for a key, made only where it is not there yet.
+    """The archive for a key, made only if it is not in the cache.
 
     Args:
-        name: what it is, for its file's name.
-        key: a hash of all that goes into it.
+        name: the beginning of its file name.
+        key: a hash of everything in it.
         fill: puts its files into an empty folder.
-        made: is told the name where it was made now.
+        made: called with the name if the archive was made now.
     """
     place = folder() / f"{name}-{key[:32]}.zip"
     if not place.is_file():
@@ -32,7 +32,7 @@ def archive(name: str, key: str, fill: Callable[[Path], None], made: Callable[[s
             files = Path(work) / "files"
             files.mkdir()
             fill(files)
-            # Beside its place, so that the renaming is one step: whoever reads it, reads it whole.
+            # In the same folder, so that the rename is atomic: a reader sees the whole file or none.
             unfinished = place.with_name(f".{place.name}.{os.getpid()}")
             try:
                 pack(files, unfinished)

@@ -1,4 +1,4 @@
-"""Somebody's own rotator: the folder of its source, its handler, and the lock of what it needs."""
+"""A user's own rotator: the folder of its source, its handler, and the lock of its requirements."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 from rotators.errors import PackagingFailed
 
-# What is no part of a function.
+# Folders that are not part of a function.
 _FOLDERS_LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv"})
 _FILES_LEFT_OUT = frozenset({".pyc", ".pyo"})
 TAKEN = frozenset({"rotators", "aws_lambda_powertools", "boto3", "botocore", "jmespath"})
-"""What our layer and Lambda's runtime bring, and a module of the same name in the source would hide."""
+"""Modules of the base layer and of Lambda's runtime. A module of the same name in the source would hide them."""
 _HANDLER = re.compile(r"([A-Za-z_]\w*(?:[./][A-Za-z_]\w*)*)\.([A-Za-z_]\w*)", re.ASCII)
 _HANDLER_FORM = "write it as Lambda does: module.handler, or package/module.handler for a module in a folder"
 
 
 @dataclass(frozen=True)
 class CustomRotator:
-    """A rotator that is not ours, checked as far as it can be without running it.
+    """A user's own rotator, checked as far as possible without running it.
 
     Args:
-        source: the folder with its modules; what is in it is deployed, but for hidden files and caches.
+        source: the folder with its modules. It is deployed except for hidden files and caches.
         handler: the instance of its Rotator, as Lambda names it: ``module.handler``.
-        requirements: the lock of what it imports beside rotators, Powertools and boto3; None: nothing.
+        requirements: the lock of what it imports besides rotators, Powertools and boto3; None: nothing.
     """
 
     source: Path
@@ -35,10 +35,10 @@ class CustomRotator:
     requirements: Path | None = None
 
     def check(self) -> None:
-        """Find what would only show in the function's first invocation.
+        """Find mistakes that would otherwise appear at the function's first invocation.
 
         Raises:
-            PackagingFailed: the folder, the handler or the lock is not what it must be.
+            PackagingFailed: the folder, the handler or the lock is wrong.
         """
         check_source(self.source)
         check_handler(self.source, self.handler)
@@ -46,14 +46,14 @@ class CustomRotator:
             check_lock(self.requirements)
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """What is deployed of the source: each file's place in the function, and the file, in order."""
+        """The source's files to deploy, in order: each path in the function, and the file."""
         for file in sorted(self.source.rglob("*")):
             place = file.relative_to(self.source)
             if file.is_file() and not _is_left_out(place):
                 yield place.as_posix(), file
 
     def copy(self, folder: Path) -> None:
-        """Put the source into a folder, beside what is there.
+        """Copy the source into a folder that may have other files.
 
         Raises:
             PackagingFailed: a file of the source has the name of one of its requirements.
@@ -70,10 +70,10 @@ class CustomRotator:
 
 
 def check_source(source: Path) -> None:
-    """Make sure that a folder is there, and hides no module that every function needs.
+    """Require that a folder exists, and hides no module that every function needs.
 
     Raises:
-        PackagingFailed: it is not, or it does.
+        PackagingFailed: it does not exist, or hides such a module.
     """
     if not source.is_dir():
         raise PackagingFailed(f"there is no folder {source}", "name the folder with the rotator's modules")
@@ -85,10 +85,10 @@ def check_source(source: Path) -> None:
 
 
 def check_lock(lock: Path) -> None:
-    """Make sure that a file names every package with its version and the hashes of its files.
+    """Require that a file names every package with its version and the hashes of its files.
 
     Raises:
-        PackagingFailed: it can't be read, or a line is not what a lock holds.
+        PackagingFailed: it can't be read, or a line is wrong.
     """
     try:
         text = lock.read_text()
@@ -99,7 +99,7 @@ def check_lock(lock: Path) -> None:
     for number, line in _logical_lines(text):
         where = f"{lock}, line {number}"
         if line.startswith("-"):
-            raise PackagingFailed(f"{where}: '{line.split()[0]}' is no package", _make_lock(lock))
+            raise PackagingFailed(f"{where}: '{line.split()[0]}' is not a package", _make_lock(lock))
         named = re.match(r"([A-Za-z0-9][\w.-]*)(?:\[[\w,. -]*\])?\s*==\s*[\w.!+-]+(?=[\s;]|$)", line)
         if named is None:
             raise PackagingFailed(f"{where}: '{line.split()[0]}' has no version", _make_lock(lock))
@@ -115,7 +115,7 @@ def check_lock(lock: Path) -> None:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a requirements file, those that go on joined, with the number of their first, without comments."""
+    """The lines of a requirements file, without comments, continued lines joined, each with its first line's number."""
     begun, number = "", 0
     for current, line in enumerate(text.splitlines(), start=1):
         number = number if begun else current
@@ -130,7 +130,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _make_lock(lock: Path) -> str:
     return (
-        f"make it anew: uv pip compile --generate-hashes --only-binary :all: --python-platform "
+        f"make it again: uv pip compile --generate-hashes --only-binary :all: --python-platform "
         f"x86_64-manylinux_2_34 --python-version 3.14 {lock.with_suffix('.in').name} -o {lock.name}"
     )
 
@@ -144,18 +144,18 @@ def _is_left_out(place: Path) -> bool:
 
 
 def check_handler(source: Path, handler: str) -> None:
-    """Make sure that a handler is one, as far as can be seen without running its module.
+    """Require that a handler exists, as far as can be checked without running its module.
 
     Args:
         source: the folder with the modules.
         handler: as Lambda names it, ``module.handler``.
 
     Raises:
-        PackagingFailed: its form is wrong, its module is not there, or has no such instance.
+        PackagingFailed: its form is wrong, its module does not exist, or has no such instance.
     """
     found = _HANDLER.fullmatch(handler)
     if found is None:
-        raise PackagingFailed(f"'{handler}' is no handler", _HANDLER_FORM)
+        raise PackagingFailed(f"'{handler}' is not a handler", _HANDLER_FORM)
     path, name = source / found[1].replace(".", "/"), found[2]
     module = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
     if module is None:
@@ -186,7 +186,7 @@ def _class_in(names: dict[str, ast.stmt]) -> str:
 
 
 def _top_level_names(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that a module has when it was imported, and the statement that makes each."""
+    """The names that a module defines, and the statement that defines each."""
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             yield statement.name, statement

@@ -1,4 +1,4 @@
-"""What was packaged, for whoever deploys it with other tools."""
+"""Describes what was packaged, for deployment with other tools."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rotators.packaging.platforms import Platform
 
 
 def manifest(engine: str, target: Platform, files: Mapping[str, Archive], handler: str = HANDLER) -> dict[str, Any]:
-    """A description of files that belong together, as JSON takes it.
+    """Describe files that belong together.
 
     Args:
-        engine: whose function it is; ``custom`` for somebody's own rotator.
-        target: what it runs on.
-        files: each archive by the name of its file.
-        handler: what Lambda calls.
+        engine: the function's engine; ``custom`` for a user's own rotator.
+        target: the platform it runs on.
+        files: each archive by its file name.
+        handler: the handler that Lambda calls.
 
     Returns:
-        the runtime, the handler, and of each file its hash in hex and as Lambda's CodeSha256 has it.
+        A JSON object: the runtime, the handler, and each file's hash in hex and in the form of Lambda's CodeSha256.
     """
     return {
         "rotators": __version__,

@@ -1,4 +1,4 @@
-"""What a function runs on, and which driver its engine needs there."""
+"""The platforms of functions, and the driver that each engine needs there."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rotators.errors import PackagingFailed
 
 ARM64, X86_64 = "arm64", "x86_64"
 ARCHITECTURES = (ARM64, X86_64)
-# The newest that aws-cdk-lib knows: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+# The newest runtime that aws-cdk-lib knows: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 RUNTIME = "3.14"
-# Amazon Linux 2023, on which the runtimes from 3.12 on are built, has glibc 2.34.
+# Runtimes from 3.12 on are built on Amazon Linux 2023, which has glibc 2.34.
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _MACHINES = {ARM64: "aarch64", X86_64: "x86_64"}
 DRIVERS = {name: spec.driver_layer for name, spec in SPECS.items()}
@@ -41,12 +41,12 @@ class Platform:
 
     @property
     def wheel_tags(self) -> list[str]:
-        """The platforms of wheels that run there, the newest first."""
+        """The platform tags of wheels that run there, the newest first."""
         return [f"{glibc}_{_MACHINES[self.architecture]}" for glibc in _GLIBC]
 
 
 def of_this_machine() -> Platform:
-    """The platform on which this very process could run what is packaged."""
+    """The platform of this process."""
     machine = platform.machine()
     names = {theirs: ours for ours, theirs in _MACHINES.items()}
     return Platform(names.get(machine, machine), f"{sys.version_info.major}.{sys.version_info.minor}")
@@ -59,15 +59,15 @@ def engines() -> list[str]:
 
 
 def usual_architecture(engine: str) -> str:
-    """What an engine's function runs on where nobody chooses: arm64, unless its driver is for x86_64 only."""
+    """The default architecture of an engine's function: arm64, unless its driver exists only for x86_64."""
     return X86_64 if SPECS[engine].x86_only else ARM64
 
 
 def check(engine: str, architecture: str) -> None:
-    """Make sure that there can be a function for an engine on an architecture.
+    """Require that a function can be made for an engine on an architecture.
 
     Raises:
-        PackagingFailed: there is no such engine or architecture, or its driver is not made for it.
+        PackagingFailed: there is no such engine or architecture, or the driver does not exist for it.
     """
     if engine not in SPECS:
         raise PackagingFailed(f"'{engine}' is no engine", f"take one of {', '.join(sorted(SPECS))}")

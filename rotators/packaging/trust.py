@@ -1,4 +1,4 @@
-"""The CA certificates that a function trusts: a file of one's own, or RDS's bundle, pinned by its hash."""
+"""The CA certificates that a function trusts: the user's own file, or RDS's bundle, pinned by its hash."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _TIMEOUT = 30
 
 
 def read(path: Path, *, now: datetime | None = None) -> str:
-    """A file of CA certificates, checked.
+    """Read and check a file of CA certificates.
 
     Args:
         path: the file (PEM).
-        now: when nothing in it may have expired; by default, now.
+        now: the time at which every certificate must be valid; by default the current time.
+
+    Returns:
+        The file's text.
 
     Raises:
-        PackagingFailed: it is not there, holds none, or one that has expired.
+        PackagingFailed: the file does not exist, holds no certificate, or one that has expired.
     """
     try:
         text = path.read_text(encoding="ascii")
@@ -45,15 +48,18 @@ def read(path: Path, *, now: datetime | None = None) -> str:
 
 
 def fetch(partition: str, sha256: str, url: str | None = None) -> str:
-    """RDS's bundle of a partition, which must be the one that was pinned.
+    """Fetch RDS's bundle of a partition, which must have the pinned hash.
 
     Args:
         partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
-        sha256: of the bundle, in hex: what was looked at when the pin was written.
-        url: from where, if not from the partition's own trust store.
+        sha256: the pinned hash of the bundle, in hex.
+        url: the bundle's URL; by default that of the partition's trust store.
+
+    Returns:
+        The bundle's text.
 
     Raises:
-        PackagingFailed: it can't be had, is another one, or holds a certificate that has expired.
+        PackagingFailed: the bundle can't be fetched, has another hash, or holds a certificate that has expired.
     """
     kept = cache.folder() / f"ca-{sha256}.pem"
     if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
@@ -85,10 +91,15 @@ def fetch(partition: str, sha256: str, url: str | None = None) -> str:
 
 
 def check(text: str, source: str, *, now: datetime | None = None) -> None:
-    """Make sure that a text is CA certificates, all of them in force.
+    """Require that a text consists of CA certificates, all of them valid.
+
+    Args:
+        text: PEM.
+        source: names the text in errors.
+        now: the time at which they must be valid; by default the current time.
 
     Raises:
-        PackagingFailed: it is not.
+        PackagingFailed: a certificate is not a CA's, can't be read, or has expired.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -98,16 +109,16 @@ def check(text: str, source: str, *, now: datetime | None = None) -> None:
             f"{source} holds no certificates that can be read", "give CA certificates (PEM)"
         ) from None
     authorities = context.get_ca_certs()
-    # The same certificate may stand in it twice, but each must be a CA's.
+    # A certificate may occur twice, but each must be a CA's.
     if not authorities or len(authorities) < context.cert_store_stats()["x509"]:
-        raise PackagingFailed(f"{source} holds a certificate that is no CA's", "leave the servers' own out")
+        raise PackagingFailed(f"{source} holds a certificate that is not a CA's", "remove servers' own certificates")
     moment = now or datetime.now(UTC)
     for authority in authorities:
         ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(authority["notAfter"])), UTC)
         if ends <= moment:
             raise PackagingFailed(
                 f"in {source} the CA certificate '{_name(authority)}' has expired, on {ends:%Y-%m-%d}",
-                "fetch the present bundle, or take that certificate out",
+                "fetch the current bundle, or remove that certificate",
             )
 
 

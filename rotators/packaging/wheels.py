@@ -1,4 +1,4 @@
-"""Wheels for another platform, unpacked into a folder. pip does it, so that its own configuration holds."""
+"""Unpacks wheels for another platform into a folder, with pip, so that pip's configuration applies."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from rotators.errors import PackagingFailed
 from rotators.packaging.platforms import Platform
 
-# What pip leaves for itself; RECORD lists files by hash and would differ with each compilation.
+# Files that pip leaves for itself. RECORD lists files by hash, so it would differ after each compilation.
 _LEFTOVERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
 def is_needed(lock: Path) -> bool:
-    """Whether a lock names any package: pip says no to one that names none."""
+    """Whether a lock names any package: pip refuses one that names none."""
     return any(line.strip() and not line.lstrip().startswith("#") for line in lock.read_text().splitlines())
 
 
 def install(lock: Path, target: Platform, folder: Path) -> None:
     """Install a lock's wheels into a folder, each checked against its hash.
 
-    Markers are not evaluated (pip would take this machine's): a lock is made for the runtime, and installed whole.
+    Markers are not evaluated (pip would use this machine's): a lock is made for the runtime, and installed as a whole.
 
     Args:
         lock: requirements with hashes.
-        target: where they will run.
-        folder: is made.
+        target: the platform on which they will run.
+        folder: the folder, which is made.
 
     Raises:
-        PackagingFailed: a wheel is not to be had, or is not the one that was locked.
+        PackagingFailed: a wheel is not available, or has another hash.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
     command += ["--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:", "--implementation=cp"]
@@ -42,7 +42,7 @@ def install(lock: Path, target: Platform, folder: Path) -> None:
         raise PackagingFailed(
             f"the wheels of {lock.parent.name or lock.name} for {target.runtime} on {target.architecture} could not be "
             f"installed: {last.removeprefix('ERROR: ').strip()}",
-            "see that this Python has pip, and that pip reaches its index (pip config list)",
+            "check that this Python has pip, and that pip reaches its index (pip config list)",
         )
     shutil.rmtree(folder / "bin", ignore_errors=True)
     for leftover in _LEFTOVERS:

@@ -1,1 +1,1 @@
-"""Rotators for what is not a database: bases to subclass, and services that are ready."""
+"""Rotators for services other than databases: base classes, and ready rotators."""

@@ -1,13 +1,13 @@
-"""The access keys of an IAM user.
+"""Rotates the access keys of an IAM user.
 
-A function of it is a module of two lines, packaged with ``rotators package --source``::
+Its function is a module of two lines, packaged with ``rotators package --source``::
 
     from rotators.services.iam_access_keys import IamAccessKeys
     handler = IamAccessKeys()
 
-The secret: ``{"AccessKeyId": "AKIA…", "SecretAccessKey": "…"}``, and whatever else it holds. The user rotates its own
-keys with the key in AWSCURRENT: the function's role needs no permission in IAM, and whoever may write the secret gains
-none. The user needs the statement in :data:`STATEMENT`, which is for itself alone:
+The secret holds ``{"AccessKeyId": "AKIA…", "SecretAccessKey": "…"}``, and possibly more. The user rotates its own keys
+with the key in AWSCURRENT. So the function's role needs no permission in IAM, and a caller who can write the secret
+gains none. The user needs the statement in :data:`STATEMENT`, which covers only itself:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_iam_credentials_console.html
 """
 
@@ -33,14 +33,14 @@ STATEMENT: Mapping[str, Any] = {
     "Action": ["iam:CreateAccessKey", "iam:DeleteAccessKey", "iam:GetAccessKeyLastUsed", "iam:ListAccessKeys"],
     "Resource": "arn:aws:iam::*:user/${aws:username}",
 }
-"""What the user itself must be allowed; in other partitions with their name in the place of ``aws``."""
+"""The policy statement that the user needs; in other partitions, with their name in place of ``aws``."""
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 _UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException"})
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-# A key that was made a moment ago is not known everywhere: IAM is eventually consistent.
+# Seconds. IAM is eventually consistent: a new key is not known everywhere at once.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 _PAUSE = 1.0
 _LONGEST_WAIT = 15.0
@@ -66,7 +66,7 @@ class AccessKey(Key):
 
 
 class IamAccessKeys(TwoKeys[AccessKeyValue]):
-    """Rotates the access keys of an IAM user that has no other use for its two keys than this secret."""
+    """Rotates the access keys of an IAM user whose keys are used only by this secret."""
 
     value_type: ClassVar[type[SecretValue]] = AccessKeyValue
     fields: ClassVar[tuple[str, ...]] = ("AccessKeyId", "SecretAccessKey")
@@ -77,7 +77,7 @@ class IamAccessKeys(TwoKeys[AccessKeyValue]):
         return [AccessKey(one["AccessKeyId"], created=one["CreateDate"]) for one in listed]
 
     def create_key(self, rotation: Rotation[AccessKeyValue], label: str) -> Mapping[str, str]:
-        """A new key; IAM keeps no label with it."""
+        """Create a key. IAM stores no label with it."""
         del label
         made = call(rotation.current, "iam", "create_access_key")["AccessKey"]
         return {name: made[name] for name in self.fields}
@@ -87,7 +87,7 @@ class IamAccessKeys(TwoKeys[AccessKeyValue]):
         call(rotation.current, "iam", "delete_access_key", AccessKeyId=key.id)
 
     def is_abandoned(self, rotation: Rotation[AccessKeyValue], key: Key) -> bool:
-        """A key that was never used, and is younger than AWSCURRENT's: nobody but a lost answer has its secret."""
+        """Whether a key was never used, and is newer than AWSCURRENT's: then its secret was in a lost answer."""
         current = rotation.current["AccessKeyId"]
         created = {one.id: one.created for one in self.list_keys(rotation)}
         if key.id not in created or created[key.id] < created[current]:
@@ -96,7 +96,7 @@ class IamAccessKeys(TwoKeys[AccessKeyValue]):
         return used.get("LastUsedDate") is None
 
     def verify(self, rotation: Rotation[AccessKeyValue]) -> None:
-        """Ask STS who the key is, which needs no permission; a key made a moment ago is waited for."""
+        """Call GetCallerIdentity with the key, which needs no permission. Waits until a new key works."""
         end = time.monotonic() + min(_LONGEST_WAIT, rotation.time_left - _LAST_CALL)
         while True:
             try:
@@ -111,6 +111,15 @@ class IamAccessKeys(TwoKeys[AccessKeyValue]):
 
 def call(secret: AccessKeyValue, service: str, operation: str, **parameters: str) -> Any:
     """Call IAM or STS with a secret's key.
+
+    Args:
+        secret: the key.
+        service: ``iam`` or ``sts``.
+        operation: its name in boto3.
+        parameters: the operation's parameters.
+
+    Returns:
+        The answer.
 
     Raises:
         LoginRefused: the key is not known.

@@ -1,4 +1,4 @@
-"""Services that make the keys themselves and let an account have two of them at a time."""
+"""For services that make the keys themselves and allow an account two keys at a time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _DIGEST = 12
 
 @dataclass(frozen=True)
 class Key:
-    """A live key, as the service lists it: without its secret.
+    """A live key as the service lists it, without its secret.
 
     Args:
-        id: what the service calls it.
-        label: the label that ``create_key`` gave it; empty where the service keeps none.
+        id: the key's id at the service.
+        label: the label that ``create_key`` gave it; empty if the service stores none.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Key:
 
 
 class TwoKeys(Rotator[ValueT]):
-    """A rotator for a service that makes a key, shows its secret once, and allows two live keys: subclass it.
+    """A rotator for a service that makes a key, shows its secret once, and allows two live keys. Subclass it.
 
     ::
 
@@ -50,56 +50,58 @@ class TwoKeys(Rotator[ValueT]):
             def delete_key(self, rotation, key): ...
             def verify(self, rotation): ...
 
-    A rotation deletes the key of AWSPREVIOUS, creates a key, stores it in AWSPENDING, logs in with it and makes it
-    AWSCURRENT. The key before becomes AWSPREVIOUS and lives on until the next rotation. The key in AWSCURRENT is never
-    deleted.
+    A rotation deletes the key in AWSPREVIOUS, creates a key, stores it in AWSPENDING, logs in with it and makes it
+    AWSCURRENT. The former key becomes AWSPREVIOUS and stays valid until the next rotation. The key in AWSCURRENT is
+    never deleted.
 
-    A created key whose answer was lost is found by its label at the next attempt. Nobody knows its secret, so it is
-    deleted, and another one is created. A key that neither the secret nor a label shows to be this secret's is never
-    deleted: where it stands in the way, an error names it before anything is changed.
+    If the answer with a new key is lost, the next attempt finds the key by its label. Its secret is lost, so the key is
+    deleted, and another one is created. A key is only deleted if the secret or a label shows that it belongs to this
+    secret. If another key leaves no room, an error names it before anything is changed.
 
-    Unlike :meth:`Rotator.propose`, ``propose`` changes something here: the service makes the key, and it must be
-    stored as soon as it is shown.
+    Unlike :meth:`Rotator.propose`, ``propose`` makes a change here: the service makes the key, and shows it only once,
+    so it must be stored at once.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("id", "key")
-    """The names in the secret's JSON that hold a key, and change with it. The first holds its id."""
+    """The names in the secret's JSON that hold a key. The first holds the key's id."""
     limit: ClassVar[int] = 2
     """How many live keys the service allows."""
 
     @abstractmethod
     def list_keys(self, rotation: Rotation[ValueT]) -> Sequence[Key]:
-        """All live keys of the account, asked with ``rotation.current``."""
+        """List all live keys of the account, with ``rotation.current``."""
 
     @abstractmethod
     def create_key(self, rotation: Rotation[ValueT], label: str) -> Mapping[str, str]:
         """Create a key, with ``rotation.current``.
 
         Args:
-            label: to be stored with the key (as its name, description or tag), and listed by :meth:`list_keys`.
+            rotation: the step.
+            label: to store with the key (as its name, description or tag), and to return from :meth:`list_keys`.
 
         Returns:
-            the new values of :attr:`fields`.
+            The new values of :attr:`fields`.
         """
 
     @abstractmethod
     def delete_key(self, rotation: Rotation[ValueT], key: Key) -> None:
-        """Delete a key that was listed or created a moment ago, with ``rotation.current``."""
+        """Delete a key that was just listed or created, with ``rotation.current``."""
 
     def is_abandoned(self, rotation: Rotation[ValueT], key: Key) -> bool:
-        """Whether nobody has the secret of a key that is in no labelled version of the secret.
+        """Whether no one has the secret of a key that is in no labelled version.
 
-        By default the key's label tells. Override it where the service keeps no label, with something as sure: that
-        the key was never used, or that the account belongs to this secret alone.
+        By default the key's label decides. If the service stores no label, override this method with an equally certain
+        test: that the key was never used, or that the account is used only by this secret.
 
         Args:
-            key: neither AWSCURRENT's, nor AWSPENDING's, nor AWSPREVIOUS's.
+            rotation: the step.
+            key: a key that is not in AWSCURRENT, AWSPENDING or AWSPREVIOUS.
         """
         prefix, _, version = key.label.rpartition("/")
         return prefix == _prefix(rotation) and (version == rotation.event.version_id or version not in rotation.stages)
 
     def propose(self, rotation: Rotation[ValueT]) -> ValueT:
-        """A key that the service has just made, or the one that an earlier attempt has stored."""
+        """Create a key, or return the one that an earlier attempt stored."""
         current = self._current_id(rotation)
         keys = self._list(rotation)
         if current not in keys:
@@ -110,7 +112,7 @@ class TwoKeys(Rotator[ValueT]):
         previous = None if rotation.previous is None else self._id(rotation.previous)
         unknown = [key for key in keys.values() if key.id not in {current, previous}]
         label = f"{_prefix(rotation)}/{rotation.event.version_id}"
-        # Only an earlier attempt of this rotation can have stored a value, and it has left a key.
+        # Only an earlier attempt of this rotation can have stored a value, and it left a key.
         stored = self._stored(rotation) if any(key.label in {"", label} for key in unknown) else None
         if stored is not None:
             return stored
@@ -123,7 +125,7 @@ class TwoKeys(Rotator[ValueT]):
             raise UserNotRotatable(
                 f"the account has {len(kept)} keys, of {self.limit} that it may have, and nothing shows that "
                 f"{others} belongs to secret {rotation.secret_id}",
-                f"delete {others} if nobody uses it, or give the secret an account of its own",
+                f"delete {others} if it is not in use, or give the secret its own account",
             )
         for key in doomed:
             self._delete(rotation, key)
@@ -131,12 +133,12 @@ class TwoKeys(Rotator[ValueT]):
         return self._with_key(rotation, made, keys)
 
     def apply(self, rotation: Rotation[ValueT]) -> None:
-        """Make sure that the pending key is alive; the service made it in createSecret."""
+        """Check that the pending key is live. The service made it in createSecret."""
         pending = self._id(rotation.pending)
         if pending in self._list(rotation):
             return
         try:
-            # What was just created may be missing in a list for a while.
+            # A new key may be missing in a list for a while.
             self.verify(rotation)
         except LoginRefused:
             raise PendingUnusable(
@@ -145,7 +147,7 @@ class TwoKeys(Rotator[ValueT]):
             ) from None
 
     def require_unedited(self, rotation: Rotation[ValueT]) -> None:
-        """Compare all but the key: what was edited meanwhile is not overwritten."""
+        """Compare everything but the key, so that an edit is not overwritten."""
         current, pending = rotation.current, rotation.pending
         edited = sorted(
             name for name in {*current, *pending} - {*self.fields} if current.get(name) != pending.get(name)
@@ -157,16 +159,16 @@ class TwoKeys(Rotator[ValueT]):
             )
 
     def dismiss(self, rotation: Rotation[ValueT], proposed: ValueT) -> None:
-        """Delete the key that was created needlessly."""
+        """Delete the key that is not needed."""
         made = self._id(proposed)
         if made != self._id(rotation.pending):
             self._delete(rotation, Key(made))
 
     def _current_id(self, rotation: Rotation[ValueT]) -> str:
-        # Reads may lag: a key that was promoted a moment ago must not pass for an old one.
+        # Reads may be stale: a key that was just promoted must not be mistaken for an old one.
         if CURRENT not in rotation.stages.get(rotation.current_version_id, ()):
             raise SecretsManagerError(
-                f"Secrets Manager tells two versions of secret {rotation.secret_id} as {CURRENT}",
+                f"Secrets Manager returned two versions of secret {rotation.secret_id} as {CURRENT}",
                 "it was changed a moment ago; Secrets Manager retries the rotation",
             )
         return self._id(rotation.current)
@@ -196,18 +198,18 @@ class TwoKeys(Rotator[ValueT]):
     def _with_key(self, rotation: Rotation[ValueT], made: Mapping[str, str], before: Mapping[str, Key]) -> ValueT:
         if {*made} != {*self.fields}:
             raise ServiceFailed(
-                f"create_key of {type(self).__name__} gave {', '.join(sorted(made)) or 'nothing'}",
-                f"give the values of {', '.join(self.fields)}",
+                f"create_key of {type(self).__name__} returned {', '.join(sorted(made)) or 'nothing'}",
+                f"return the values of {', '.join(self.fields)}",
             )
         name = made[self.fields[0]]
         if name in before:
-            raise ServiceFailed(f"the service gave the key {name} as a new one, and it was there before")
+            raise ServiceFailed(f"the service returned the key {name} as a new one, and it was there before")
         redactor.show([name])
         logger.info("a key was created", key=name)
         return rotation.current.replace(**made)
 
 
 def _prefix(rotation: Rotation[ValueT]) -> str:
-    """What the labels of all keys of a secret begin with, and no other secret's."""
+    """The beginning of the labels of this secret's keys, and of no other secret's."""
     digest = hashlib.sha256(rotation.secret_id.encode()).hexdigest()[:_DIGEST]
     return f"{_LABEL}/{digest}"

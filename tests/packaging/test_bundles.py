@@ -104,7 +104,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused_and_nothing_is_kept(layer
 
 def test_a_wheel_that_is_not_to_be_had_is_named(layers: Path) -> None:
     (layers / "mysql" / "requirements.txt").write_text(f"nowhere==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(PackagingFailed, match=r"nowhere==1\.0.*see that this Python has pip"):
+    with pytest.raises(PackagingFailed, match=r"nowhere==1\.0.*check that this Python has pip"):
         Bundles(HERE).driver("mysql")
 
 

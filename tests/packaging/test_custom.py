@@ -129,9 +129,9 @@ def test_every_way_to_make_a_name_counts(source: Path, code: str) -> None:
 @pytest.mark.parametrize(
     ("handler", "says"),
     [
-        ("handler", "'handler' is no handler. write it as Lambda does: module.handler, or package/module.handler"),
-        ("keys:handler", "'keys:handler' is no handler"),
-        ("../keys.handler", "'../keys.handler' is no handler"),
+        ("handler", "'handler' is not a handler. write it as Lambda does: module.handler, or package/module.handler"),
+        ("keys:handler", "'keys:handler' is not a handler"),
+        ("../keys.handler", "'../keys.handler' is not a handler"),
         ("key.handler", "key.py, and there is no such file. the modules in "),
         ("keys.hander", "keys.py has no 'hander'. end it with: hander = Key()  # an instance of your Rotator"),
         ("keys.Key", "'Key' in "),
@@ -182,15 +182,15 @@ HASH = f"--hash=sha256:{'0' * 64}"
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("requests", "line 2: 'requests' has no version. make it anew: uv pip compile --generate-hashes"),
+        ("requests", "line 2: 'requests' has no version. make it again: uv pip compile --generate-hashes"),
         ("requests>=2", "line 2: 'requests>=2' has no version"),
         ("requests==2.32.0", "line 2: 'requests' has no hash"),
         ("requests==2.32.0 \\\n  # via x", "line 2: 'requests' has no hash"),
         (f"requests==2.* {HASH}", "line 2: 'requests==2.*' has no version"),
         (f"requests @ https://example.com/requests.whl {HASH}", "line 2: 'requests' has no version"),
-        ("-e .", "line 2: '-e' is no package"),
-        ("--index-url https://example.com", "line 2: '--index-url' is no package"),
-        ("-r other.txt", "line 2: '-r' is no package"),
+        ("-e .", "line 2: '-e' is not a package"),
+        ("--index-url https://example.com", "line 2: '--index-url' is not a package"),
+        ("-r other.txt", "line 2: '-r' is not a package"),
         (f"pywin32==3 ; sys_platform == 'win32' {HASH}", "line 2: 'pywin32' is for some platforms only"),
         (f"Rotators==0.1.0 {HASH}", "line 2: rotators is in the function's layer already. take it out of the lock"),
     ],

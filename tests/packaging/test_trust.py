@@ -33,14 +33,14 @@ def test_a_bundle_becomes_the_layers_file(bundle: Path) -> None:
 
 def test_one_that_has_expired_is_named(bundle: Path) -> None:
     later = datetime.now(UTC) + timedelta(days=365 * 200)
-    with pytest.raises(PackagingFailed, match=r"the CA certificate '.+' has expired, on 2.*fetch the present bundle"):
+    with pytest.raises(PackagingFailed, match=r"the CA certificate '.+' has expired, on 2.*fetch the current bundle"):
         trust.read(bundle, now=later)
 
 
 def test_a_servers_own_certificate_is_no_authority(bundle: Path) -> None:
     server = CertificateAuthority(bundle.parent, "another CA").issue(["db.example"])
     bundle.write_bytes(bundle.read_bytes() + server.certificate_file.read_bytes())
-    with pytest.raises(PackagingFailed, match="holds a certificate that is no CA's"):
+    with pytest.raises(PackagingFailed, match="holds a certificate that is not a CA's"):
         trust.read(bundle)
 
 

@@ -121,7 +121,7 @@ def test_a_key_that_somebody_uses_is_never_deleted(rotation_service: RotationSer
     boto3.client("iam", aws_access_key_id=theirs, aws_secret_access_key=made["SecretAccessKey"]).list_access_keys()
     refused = rotation_service.rotate(secret)
     assert isinstance(refused.error, UserNotRotatable)
-    assert f"delete {theirs} if nobody uses it" in str(refused.error)
+    assert f"delete {theirs} if it is not in use" in str(refused.error)
     assert theirs in live()
 
 

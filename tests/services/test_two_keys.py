@@ -168,7 +168,7 @@ def test_a_key_that_nothing_shows_to_be_the_secrets_is_never_deleted(
     refused = rotation_service.rotate(secret)
     assert isinstance(refused.error, UserNotRotatable)
     assert str(refused.error).startswith("the account has 2 keys, of 2 that it may have, and nothing shows that ")
-    assert f"delete {stranger['id']} if nobody uses it" in str(refused.error)
+    assert f"delete {stranger['id']} if it is not in use" in str(refused.error)
     assert refused.failed_step == "createSecret"
     assert stranger["id"] in api.keys
     assert api.deleted == []
@@ -185,7 +185,7 @@ def test_a_first_key_made_by_hand_that_an_edit_has_pushed_out_of_the_secret_is_n
     rotation_service.client.put_secret_value(SecretId=secret, SecretString=edited)
     refused = rotation_service.rotate(secret)
     assert isinstance(refused.error, UserNotRotatable)
-    assert f"delete {first['id']} if nobody uses it" in str(refused.error)
+    assert f"delete {first['id']} if it is not in use" in str(refused.error)
     del api.keys[first["id"]]
     assert rotation_service.retry(secret).error is None
     # From then on labels tell.
@@ -294,7 +294,7 @@ def test_a_secret_whose_key_is_none_of_the_accounts_is_refused(
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        ({"id": "key-0"}, "create_key of ReportsKey gave id. give the values of id, key"),
+        ({"id": "key-0"}, "create_key of ReportsKey returned id. return the values of id, key"),
         ({"id": "key-0", "key": "x" * 20, "more": "y"}, "gave id, key, more. give"),
     ],
 )
