@@ -1,4 +1,4 @@
-"""Test kit: real rotations at your desk, without an AWS account. See ``docs/reference/testing.md``.
+"""Test kit: real rotations on your own machine, without an AWS account. See ``docs/reference/testing.md``.
 
 Needs ``pip install 'rotators[testing]'``; not part of the Lambda package.
 """

@@ -1,4 +1,4 @@
-"""An application that logs in again and again: what a rotation looks like to it."""
+"""An application that keeps logging in, to show what a rotation does to it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class LoginCount:
     """What happened to an application's logins.
 
     Args:
-        total: logins that were tried.
-        refused: those that the server refused.
-        longest_refusal: seconds from the first refused login of a row to the next that worked.
+        total: how many logins were tried.
+        refused: how many of them the server refused.
+        longest_refusal: the longest time without a login that worked: seconds from a first refused login to the next
+            one that worked.
     """
 
     total: int = 0
@@ -31,7 +32,7 @@ class LoginCount:
 
 @dataclass
 class Application:
-    """Reads a secret and logs in with it, again and again, in threads of its own.
+    """Reads a secret and logs in with it, again and again, in its own threads.
 
     ::
 
@@ -42,11 +43,11 @@ class Application:
     Args:
         client: a client for Secrets Manager.
         secret_id: the secret to log in with.
-        login: logs in with the secret's JSON, and raises one of ``refusals`` where it is refused. Any other
-            exception ends the application and is raised when it is left.
+        login: logs in with the secret's JSON, and raises one of ``refusals`` if it is refused. Any other exception
+            ends the application, and is raised at the end of the ``with`` block.
         refusals: the exceptions that mean a refused login.
-        cache_seconds: how long a value that was read is used; 0: it is read before every login.
-        threads: how many logins are under way at once.
+        cache_seconds: how many seconds a value is cached; 0: it is read before every login.
+        threads: how many threads log in.
     """
 
     client: SecretsManagerClient
@@ -68,7 +69,7 @@ class Application:
     def __enter__(self) -> Self:
         for worker in self._workers:
             worker.start()
-        # The first login shows that the secret is good before anything is rotated.
+        # The first login shows that the secret works before anything is rotated.
         self.wait_for_logins(self.threads)
         return self
 
@@ -82,13 +83,13 @@ class Application:
             raise self._failure
 
     def wait_for_logins(self, more: int) -> None:
-        """Return when that many further logins have been tried, or the application has ended."""
+        """Wait until ``more`` further logins have been tried, or the application has ended."""
         with self._seen:
             goal = self.count.total + more
             self._seen.wait_for(lambda: self.count.total >= goal or self._failure is not None)
 
     def wait_for_reads(self, more: int) -> None:
-        """Return when the secret has been read that many further times, or the application has ended."""
+        """Wait until the secret has been read ``more`` further times, or the application has ended."""
         with self._seen:
             goal = self._reads + more
             self._seen.wait_for(lambda: self._reads >= goal or self._failure is not None)
@@ -96,7 +97,7 @@ class Application:
     def _work(self) -> None:
         try:
             self._log_in_until_stopped()
-        except BaseException as failure:  # noqa: BLE001  # handed to the thread that leaves the application
+        except BaseException as failure:  # noqa: BLE001  # raised in the thread that ends the application
             with self._seen:
                 self._failure = failure
                 self._seen.notify_all()

@@ -1,4 +1,4 @@
-"""A clock that only tests move."""
+"""A clock that only tests advance."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Time as the simulated service sees it: it stands still until it is advanced.
+    """The simulated service's clock. It stands still until it is advanced.
 
     Args:
-        now: where it stands, with a time zone; without one, the present.
+        now: the time it shows, with a time zone; by default the current time.
     """
 
     def __init__(self, now: datetime | None = None) -> None:
@@ -17,14 +17,14 @@ class Clock:
 
     @property
     def now(self) -> datetime:
-        """The present, UTC."""
+        """The clock's time, in UTC."""
         return self._now
 
     def advance(self, **by: float) -> None:
-        """Let time pass: ``clock.advance(days=30, hours=1)``, with the names that ``timedelta`` takes.
+        """Advance the clock: ``clock.advance(days=30, hours=1)``, with the arguments of ``timedelta``.
 
         Raises:
-            ValueError: it would go backwards.
+            ValueError: the clock would go back.
         """
         step = timedelta(**by)
         if step < timedelta():

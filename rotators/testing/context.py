@@ -1,4 +1,4 @@
-"""The context object that Lambda hands to a function, as far as a rotator looks at it."""
+"""Lambda's context object, with the parts that a rotator uses."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import uuid
 
 
 class FakeLambdaContext:
-    """An invocation that must end within a time.
+    """The context of an invocation with a time-out.
 
     Args:
-        timeout: seconds, counted from now in real time.
+        timeout: seconds from now, in real time.
         function_arn: the function's ARN.
     """
 

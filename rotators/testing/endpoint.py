@@ -1,4 +1,4 @@
-"""The simulated Secrets Manager over HTTP, for a function in a process of its own."""
+"""The simulated Secrets Manager over HTTP, for a function in another process."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from rotators.testing.service import RotationService
 
-# Seconds after which it sees, at the latest, that it is to end.
+# Seconds after which it notices, at the latest, that it must end.
 _POLL = 0.02
 
 
 @contextmanager
 def served(service: RotationService, keys: list[str] | None = None) -> Iterator[str]:
-    """Serve it on loopback.
+    """Serve the simulated service on loopback.
 
     Args:
-        service: the simulation.
-        keys: gets the access key that each call was signed with.
+        service: the simulated service.
+        keys: gets the access key that signed each call.
 
     Yields:
-        the endpoint's URL, for SECRETS_MANAGER_ENDPOINT.
+        The endpoint's URL, for SECRETS_MANAGER_ENDPOINT.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def handle(self) -> None:
-            """Answer a caller, unless it is gone: a function's process may be killed at any moment."""
+            """Answer a caller. It may be gone: a function's process may be killed at any moment."""
             with suppress(ConnectionError):
                 super().handle()
 
         def do_POST(self) -> None:  # http.server's name
-            """Answer one call; one that a fault leaves without an answer ends with its connection."""
+            """Answer one call. If a fault leaves it without an answer, close the connection."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if keys is not None:
                 keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
@@ -61,7 +61,7 @@ def served(service: RotationService, keys: list[str] | None = None) -> Iterator[
             self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing: a request holds secret values."""
+            """Log nothing: a request holds secret values."""
 
     with listening(Handler) as url:
         yield url
@@ -69,13 +69,13 @@ def served(service: RotationService, keys: list[str] | None = None) -> Iterator[
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve HTTP on loopback, at a port that is free.
+    """Serve HTTP on loopback, on a free port.
 
     Args:
         handler: answers each request.
 
     Yields:
-        the URL.
+        The URL.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(_POLL,))

@@ -1,4 +1,4 @@
-"""Breaking calls to Secrets Manager on purpose, at a chosen call, before it is carried out or after it."""
+"""Breaks chosen calls to Secrets Manager, before or after the service executes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ When = Literal["before", "after"]
 
 
 class Crash(BaseException):
-    """The Lambda process is killed: no handler of ours may catch this, and none runs afterwards."""
+    """The Lambda process is killed: rotators must not catch this, and nothing runs afterwards."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Fault:
     """One planned failure.
 
     Args:
-        when: ``before``: the request never reaches the service; ``after``: it is carried out, its answer is lost.
-        kind: ``network`` (no answer), ``crash`` (the process is killed), or a refusal of the service.
-        operation: only calls of this name count, such as ``PutSecretValue``; None: every call.
+        when: ``before``: the request never reaches the service; ``after``: it is executed, but its answer is lost.
+        kind: ``network`` (no answer), ``crash`` (the process is killed), or a refusal by the service.
+        operation: count only calls of this name, such as ``PutSecretValue``; None: all calls.
         nth: the call that fails, counted from 1 since the fault was planned.
-        step: only calls made in this step count; None: any.
+        step: count only calls in this step; None: in any.
     """
 
     when: When
@@ -59,7 +59,7 @@ class Fault:
     _seen: int = field(default=0, init=False, repr=False)
 
     def matches(self, operation: str, step: str | None) -> bool:
-        """Whether this call is the one; counts it."""
+        """Count a call. Returns whether it is the one that fails."""
         if self.fired or self.operation not in {None, operation} or self.step not in {None, step}:
             return False
         self._seen += 1
@@ -70,7 +70,7 @@ class Fault:
 
 
 class Faults:
-    """The failures planned for a simulated service, and what else should happen at its calls."""
+    """The failures planned for a simulated service, and the hooks at its calls."""
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
@@ -89,7 +89,7 @@ class Faults:
         """Plan one failure; see :class:`Fault`. It happens once.
 
         Returns:
-            The fault, whose ``fired`` tells whether it happened.
+            The fault. Its ``fired`` says whether it happened.
         """
         fault = Fault(when, kind, operation, nth, step)
         self._planned.append(fault)
@@ -97,7 +97,7 @@ class Faults:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let the block's calls pass: they meet no failure, count for none, and no hook hears of them."""
+        """Let the block's calls pass: they do not fail, are not counted, and call no hook."""
         before, self._paused = self._paused, True
         try:
             yield
@@ -105,7 +105,7 @@ class Faults:
             self._paused = before
 
     def heard(self) -> list[Callable[[str, When], None]]:
-        """The hooks that hear of a call."""
+        """The hooks to call at each call."""
         return [] if self._paused else list(self.hooks)
 
     def forget(self, fault: Fault) -> None:
@@ -118,7 +118,7 @@ class Faults:
         self.hooks.clear()
 
     def at(self, operation: str, step: str | None) -> Fault | None:
-        """The failure of this call, if one is planned."""
+        """The failure of this call; None if none is planned."""
         if self._paused:
             return None
         due = [fault for fault in self._planned if fault.matches(operation, step)]
@@ -126,9 +126,9 @@ class Faults:
 
 
 def no_answer(url: str) -> Exception:
-    """What a client sees of a request or an answer that is lost, once its own repetitions have failed too."""
+    """The error that a client raises for a lost request or answer, after its own retries have failed too."""
     return _NoAnswer(endpoint_url=url)
 
 
 class _NoAnswer(ConnectionClosedError):
-    """Like a closed connection, and not repeated by botocore: the fault outlasts its repetitions."""
+    """Like a closed connection, but not retried by botocore: the fault stands for all of its retries."""

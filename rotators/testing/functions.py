@@ -1,4 +1,4 @@
-"""Invocations of the simulated service's functions by the Lambda API: what moto would need containers for."""
+"""Invokes the simulated service's functions through the Lambda API, for which moto would need containers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Functions:
         self.timeout = 30.0
 
     def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        """Answer an invocation of one of them; leave every other call alone."""
+        """Answer an invocation of one of the functions. Ignore every other call."""
         match = _INVOKE.fullmatch(urlsplit(request.url).path)
         name = unquote(match[1]) if match else None
         arn = next((arn for arn in self.handlers if name in {arn, arn.rsplit(":", 1)[-1]}), None)
@@ -37,7 +37,7 @@ class Functions:
         headers = {"Content-Type": "application/json"}
         try:
             answer = self.handlers[arn](json.loads(body), FakeLambdaContext(self.timeout, arn))
-        except Exception as error:  # noqa: BLE001  # as Lambda reports whatever a function raises
+        except Exception as error:  # noqa: BLE001  # Lambda reports any exception of a function
             headers["X-Amz-Function-Error"] = "Unhandled"
             answer = {"errorMessage": str(error), "errorType": type(error).__name__}
         # botocore asks every handler, and moto's would look for a container.
@@ -49,7 +49,7 @@ class _Raw(BytesIO):
     """A body as urllib3 would give it."""
 
     def stream(self, **_: Any) -> Any:
-        """All of it at once."""
+        """The whole body at once."""
         yield self.read()
 
 

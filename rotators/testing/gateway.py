@@ -1,7 +1,7 @@
-"""Between botocore and moto: every call to Secrets Manager passes here.
+"""The gateway between botocore and moto, through which every call to Secrets Manager passes.
 
-It records calls, injects faults, throttles and delays, answers the calls that moto answers wrongly, and leaves the
-others to moto. It sits below botocore's serialisation, so a client gets the real replies and the real exceptions.
+It records calls, injects faults, throttles and delays. It answers the calls that moto answers wrongly, and passes the
+others to moto. It is below botocore's serialisation, so a client gets real replies and real exceptions.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Call:
     """A call that was made.
 
     Args:
-        operation: ``GetSecretValue`` and so on.
-        parameters: what was sent; secret values and tokens replaced by ``***``.
-        step: the step of the rotation under way, None between steps.
-        error: the code of the answer, ``NoAnswer`` or ``Crash``; None where it succeeded.
+        operation: the operation, such as ``GetSecretValue``.
+        parameters: the request, with ``***`` for secret values and tokens.
+        step: the rotation's current step; None between steps.
+        error: the answer's error code, ``NoAnswer`` or ``Crash``; None if the call succeeded.
     """
 
     operation: str
@@ -66,12 +66,13 @@ Amend = Callable[[str, dict[str, Any], str], dict[str, Any]]
 
 
 class Gateway:
-    """The entrance to a simulated service.
+    """The entry to a simulated service.
 
     Args:
         clock: for throttling.
-        answer: given operation, parameters and Region, the reply; None leaves the call to moto; raises ``Refused``.
-        amend: given operation, moto's reply and Region, what the service would have replied.
+        answer: takes operation, parameters and Region, and returns the reply; None leaves the call to moto. It may
+            raise ``Refused``.
+        amend: takes operation, moto's reply and Region, and returns the reply that the service would give.
     """
 
     def __init__(self, clock: Clock, answer: Answer, amend: Amend) -> None:
@@ -82,17 +83,17 @@ class Gateway:
         self._answer = answer
         self._amend = amend
         self.lock = threading.RLock()
-        """Held while state is read or changed: applications of a test call from threads of their own."""
+        """Held while state is read or changed: a test's applications call from their own threads."""
         self.before_reply: list[Callable[[], None]] = []
-        """What is still to be done for the request under way, without the lock: functions call from other threads."""
+        """Work left for the current request, to be done without the lock: functions call from other threads."""
         self._failed: tuple[bytes, Fault] | None = None
-        # Of the context, not of the thread: a function may make its calls in threads of their own.
+        # By context, not by thread: a function may make its calls in other threads.
         self._step: ContextVar[str | None] = ContextVar("step", default=None)
         self._recent: dict[frozenset[str], deque[Any]] = {group: deque() for group, _ in _QUOTAS}
 
     @property
     def step(self) -> str | None:
-        """The step that the calls of this context belong to."""
+        """The step to which the calls of this context belong."""
         return self._step.get()
 
     @step.setter
@@ -123,7 +124,7 @@ class Gateway:
         return response
 
     def _fault(self, operation: str, request: AWSPreparedRequest) -> Fault | None:
-        """The failure of this request, which botocore's repetitions of it meet again."""
+        """The failure of this request. botocore's retries of it fail too."""
         request_id = _bytes(request.headers.get("amz-sdk-invocation-id"))
         if self._failed is not None and self._failed[0] == request_id:
             return self._failed[1]
@@ -183,7 +184,7 @@ class _Raw(BytesIO):
     """A body as urllib3 would give it."""
 
     def stream(self, **_: Any) -> Any:
-        """All of it at once."""
+        """The whole body at once."""
         yield self.read()
 
 
@@ -197,7 +198,7 @@ class _Door:
         if self.gateway is None:
             return None
         response = self.gateway.handle(request)
-        # botocore asks every handler, and moto's would carry the call out a second time.
+        # botocore calls every handler, and moto's would execute the call a second time.
         request.url = "https://answered.invalid/"
         return response
 

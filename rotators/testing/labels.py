@@ -1,7 +1,7 @@
-"""Versions and their labels, by the service's rules, on the state that moto keeps.
+"""Versions and their staging labels by the service's rules, on moto's state.
 
-moto's own rules differ: it overwrites a version whose token is used again, follows a pointer rather than the label
-AWSCURRENT, and lets a label be on two versions. ``Refused`` carries what the service says instead.
+moto's own rules differ: it overwrites a version if a token is used again, follows a pointer instead of AWSCURRENT, and
+allows a label on two versions. ``Refused`` has the service's answer instead.
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 """
 
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 def holder(secret: Any, stage: str) -> str | None:
-    """The id of the version with a label."""
+    """The id of the version with a label; None if no version has it."""
     return next((token for token, version in secret.versions.items() if stage in version["version_stages"]), None)
 
 
@@ -47,10 +47,10 @@ def stages(secret: Any) -> dict[str, list[str]]:
 
 
 def read(secret: Any, version_id: str | None, stage: str | None) -> dict[str, Any]:
-    """The version that GetSecretValue means.
+    """The version that GetSecretValue reads.
 
     Raises:
-        Refused: there is none, or it has no value.
+        Refused: it does not exist, or has no value.
     """
     found = version_id or holder(secret, stage or CURRENT)
     version = secret.versions.get(found)
@@ -65,10 +65,10 @@ def read(secret: Any, version_id: str | None, stage: str | None) -> dict[str, An
 
 
 def require_size(parameters: dict[str, Any]) -> None:
-    """Refuse a value that is too large, in bytes.
+    """Refuse a value with too many bytes.
 
     Raises:
-        Refused: it is.
+        Refused: the value is too large.
     """
     sizes = {
         "secretString": len(parameters.get("SecretString", "").encode()),
@@ -84,7 +84,7 @@ def require_size(parameters: dict[str, Any]) -> None:
 
 
 def put(secret: Any, token: str, value: dict[Kind, Any], labels: Iterable[str] | None, created: float) -> None:
-    """Store a value as PutSecretValue does: a token's second value is refused, the same value is nothing new.
+    """Store a value like PutSecretValue. A token's second, different value is refused; the same value changes nothing.
 
     Raises:
         Refused: the version has another value.
@@ -101,7 +101,7 @@ def put(secret: Any, token: str, value: dict[Kind, Any], labels: Iterable[str] |
         kept = [] if version is None else version["version_stages"]
         fresh: dict[str, Any] = {"version_id": token, "createdate": created, "version_stages": kept}
         secret.versions[token] = fresh | value
-    # Without labels of its own, a new value is the current one.
+    # Without labels in the request, a new value becomes AWSCURRENT.
     for label in labels if labels is not None else (CURRENT,):
         move(secret, label, holder(secret, label), token)
 
@@ -113,10 +113,10 @@ def stage_empty(secret: Any, token: str, created: float) -> None:
 
 
 def update(secret: Any, stage: str, remove_from: str | None, move_to: str | None) -> None:
-    """Move a label as UpdateSecretVersionStage does.
+    """Move a label like UpdateSecretVersionStage.
 
     Raises:
-        Refused: the label is elsewhere than the caller thinks, or a version does not exist.
+        Refused: the label is not on the version that the caller named, or a version does not exist.
     """
     for token in (remove_from, move_to):
         if token is not None and token not in secret.versions:
@@ -160,5 +160,5 @@ def move(secret: Any, stage: str, at: str | None, to: str | None) -> None:
 
 
 def has_value(version: dict[str, Any]) -> bool:
-    """Whether a version holds anything."""
+    """Whether a version has a value."""
     return "secret_string" in version or "secret_binary" in version

@@ -1,4 +1,4 @@
-"""A packaged function in a process of its own: Lambda's folders, AWS's runtime client, and nothing else on its path."""
+"""Runs a packaged function in a process with only Lambda's folders and AWS's runtime client on its path."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rotators.engines.sessions import Closing
 from rotators.errors import ServiceFailed
 from rotators.testing.runtime_api import CREDENTIALS_PATH, Answer, RuntimeApi
 
-# What Lambda's runtime brings along.
+# Packages of Lambda's runtime.
 _RUNTIME = (
     *("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six"),
     *("awslambdaric", "runtime_client", "snapshot_restore_py", "simplejson"),
 )
-# AWS's own main, that tells on a pipe how long the import of the handler took, and what was imported.
+# AWS's own main, which also reports on a pipe how long importing the handler took, and what was imported.
 _MAIN = """
 import json, os, sys, time
 path, handler, pipe = json.loads(sys.argv[1])
@@ -49,12 +49,12 @@ _PATIENCE = 60.0
 
 
 def lay_out(function: Path, layers: Iterable[Path], folder: Path) -> None:
-    """Unpack a function and its layers as Lambda does, where nothing can be written.
+    """Unpack a function and its layers like Lambda, into read-only folders.
 
     Args:
-        function: its zip file.
-        layers: theirs.
-        folder: gets ``task``, ``opt``, and ``runtime`` with the packages of Lambda's own runtime.
+        function: the function's zip file.
+        layers: the layers' zip files.
+        folder: gets ``task``, ``opt``, and ``runtime`` with the packages of Lambda's runtime.
     """
     for archive, place in ((function, "task"), *((layer, "opt") for layer in layers)):
         with zipfile.ZipFile(archive) as file:
@@ -64,10 +64,10 @@ def lay_out(function: Path, layers: Iterable[Path], folder: Path) -> None:
 
 
 def add_runtime(folder: Path) -> None:
-    """Put the packages of Lambda's runtime into the folder ``runtime``.
+    """Copy the packages of Lambda's runtime into the folder ``runtime``.
 
     Args:
-        folder: what :class:`LambdaProcess` takes.
+        folder: the folder for :class:`LambdaProcess`.
     """
     (folder / "runtime").mkdir()
     for package in _RUNTIME:
@@ -80,10 +80,10 @@ def add_runtime(folder: Path) -> None:
 
 
 def protect(folder: Path) -> None:
-    """Take away the right to write into the function's folders.
+    """Make the function's folders read-only.
 
     Args:
-        folder: what has ``task`` and ``opt``.
+        folder: the folder with ``task`` and ``opt``.
     """
     for place in ("task", "opt"):
         (folder / place).mkdir(exist_ok=True)
@@ -94,10 +94,10 @@ def protect(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove what was laid out, read-only folders and all.
+    """Remove a laid-out function, including read-only folders.
 
     Args:
-        folder: the same.
+        folder: the folder from :func:`lay_out`.
     """
     for path in folder.rglob("*"):
         if path.is_dir() and not path.is_symlink():
@@ -106,25 +106,25 @@ def remove(folder: Path) -> None:
 
 
 class LambdaProcess(Closing):
-    """A function that stays warm from one event to the next: a handler for the simulated service.
+    """A function that stays warm between events. Use it as a handler for the simulated service.
 
     Its process runs AWS's runtime client (``awslambdaric``) against a Runtime API on loopback.
 
     Args:
-        folder: what ``lay_out`` made.
-        endpoint: where Secrets Manager answers (:mod:`rotators.testing.endpoint`).
-        variables: the function's environment.
-        handler: what Lambda calls.
-        snap_start: have the client take a snapshot after the import, and be restored from it.
+        folder: the folder from :func:`lay_out`.
+        endpoint: the URL of Secrets Manager (:mod:`rotators.testing.endpoint`).
+        variables: the function's environment variables.
+        handler: the handler that Lambda calls.
+        snap_start: whether to take a snapshot after the import, and restore from it.
 
     Attributes:
-        import_seconds: how long its import took; None where it failed.
-        import_cpu: the processor's time of it.
-        files: the file of each module that was imported.
-        api: the Runtime API that it asks.
+        import_seconds: how many seconds its import took; None if it failed.
+        import_cpu: the import's CPU seconds.
+        files: the file of each imported module.
+        api: its Runtime API.
         answer: its last answer.
-        output: what it wrote: its log, and its metrics.
-        pid: its process.
+        output: its output: log lines and metrics.
+        pid: its process id.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class LambdaProcess(Closing):
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with os.fdopen(reading) as report:
-            # The pipe ends when the client has told, or is gone.
+            # The pipe ends when the client has reported, or is gone.
             text = report.read()
         started: dict[str, Any] = json.loads(text) if text else {}
         self.import_seconds: float | None
@@ -176,7 +176,7 @@ class LambdaProcess(Closing):
             self.answer = self.api.answers.get(timeout=_PATIENCE)
 
     def __call__(self, event: Any, context: Any) -> Any:
-        """Handle an event: what the function answered.
+        """Handle an event. Returns the function's answer.
 
         Raises:
             ServiceFailed: the function ended with an error, whose text it has; or its time ran out.
@@ -189,7 +189,7 @@ class LambdaProcess(Closing):
         try:
             self.answer = self.api.answers.get(timeout=milliseconds / 1000)
         except queue.Empty:
-            # As Lambda does, and in its words.
+            # As Lambda does, with Lambda's text.
             self._process.kill()
             self._process.wait()
             raise ServiceFailed(f"Task timed out after {milliseconds / 1000:.2f} seconds") from None
@@ -199,18 +199,18 @@ class LambdaProcess(Closing):
 
     @property
     def resident_bytes(self) -> int:
-        """The memory that it keeps: VmRSS."""
+        """Its resident memory in bytes (VmRSS)."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
     @property
     def cpu_seconds(self) -> float:
-        """The processor's time that it took until now."""
+        """The CPU seconds that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
-        """End the process as Lambda does, and wait until it is gone."""
+        """End the process like Lambda, and wait until it is gone."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_PATIENCE)
@@ -224,7 +224,7 @@ class LambdaProcess(Closing):
 
     @property
     def exit_code(self) -> int | None:
-        """How the process ended; None while it runs."""
+        """The process's exit code; None while it runs."""
         return self._process.poll()
 
     def _read(self) -> None:
@@ -240,7 +240,7 @@ def _failure(answer: Answer) -> str:
 
 
 def _lambda_variables(api: RuntimeApi, *, snap_start: bool) -> dict[str, str]:
-    """What Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
+    """The variables that Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_SESSION_TOKEN": "testing"}
     served = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{api.address}{CREDENTIALS_PATH}",

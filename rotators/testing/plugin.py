@@ -1,7 +1,7 @@
 """A pytest plugin: ``pytest_plugins = ["rotators.testing.plugin"]`` in ``conftest.py``.
 
-A rotator's module makes its handler, and with it a boto3 client, when it is imported. So the plugin sets a Region as
-soon as it is loaded: from ``conftest.py`` that is before any test's module.
+Importing a rotator's module makes its handler, and with it a boto3 client, which needs a Region. So the plugin sets one
+when it is loaded: from ``conftest.py``, that is before any test module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rotation_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[RotationServic
 
 @pytest.fixture
 def secrets_manager(rotation_service: RotationService) -> SecretsManagerClient:
-    """A boto3 client for the same."""
+    """A boto3 client for the simulated service."""
     return rotation_service.client
 
 

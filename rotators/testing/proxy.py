@@ -1,7 +1,7 @@
-"""A TCP proxy between a client and a database server that loses packets at a chosen place.
+"""A TCP proxy between a client and a database server that loses chosen packets.
 
-TLS passes through unbroken: the client verifies the server's own certificate, and the proxy can read nothing. Its
-host is "localhost" as the server's, so only the port differs:
+TLS passes through: the client verifies the server's own certificate, and the proxy can read nothing. Its host is
+"localhost", like the server's, so only the port differs:
 
     with PacketProxy(server.host, server.port) as proxy:
         secret = server.secret(app.username, app.password, port=proxy.port)
@@ -13,17 +13,17 @@ host is "localhost" as the server's, so only the port differs:
             proxy.settle()
             assert proxy.fired
 
-Where a fault comes is exact, so that a test meets the same one each time:
+The place of a fault is exact, so that a test gets the same fault each time:
 
-- A packet is what the client cut: a TLS record. TCP has no packets, what is written in two pieces arrives as one or
-  as two. Before TLS (PostgreSQL's SSLRequest) and without it, what arrives at once is one packet; there clients send
-  a message and await the answer, so that is as sure.
-- A packet is counted within its connection, and connections are counted as they are made. A count over all would
-  depend on chance: a client closes a connection without awaiting an answer, so its farewell (a database's "quit", and
-  TLS's close_notify) arrives before or after the next connection's first packet.
+- A packet is a TLS record of the client, because TCP has no packets: two writes may arrive as one piece or as two.
+  Before TLS (PostgreSQL's SSLRequest) and without it, one packet is what arrives at once. There clients send a message
+  and wait for the answer, so this is exact too.
+- Packets are counted within their connection, and connections in the order in which they are made. A count over all
+  connections would vary: a client closes a connection without waiting for an answer, so its last packet (a database's
+  "quit", TLS's close_notify) arrives before or after the next connection's first one.
 
-Only what the client sends counts. All this holds for any protocol, also where the server speaks first and where the
-request for TLS and the ClientHello come together (MySQL does both).
+Only packets of the client count. This works for any protocol, even if the server speaks first, and if the request for
+TLS and the ClientHello arrive together (MySQL does both).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _RECORD_TYPES = range(20, 25)
 _RECORD_VERSIONS = range(0x0300, 0x0305)
 # The record that begins TLS: a handshake, and in it a ClientHello.
 _CLIENT_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
-# Looked for in a connection's first chunks only: later, the same bytes are data.
+# Search only a connection's first chunks: later, the same bytes are data.
 _TLS_BEGINS_WITHIN = 4
 # https://www.postgresql.org/docs/current/protocol-message-formats.html (SSLRequest, and its answer)
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -58,17 +58,17 @@ _TLS_REFUSED = b"N"
 
 
 class Point(NamedTuple):
-    """A packet of a client: which connection's, and which of that connection. Both are counted from 1."""
+    """A packet of a client: the number of its connection, and its number in the connection, both counted from 1."""
 
     connection: int
     packet: int
 
 
 class PacketProxy(Closing):
-    """A proxy on the loopback interface, from now until `close` or the end of its `with` block.
+    """A proxy on the loopback interface, from its construction until `close` or the end of its `with` block.
 
-    It is asked for one thing at a time: each of `cut_before`, `lose_answer`, `refuse_tls`, `blackhole` and `delay`
-    replaces what was asked before. The counts go on; `reset` starts them again.
+    It has one fault at a time: each call of `cut_before`, `lose_answer`, `refuse_tls`, `blackhole` and `delay` replaces
+    the fault before. The counts continue; `reset` starts them again.
 
     Args:
         target_host: the server.
@@ -76,7 +76,7 @@ class PacketProxy(Closing):
         on_packet: called before a client's packet or a server's answer is passed on, from the connection's thread.
 
     Attributes:
-        host: "localhost": where clients connect to, and what they verify the server's certificate by.
+        host: "localhost": the host for clients, also the name to verify in the server's certificate.
         port: the proxy's port, on 127.0.0.1.
     """
 
@@ -94,7 +94,7 @@ class PacketProxy(Closing):
 
     @property
     def packets(self) -> int:
-        """How many packets have come by now, over all connections made since the last reset. Lost ones count."""
+        """How many packets have arrived on connections made since the last reset, including lost ones."""
         return sum(self._state.counts)
 
     @property
@@ -104,14 +104,14 @@ class PacketProxy(Closing):
 
     @property
     def fired(self) -> bool:
-        """Whether what was asked for (a delay aside) has happened. Sure after `settle`."""
+        """Whether the fault (other than a delay) has happened. Exact after `settle`."""
         return self._state.fired
 
     def points(self) -> list[Point]:
-        """Every packet since the last reset, once all connections are closed: the places where a fault can be.
+        """Wait until all connections are closed. Returns every packet since the last reset, as a place for a fault.
 
         Raises:
-            TimeoutError: a client has left a connection open.
+            TimeoutError: a client left a connection open.
         """
         self.settle()
         return [
@@ -121,7 +121,7 @@ class PacketProxy(Closing):
         ]
 
     def settle(self, timeout: float = 10) -> None:
-        """Wait until all connections are closed, from the client's side and the server's.
+        """Wait until all connections are closed on both sides.
 
         Args:
             timeout: seconds.
@@ -136,12 +136,12 @@ class PacketProxy(Closing):
                 raise TimeoutError(f"a connection through {self.host}:{self.port} is still open")
 
     def reset(self) -> None:
-        """Forward everything again, and count from 1. Connections that are open stay so, and are not counted."""
+        """Forward everything again, and count from 1. Open connections stay open, and are not counted."""
         self._catch_up()
         self._state.reset()
 
     def cut_before(self, connection: int, packet: int) -> None:
-        """Once: the server does not get that packet; both sides are closed instead.
+        """Once: drop that packet before it reaches the server, and close both sides.
 
         Args:
             connection: which connection since the last reset, from 1.
@@ -153,10 +153,11 @@ class PacketProxy(Closing):
         self._state.ask(_Wish(fate=_Fate.CUT, at=Point(connection, packet)))
 
     def lose_answer(self, connection: int, packet: int) -> None:
-        """Once: the server gets that packet, but its answer is awaited and dropped, and both sides are closed.
+        """Once: pass that packet to the server, wait for its answer, drop the answer, and close both sides.
 
-        The answer is what the server sends next, or that it closes. Until then the client's packets pass, since it
-        may have to send more before the server says anything: a TLS handshake's last record and the first message.
+        The answer is the next thing that the server sends, or its closing of the connection. Until then the client's
+        packets pass, because the server may need more before it answers: a TLS handshake's last record and the first
+        message.
 
         Args:
             connection: which connection since the last reset, from 1.
@@ -168,18 +169,22 @@ class PacketProxy(Closing):
         self._state.ask(_Wish(fate=_Fate.LOSE_ANSWER, at=Point(connection, packet)))
 
     def refuse_tls(self) -> None:
-        """Answer PostgreSQL's request for TLS as a server without TLS does, and forward what follows.
+        """Answer PostgreSQL's request for TLS like a server without TLS, and forward what follows.
 
-        A client that goes on in plaintext shows itself by its second packet.
+        A second packet shows that the client continues in plaintext.
         """
         self._state.ask(_Wish(refuses_tls=True))
 
     def blackhole(self) -> None:
-        """Accept connections and never answer; open ones fall silent too. As a firewall that drops packets."""
+        """Accept connections and never answer, on open ones too: like a firewall that drops packets."""
         self._state.ask(_Wish(fate=_Fate.DROP))
 
     def delay(self, seconds: float) -> None:
-        """Hold back each packet of a client for so long."""
+        """Delay each packet of a client.
+
+        Args:
+            seconds: how long.
+        """
         self._state.ask(_Wish(delay=seconds))
 
     def cut(self) -> None:
@@ -188,11 +193,16 @@ class PacketProxy(Closing):
             link.hang_up()
 
     def lead_to(self, host: str, port: int) -> None:
-        """Lead connections to another server from now on, as an endpoint's name does after a failover."""
+        """Forward connections to another server from now on, like an endpoint's name after a failover.
+
+        Args:
+            host: the server.
+            port: its port.
+        """
         self._target = (host, port)
 
     def close(self) -> None:
-        """Close all connections and stop listening. Again is no error."""
+        """Close all connections and stop listening. May be called again."""
         self._state.closing.set()
         self._catch_up()
         self._acceptor.join()
@@ -200,7 +210,7 @@ class PacketProxy(Closing):
             link.close()
 
     def _catch_up(self) -> None:
-        """Wait until the connections that clients have made are accepted: one of our own, made after them, is."""
+        """Wait until all clients' connections are accepted: make another one, which is accepted after them."""
         with contextlib.suppress(ConnectionRefusedError), socket.socket() as mark:  # refused: closed already
             mark.bind((_LOOPBACK, 0))
             accepted = self._marks[mark.getsockname()] = threading.Event()
@@ -224,7 +234,7 @@ class PacketProxy(Closing):
 
 
 class _Fate(Enum):
-    """What becomes of a client's packet."""
+    """What happens to a client's packet."""
 
     FORWARD = auto()
     CUT = auto()
@@ -234,7 +244,7 @@ class _Fate(Enum):
 
 @dataclass(frozen=True)
 class _Wish:
-    """What the proxy was asked for. Without `at`, for every packet."""
+    """The requested fault. Without `at`, it applies to every packet."""
 
     fate: _Fate = _Fate.FORWARD
     at: Point | None = None
@@ -255,7 +265,7 @@ class _State:
         with self._lock:
             self.wish = _Wish()
             self.fired = False
-            # One number per connection. A new list: a connection from before goes on counting in the old one.
+            # One number per connection. A new list: an older connection keeps counting in the old one.
             self.counts: list[int] = []
 
     def ask(self, wish: _Wish) -> None:
@@ -292,7 +302,7 @@ class _State:
 
 
 class _Link:
-    """A client's connection and the one to the server that belongs to it, each read by a thread."""
+    """A client's connection and its connection to the server, each read by a thread."""
 
     def __init__(self, state: _State, client: socket.socket, target: tuple[str, int]) -> None:
         self._state = state
@@ -343,14 +353,14 @@ class _Link:
         fate = self._state.count_packet(*self._place)
         if self._state.closing.wait(self._state.wish.delay):
             return
-        # A side that is gone shows where it is read: here it is no reason to stop counting what the client sends.
+        # A closed side is noticed where it is read. Here, keep counting what the client sends.
         with contextlib.suppress(OSError):
             if self._state.refuses(packet):
                 self._client.sendall(_TLS_REFUSED)
             elif fate is _Fate.CUT:
                 self.hang_up()
             elif fate is not _Fate.DROP:
-                # Noted before the packet goes: its answer may be here at once.
+                # Noted before the packet is sent: its answer may arrive at once.
                 self._losing_answer = self._losing_answer or fate is _Fate.LOSE_ANSWER
                 server.sendall(packet)
 
@@ -363,7 +373,7 @@ class _Link:
         if self._losing_answer:
             self.hang_up()
         else:
-            # Only this direction: the client's farewell may be on its way, and is to be counted.
+            # Close only this direction: the client's last packet may be on its way, and must be counted.
             _end(self._client, socket.SHUT_WR)
 
     def hang_up(self) -> None:
@@ -373,7 +383,7 @@ class _Link:
 
 
 def _packets(client: socket.socket) -> Iterator[bytes]:
-    """What the client sends, cut as this module's docstring says, until it closes."""
+    """The client's packets, as this module's docstring defines them, until it closes."""
     pending = b""
     in_tls = False
     looks = _TLS_BEGINS_WITHIN
@@ -391,7 +401,7 @@ def _packets(client: socket.socket) -> Iterator[bytes]:
             kind, version, length = _RECORD_HEADER.unpack_from(pending)
             end = _RECORD_HEADER.size + length
             if kind not in _RECORD_TYPES or version not in _RECORD_VERSIONS:
-                # TLS inside a protocol's own packets (SQL Server's): from here on as they come.
+                # TLS inside a protocol's own packets (SQL Server's): from here on, take them as they arrive.
                 in_tls = False
                 end = len(pending)
             elif len(pending) < end:

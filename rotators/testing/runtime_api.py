@@ -1,4 +1,4 @@
-"""Lambda's Runtime API on loopback, for AWS's own runtime client in a function's process.
+"""Lambda's Runtime API on loopback, for AWS's runtime client in a function's process.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -21,7 +21,7 @@ from rotators.engines.sessions import Closing
 
 _RUNTIME = "/2018-06-01/runtime"
 _ANSWER = re.compile(rf"{_RUNTIME}/invocation/([^/]+)/(response|error)")
-# Where Lambda serves the credentials of a function with SnapStart, so that none is kept in the snapshot:
+# Lambda serves the credentials of a function with SnapStart here, so that the snapshot holds none:
 # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-activate.html
 CREDENTIALS_PATH = "/2021-04-23/credentials"
 _VALID_FOR = timedelta(hours=6)
@@ -29,12 +29,12 @@ _VALID_FOR = timedelta(hours=6)
 
 @dataclass(frozen=True)
 class Answer:
-    """What the runtime client posted.
+    """A message that the runtime client posted.
 
     Args:
-        kind: ``response``, ``error``, ``init/error`` or ``restore/error``; ``ended`` where the process is gone.
-        body: the JSON of it.
-        headers: the request's, their names in small letters.
+        kind: ``response``, ``error``, ``init/error`` or ``restore/error``; ``ended`` if the process is gone.
+        body: its JSON.
+        headers: the request's headers, with lower-case names.
     """
 
     kind: str
@@ -43,13 +43,13 @@ class Answer:
 
 
 class RuntimeApi(Closing):
-    """Hands invocations to one runtime client, and takes its answers.
+    """Passes invocations to one runtime client, and takes its answers.
 
     Attributes:
-        answers: what was posted, in its order.
+        answers: the posted messages, in order.
         snapshot: set when the client has run the hooks before a snapshot, and asks to be restored.
-        restore: to be set to let it go on from there.
-        credentials_given: the access keys that were handed out, in their order.
+        restore: set it to let the client continue from there.
+        credentials_given: the access keys that were served, in order.
     """
 
     def __init__(self) -> None:
@@ -68,16 +68,16 @@ class RuntimeApi(Closing):
         return f"127.0.0.1:{self._server.server_port}"
 
     def invoke(self, event: Any, milliseconds: int, function_arn: str, trace_id: str | None = None) -> str:
-        """Hand an event to the function.
+        """Pass an event to the function.
 
         Args:
-            event: what its handler gets, fit for JSON.
-            milliseconds: what is left until the deadline.
-            function_arn: how it is called.
+            event: the event, which must be writable as JSON.
+            milliseconds: the time until the deadline.
+            function_arn: the function's ARN.
             trace_id: the X-Ray header of the invocation.
 
         Returns:
-            the request's id.
+            The request's id.
         """
         request_id = str(uuid.uuid4())
         headers = {
@@ -92,11 +92,11 @@ class RuntimeApi(Closing):
         return request_id
 
     def next(self) -> tuple[bytes, dict[str, str]] | None:
-        """The next invocation, when there is one; None where there will be none."""
+        """Wait for the next invocation. Returns None if the API was closed."""
         return self._invocations.get()
 
     def credentials(self) -> dict[str, str]:
-        """The function's credentials; the access key tells whether it was handed out before or after the restore."""
+        """The function's credentials. The access key shows whether they were served before or after the restore."""
         key = f"AKIA{'RESTORED' if self.restore.is_set() else 'SNAPSHOT'}{len(self.credentials_given):04}"
         self.credentials_given.append(key)
         expires = datetime.now(UTC) + _VALID_FOR
@@ -108,7 +108,7 @@ class RuntimeApi(Closing):
         }
 
     def close(self) -> None:
-        """Stop it. What still waits is let go."""
+        """Stop the API. Requests that still wait end."""
         self.restore.set()
         self._invocations.put(None)
         self._server.shutdown()
@@ -117,7 +117,7 @@ class RuntimeApi(Closing):
 
 
 class _Server(ThreadingHTTPServer):
-    # The client waits in `next` for as long as it lives: its thread must not be waited for.
+    # The client waits in `next` as long as it lives, so its thread must not be joined.
     daemon_threads = True
     block_on_close = False
 
@@ -126,17 +126,17 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of a client that was ended."""
+        """Log nothing about a client that was ended."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are two writes: else the second one waits 40 ms for the client's acknowledgement of the first.
+    # Headers and body are two writes. With Nagle's algorithm, the second waits 40 ms for the first's acknowledgement.
     disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:  # http.server's name
-        """The next invocation, the end of a snapshot, or credentials."""
+        """Serve the next invocation, the end of a snapshot, or credentials."""
         api = self.server.api
         if self.path == f"{_RUNTIME}/invocation/next":
             invocation = api.next()
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(404)
 
     def do_POST(self) -> None:  # http.server's name
-        """An answer or an error."""
+        """Take an answer or an error."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
         answer = _ANSWER.fullmatch(self.path)
         kind = answer[2] if answer else self.path.removeprefix(f"{_RUNTIME}/")
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.api.answers.put(Answer(kind, body, headers))
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: a request may hold what a function says."""
+        """Log nothing: a request may hold a function's output."""
 
     def _reply(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

@@ -1,6 +1,6 @@
-"""The rotation service of Secrets Manager, simulated: what moto lacks, on the state that moto keeps.
+"""A simulation of Secrets Manager's rotation service, which moto lacks, on moto's state.
 
-How the real one behaves: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html
+How the real service behaves: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 Handler = Callable[[Any, Any], Any]
 
 _shared_loader = functools.cache(botocore.session.create_loader)
-# For the services' own clients: to make one anew was three quarters of what a service takes to begin.
+# Shared by the services' own clients: a new session took three quarters of a service's start-up time.
 _session = functools.cache(boto3.Session)
 
-# The service tries a rotation again a few times; it does not say how often.
+# The service retries a rotation a few times. How often is not documented.
 ATTEMPTS = 5
 _RETRY_AFTER_MINUTES = 5
 _ACCOUNT = "123456789012"
@@ -64,8 +64,8 @@ class Attempt:
     """One run of a rotation's steps.
 
     Args:
-        failed_step: the step that failed; None where all four worked.
-        error: what the function raised, or why the service called it a failure.
+        failed_step: the step that failed; None if all four worked.
+        error: what the function raised, or why the service counts it as failed.
     """
 
     failed_step: str | None = None
@@ -85,7 +85,7 @@ class Rotation:
         secret_arn: the secret.
         token: the ClientRequestToken, which is the new version's id.
         rotation_token: the RotationToken of its events.
-        attempts: what was tried so far.
+        attempts: the attempts so far.
     """
 
     secret_arn: str
@@ -101,12 +101,12 @@ class Rotation:
 
     @property
     def error(self) -> BaseException | None:
-        """Why the last attempt failed."""
+        """Why the last attempt failed; None if it did not."""
         return self.attempts[-1].error if self.attempts else None
 
     @property
     def failed_step(self) -> str | None:
-        """Where the last attempt failed."""
+        """The step at which the last attempt failed; None if it did not."""
         return self.attempts[-1].failed_step if self.attempts else None
 
     def event(self, step: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ class Rotation:
 
 @dataclass
 class _Configuration:
-    """What the service knows of a secret beyond moto."""
+    """What the service stores about a secret in addition to moto."""
 
     function_arn: str
     rules: RotationRules
@@ -143,12 +143,13 @@ class RotationService:
             arn = service.create_secret("app", {"username": "app", "password": "first"}, handler)
             assert service.rotate(arn).succeeded
 
-    Inside, every boto3 client of this process talks to moto; nothing leaves the machine. Only one at a time.
+    In the ``with`` block, every boto3 client of this process calls moto, and nothing leaves the machine. Only one
+    service may be active at a time.
 
     Args:
-        clock: the time it lives in; by default it stands still at the present.
+        clock: its clock; by default one that stands still at the current time.
         region: the Region of ``client``.
-        timeout: seconds that an invocation of a function may take, as the context object tells it.
+        timeout: seconds that an invocation of a function may take, according to its context object.
     """
 
     def __init__(self, *, clock: Clock | None = None, region: str = "eu-west-1", timeout: float = 30.0) -> None:
@@ -156,11 +157,11 @@ class RotationService:
         self.region = region
         self.timeout = timeout
         self.events: list[dict[str, Any]] = []
-        """What the service tells EventBridge, oldest first."""
+        """The events that the service sends to EventBridge, oldest first."""
         self.consistency_lag = 0
         """How many reads after a write still see the state before it."""
         self.after_step: list[Callable[[Rotation, str], None]] = []
-        """Called with the rotation and the step after each step that worked, for those who want to watch."""
+        """Called with the rotation and the step after each step that worked."""
         self.require_rotation_token = False
         """Whether PutSecretValue needs the event's RotationToken, as from an assumed role."""
         self._gateway = Gateway(self.clock, self._answer, self._amend)
@@ -169,14 +170,14 @@ class RotationService:
         self._queue: deque[str] = deque()
         self._stale: dict[str, tuple[int, dict[str, Any]]] = {}
         self._mock = mock_aws()
-        # What moto dates, it dates by this clock.
+        # moto's dates come from this clock.
         self._dates = patch.multiple(
             "moto.secretsmanager.models",
             time=_Dates(self.clock),
             utcnow=lambda: self.clock.now.replace(tzinfo=None),
         )
         self._lists = patch.object(models.SecretsManagerBackend, "list_secrets", _listed)
-        # Each session would read botocore's descriptions of all of AWS anew: 60 ms of work for each service.
+        # Otherwise each session reads botocore's descriptions of all of AWS again: 60 ms for each service.
         self._descriptions = patch.object(botocore.session, "create_loader", _shared_loader)
         self._client: SecretsManagerClient | None = None
 
@@ -188,7 +189,7 @@ class RotationService:
         self._lists.start()
         self._descriptions.start()
         door.gateway = self._gateway
-        # Not repeated: a test that breaks a call wants to see it broken, and not to wait.
+        # No retries: a test that breaks a call needs the failure, without waiting.
         once = Config(retries={"mode": "standard", "total_max_attempts": 1})
         self._client = _session().client("secretsmanager", region_name=self.region, config=once)
         return self
@@ -208,7 +209,7 @@ class RotationService:
         """A client for Secrets Manager.
 
         Raises:
-            RuntimeError: the service is not entered.
+            RuntimeError: the service is not active.
         """
         if self._client is None:
             raise RuntimeError("enter the RotationService first: with RotationService() as service")
@@ -216,17 +217,17 @@ class RotationService:
 
     @property
     def calls(self) -> list[Call]:
-        """Every call so far, oldest first."""
+        """All calls so far, oldest first."""
         return self._gateway.calls
 
     @property
     def faults(self) -> Faults:
-        """The failures to come."""
+        """The planned failures."""
         return self._gateway.faults
 
     @property
     def throttle(self) -> bool:
-        """Whether calls beyond the documented quotas of a second are refused, by the service's clock."""
+        """Whether calls above the documented quotas per second are refused, by the service's clock."""
         return self._gateway.throttle
 
     @throttle.setter
@@ -237,8 +238,8 @@ class RotationService:
         """Deploy a function.
 
         Args:
-            handler: called with event and context; or where to import it from: ``package.module:name``.
-            name: the function's name; another function of that name is replaced.
+            handler: called with event and context; or its import path, ``package.module:name``.
+            name: the function's name. A function of the same name is replaced.
 
         Returns:
             Its ARN, for RotateSecret.
@@ -256,7 +257,7 @@ class RotationService:
 
         Args:
             name: the secret's name.
-            value: its first value: JSON as a mapping, or a text; None: it has none yet.
+            value: its first value: a mapping, stored as JSON, or a string; None: it has no value yet.
             handler: see :meth:`register`.
 
         Returns:
@@ -269,7 +270,7 @@ class RotationService:
         return arn
 
     def configure(self, secret_id: str, handler: Handler | str, *, days: int | None = None) -> None:
-        """Switch rotation on for a secret, without rotating it.
+        """Enable rotation for a secret, without rotating it.
 
         Args:
             secret_id: its name or ARN.
@@ -287,7 +288,7 @@ class RotationService:
 
         Args:
             secret_id: name or ARN of a secret whose rotation is configured.
-            attempts: how often the service tries before this returns; a failed rotation stays to be retried.
+            attempts: how often the service tries before this returns. A failed rotation can be retried later.
 
         Raises:
             botocore.exceptions.ClientError: RotateSecret was refused.
@@ -296,10 +297,10 @@ class RotationService:
         return self.retry(secret_id, attempts=attempts)
 
     def retry(self, secret_id: str, *, attempts: int = 1) -> Rotation:
-        """Run the next attempts of a rotation under way, with the same token, without waiting.
+        """Run the next attempts of a rotation in progress, with the same token, without waiting.
 
         Raises:
-            LookupError: no rotation of the secret is under way.
+            LookupError: no rotation of the secret is in progress.
         """
         arn = self._secret(secret_id).arn
         configuration = self._configured.get(arn)
@@ -313,7 +314,7 @@ class RotationService:
         return rotation
 
     def stage(self, secret_id: str) -> Rotation:
-        """Begin a rotation by hand: stage its empty version, and invoke nothing. For :meth:`invoke`."""
+        """Begin a rotation by hand for :meth:`invoke`: make its empty pending version, and invoke nothing."""
         self.client.rotate_secret(SecretId=secret_id)
         rotation = self._configured[self._secret(secret_id).arn].rotation
         if rotation is None:
@@ -324,7 +325,7 @@ class RotationService:
         """Invoke the secret's function for one step of a rotation.
 
         Raises:
-            Whatever the function raises.
+            Exception: what the function raises.
         """
         function = self._configured[rotation.secret_arn].function_arn
         self._gateway.step = step
@@ -334,10 +335,10 @@ class RotationService:
             self._gateway.step = None
 
     def run(self) -> list[Rotation]:
-        """Do what is due at the clock's time: rotations asked for, scheduled ones, and retries.
+        """Run what is due at the clock's time: requested and scheduled rotations, and retries.
 
         Returns:
-            The rotations that were worked on.
+            The rotations that ran.
         """
         for arn, configuration in self._configured.items():
             due = configuration.next_window
@@ -353,7 +354,7 @@ class RotationService:
         return worked
 
     def value(self, secret_id: str, stage: str = CURRENT) -> dict[str, Any]:
-        """A version's JSON, read past all faults and without being recorded.
+        """A version's JSON. Faults do not apply to this read, and it is not recorded.
 
         Raises:
             KeyError: no version has that label.
@@ -366,7 +367,7 @@ class RotationService:
         return value
 
     def labels(self, secret_id: str) -> dict[str, list[str]]:
-        """The labels of every version that has one, read past all faults and without being recorded."""
+        """The labels of every version that has one. Faults do not apply to this read, and it is not recorded."""
         return labels.stages(self._secret(secret_id))
 
     # The rotation itself.
@@ -397,7 +398,7 @@ class RotationService:
     def _conclude(self, arn: str, configuration: _Configuration, rotation: Rotation) -> None:
         """What follows from an attempt."""
         if configuration.rotation is not rotation:
-            # Cancelled while its steps ran: the secret's state is none of its business any more.
+            # Cancelled while its steps ran: it must not change the secret's state.
             return
         if rotation.succeeded:
             secret = self._secret(arn)
@@ -422,7 +423,7 @@ class RotationService:
         for step in STEPS:
             try:
                 self.invoke(rotation, step)
-            except (Exception, Crash) as error:  # noqa: BLE001  # whatever a function raises fails its step
+            except (Exception, Crash) as error:  # noqa: BLE001  # any exception of a function fails its step
                 return Attempt(step, error)
             for watch in self.after_step:
                 watch(rotation, step)
@@ -435,7 +436,7 @@ class RotationService:
         return Attempt()
 
     def _test(self, arn: str) -> None:
-        """What RotateImmediately=False does: testSecret on a temporary version with the current value."""
+        """Run testSecret on a temporary version with the current value, as for RotateImmediately=False."""
         secret = self._secret(arn)
         rotation = Rotation(arn, str(uuid.uuid4()))
         self._emit("TestRotationStarted", arn)
@@ -503,7 +504,7 @@ class RotationService:
         return reply
 
     def _amend(self, operation: str, reply: dict[str, Any], region: str) -> dict[str, Any]:
-        """What moto leaves out of its own answers."""
+        """Add what moto's answers lack."""
         if operation != "ListSecrets":
             return reply
         listed = []
@@ -528,7 +529,7 @@ class RotationService:
             value["secret_binary"] = parameters["SecretBinary"]
         labels.put(secret, token, value, parameters.get("VersionStages"), self.clock.now.timestamp())
         if configuration is not None and labels.holder(secret, CURRENT) == token:
-            # A value put by hand counts as a rotation, for schedules that count days.
+            # For schedules in days, a value stored by hand counts as a rotation.
             configuration.last_changed = self.clock.now
             if isinstance(configuration.rules.schedule, Rate):
                 self._schedule(secret.arn)
@@ -562,7 +563,7 @@ class RotationService:
             if configuration.last_rotated is not None:
                 reply["LastRotatedDate"] = configuration.last_rotated.timestamp()
             if configuration.enabled and configuration.next_window is not None:
-                # The service shows the end of the window, by when the secret will have rotated.
+                # The service shows the end of the window, by which the secret will have rotated.
                 reply["NextRotationDate"] = configuration.rules.window_end(configuration.next_window).timestamp()
         return reply
 
@@ -592,7 +593,7 @@ class RotationService:
             raise Refused("AccessDeniedException", _NOT_INVOCABLE)
         immediately = parameters.get("RotateImmediately", True)
         if immediately and parameters.get("ClientRequestToken") in secret.versions:
-            # A call that is repeated because its answer was lost: the version is made once.
+            # A call that is retried because its answer was lost: the version is made only once.
             return self._named(secret) | {"VersionId": parameters["ClientRequestToken"]}
         pending = labels.holder(secret, PENDING)
         if immediately and pending is not None and pending != labels.holder(secret, CURRENT):
@@ -612,7 +613,7 @@ class RotationService:
             return self._named(secret)
         token = parameters.get("ClientRequestToken") or str(uuid.uuid4())
         if token not in secret.versions:
-            # Else it is a request that was sent again after its rotation had ended.
+            # Otherwise the request was sent again after its rotation had ended.
             self._begin(secret.arn, token)
         return self._named(secret) | {"VersionId": token}
 
@@ -640,7 +641,7 @@ class RotationService:
     # Eventual consistency.
 
     def _remember(self, secret: Any) -> None:
-        """Keep what reads will still see for a while."""
+        """Keep the old state, which reads still see for a while."""
         if self.consistency_lag:
             seen = self._stale.get(secret.arn, (0, {}))
             before = seen[1] if seen[0] else {token: _copy(version) for token, version in secret.versions.items()}
@@ -656,8 +657,8 @@ class RotationService:
 
 
 def _found(store: Any, secret_id: str) -> Any:
-    """A secret by its name or ARN. Moto compares with each of its secrets: a thousand took seconds to rotate."""
-    # A secret is kept under its name, a replica under its ARN. An ARN ends in a hyphen and six characters.
+    """A secret by its name or ARN. moto compares with each secret, so that rotating a thousand took seconds."""
+    # A secret is stored under its name, a replica under its ARN. An ARN ends in a hyphen and six characters.
     for key in (secret_id, secret_id.partition(":secret:")[2][:-7]):
         secret = dict.get(store, key)
         if secret is not None and secret_id in {secret.arn, secret.name}:
@@ -672,7 +673,7 @@ def _listed(
     next_token: str | None = None,
     include_planned_deletion: bool = False,  # noqa: FBT001, FBT002  # moto calls it so
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """ListSecrets as moto does it, but for each page it describes the page's secrets alone, and not all there are."""
+    """moto's ListSecrets, except that a page describes only its own secrets, not all of them."""
     found = [
         secret
         for secret in backend.secrets.values()
@@ -684,7 +685,7 @@ def _listed(
 
 @dataclass(frozen=True)
 class _Dates:
-    """The module ``time``, as far as moto asks it, by the service's clock."""
+    """The functions of ``time`` that moto uses, by the service's clock."""
 
     clock: Clock
 
@@ -695,7 +696,7 @@ class _Dates:
 
 @dataclass
 class _Past:
-    """A secret's versions as they were."""
+    """An earlier state of a secret's versions."""
 
     versions: dict[str, Any]
 

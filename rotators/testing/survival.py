@@ -1,4 +1,4 @@
-"""``assert_survives_faults``: a rotator's rotations, broken at every call that they make."""
+"""``assert_survives_faults``: breaks a rotator's rotations at every call that they make."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _KINDS: tuple[tuple[When, Literal["network", "crash"]], ...] = (
     ("after", "crash"),
 )
 _MOST_CALLS = 1_000
-# For the simulated service, which lags only where it is told to.
+# Seconds. The simulated service lags only if a test asks for it.
 _PATIENCE = 0.05
 _VERIFY_SECONDS = 30.0
-# After the other calls nothing has changed.
+# Other calls change nothing.
 _WRITES = frozenset({"PutSecretValue", "UpdateSecretVersionStage"})
 
 
 @dataclass
 class Survival:
-    """What ``assert_survives_faults`` has broken.
+    """What ``assert_survives_faults`` broke.
 
     Args:
-        secrets_manager: how many faults at calls to Secrets Manager.
-        service: how many at calls of the service's own client.
-        calls: the calls that were broken, each once, in the order in which they came.
+        secrets_manager: the number of faults at calls to Secrets Manager.
+        service: the number of faults at calls of the service's own client.
+        calls: the broken calls, each once, in the order of the rotation.
     """
 
     secrets_manager: int = 0
@@ -62,32 +62,32 @@ def assert_survives_faults(
     holds: Callable[[str], None] | None = None,
     name: str = "survives-faults",
 ) -> Survival:
-    """Break a rotation at every call it makes, one after the other, and see that each ends well.
+    """Break a rotation at every call that it makes, one at a time, and check that each rotation still succeeds.
 
-    Each call fails four times, in a rotation of its own: it never arrives, its answer is lost, and the same with the
-    process killed, so that the next attempt runs in a new one. After each call and each step, AWSCURRENT must log in
-    (:meth:`Rotator.verify`). Secrets Manager retries the broken rotation, which must succeed before it is abandoned;
-    the version under rotation is AWSCURRENT then.
+    Each call fails in four rotations: the request never arrives, its answer is lost, and both again with the process
+    killed, so that the next attempt runs in a new process. After each call and each step, AWSCURRENT must log in
+    (:meth:`Rotator.verify`). Secrets Manager retries the broken rotation, which must succeed before it is abandoned.
+    The version under rotation must then be AWSCURRENT.
 
     Args:
-        rotator: an instance. A killed process is replaced by a copy of it as it is now.
+        rotator: an instance. After a killed process, a copy of it in its present state takes its place.
         secret: the first value of a secret that is made for this.
         service: the simulated service (the fixture ``rotation_service``).
-        calls: where the calls of the service's own client pass, as ``unittest.mock.patch`` takes it:
-            ``"urllib.request.urlopen"``, ``"my_service.Api.send"``. They are broken, too.
+        calls: the functions through which the service's own client makes its calls, as for ``unittest.mock.patch``:
+            ``"urllib.request.urlopen"``, ``"my_service.Api.send"``. These calls are broken too.
         error: what such a call raises instead of its answer.
-        stages: the labels, of which one must log in at any time. For a service with one credential at a time:
+        stages: the labels of which at least one must log in at any time. For a service with one credential at a time:
             ``("AWSCURRENT", "AWSPENDING")``.
-        overlap: AWSPREVIOUS must log in, too, whenever a rotation has ended well.
-        holds: an assertion of your own, that no key has leaked, say; called with the secret's ARN after each rotation
-            that has ended well.
+        overlap: whether AWSPREVIOUS must log in too after each successful rotation.
+        holds: your own assertion, for example that no key has leaked. Called with the secret's ARN after each
+            successful rotation.
         name: the secret's name.
 
     Returns:
-        what was broken.
+        What was broken.
 
     Raises:
-        AssertionError: a promise did not hold. The text names the call, and no secret value.
+        AssertionError: a check failed. The text names the call, and no secret value.
     """
     if not isinstance(rotator, Rotator):
         raise TypeError(f"give an instance of a Rotator: {rotator!r} is none")
@@ -123,7 +123,7 @@ class _Trial:
 
     @contextmanager
     def watched(self, calls: Sequence[str]) -> Iterator[None]:
-        """Stand at the client's calls, and look at the labels after each call and step."""
+        """Intercept the client's calls, and check the labels after each call and step."""
         service = self._service
 
         def after_call(operation: str, when: When) -> None:
@@ -145,7 +145,7 @@ class _Trial:
             service.after_step.remove(after_step)
 
     def run(self, name: str, secret: Mapping[str, Any] | str, calls: Sequence[str]) -> Survival:
-        """Rotate without a fault, and then with each."""
+        """Rotate without a fault, then with each fault."""
         survival = Survival()
         self._arn = self._service.create_secret(name, secret, self._invoke)
         self._rotate(None)
@@ -169,7 +169,7 @@ class _Trial:
         raise AssertionError(f"a rotation makes more than {_MOST_CALLS} calls: it never ends")
 
     def _rotate(self, fault: Fault | None, faults: Faults | None = None) -> None:
-        """A rotation with its retries, and what must hold then."""
+        """Run a rotation with its retries, and check what must hold then."""
         rotation = self._service.rotate(self._arn)
         while not rotation.succeeded:
             self._must_hold(fault)
@@ -209,7 +209,7 @@ class _Trial:
             self._step = None
 
     def _pass(self, target: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A call of the service's own client."""
+        """Make a call of the service's own client."""
         if self._step is None or self._looking:
             return original(*args, **kwargs)
         self._passed = True
@@ -226,7 +226,7 @@ class _Trial:
         raise self._error()
 
     def _look(self, moment: str) -> None:
-        """Remember if no label logs in. Raised later: here a rotator could take it for its own error."""
+        """Note if no label logs in. It is raised later: raised here, a rotator could catch it as its own error."""
         if self._looking or self._broken_promise is not None:
             return
         self._looking = True
@@ -239,7 +239,7 @@ class _Trial:
             self._broken_promise = f"{moment} {'; '.join(filter(None, refusals))}"
 
     def _refusal(self, stage: str) -> str | None:
-        """Why the value of a label does not log in; None where it does."""
+        """Why a label's value does not log in; None if it does."""
         holders = [version for version, stages in self._service.labels(self._arn).items() if stage in stages]
         if not holders:
             return f"{stage} is on no version"
@@ -249,19 +249,19 @@ class _Trial:
         step = Step(event, versions, process.parse, process.complete, time.monotonic() + _VERIFY_SECONDS)
         try:
             process.verify(step)
-        except Exception as error:  # noqa: BLE001  # whatever verify raises says that it does not log in
+        except Exception as error:  # noqa: BLE001  # any exception of verify means that it does not log in
             return f"{stage} does not log in: {redactor.redact(_told(error))}"
         return None
 
 
 def _new_process(rotator: Rotator[Any], service: RotationService) -> Rotator[Any]:
-    """The rotator as a new process has it: with nothing remembered from the invocations before."""
+    """The rotator as in a new process: it remembers no earlier invocation."""
     return rotator.restarted(patience=None if service.consistency_lag else _PATIENCE)
 
 
 @contextmanager
 def _replaced(target: str, wrapper: Callable[..., Any]) -> Iterator[None]:
-    """Have calls of a function or method go through a wrapper, which is given the function first."""
+    """Pass calls of a function or method to a wrapper, which takes the function as its first argument."""
     owner_name, _, name = target.rpartition(".")
     owner = pkgutil.resolve_name(owner_name)
     found = inspect.getattr_static(owner, name)
@@ -285,5 +285,5 @@ def _described(fault: Fault | None) -> str:
 
 
 def _told(error: BaseException | None) -> str:
-    """An error without its text, unless it is one of ours: that is redacted."""
+    """An error's class; for a RotationError, also its redacted text."""
     return f"{type(error).__name__}: {error}" if isinstance(error, RotationError) else type(error).__name__

@@ -1,5 +1,5 @@
-"""Real database servers, started for a test or a demonstration and gone afterwards.
+"""Real database servers, started for a test or a demonstration and removed afterwards.
 
-No Docker: the servers come from the machine (PATH, Debian's packages) or from PyPI wheels. Each speaks TLS with a
-certificate of a CA made on the spot and has an administrator with the rights that RDS gives, and no more.
+No Docker: the servers are installed on the machine (PATH, Debian's packages) or come from PyPI wheels. Each uses TLS
+with a certificate of a new CA, and has an administrator with exactly the privileges that RDS gives.
 """

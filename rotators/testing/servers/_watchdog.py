@@ -1,10 +1,10 @@
-"""Run one server, and stop it when whoever asked for it says so or dies. A program of its own.
+"""Runs one server, and stops it when the process that started this program says so or dies.
 
-The parent of the server is this program rather than the test process, because a pipe's end is the one thing that a
-process can't fail to give up: it closes at a return, a crash, `kill -9`, `os._exit`. PR_SET_PDEATHSIG would not do:
-it fires when the *thread* that started the server ends, and is Linux only. (A child that the test process forked
-without exec shares the pipe: should it live on, so does the server.)
-It imports nothing but the standard library's, is started with `python -I -S`, and is ready within 30 ms.
+This program, not the test process, is the server's parent. It notices the test process's end by a pipe, whose end
+always closes: at a return, a crash, `kill -9`, `os._exit`. PR_SET_PDEATHSIG does not work: it fires when the *thread*
+that started the server ends, and is Linux only. (A child that the test process forked without exec shares the pipe:
+as long as it lives, so does the server.)
+It imports only the standard library, is started with `python -I -S`, and is ready within 30 ms.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Start the server that the first argument describes in JSON; return its exit code."""
+    """Start the server that the first argument describes in JSON. Returns its exit code."""
     task: dict[str, Any] = json.loads(sys.argv[1])
     server = subprocess.Popen(
         task["command"],
@@ -29,7 +29,7 @@ def main() -> int:
         start_new_session=True,
         **task["account"],
     )
-    print(server.pid, flush=True)  # noqa: T201 (the answer to whoever started us)
+    print(server.pid, flush=True)  # noqa: T201 (the answer to the starting process)
     told = threading.Event()
     stopper = threading.Thread(target=_stop_when_told, args=(server, task, told), daemon=True)
     stopper.start()
@@ -49,7 +49,7 @@ def _stop_when_told(server: subprocess.Popen[bytes], task: dict[str, Any], told:
         server.kill()
         server.wait()
     if not word:
-        # The end of the pipe without a word: the test process is dead, and nobody else will tidy up.
+        # The pipe ended without a message: the test process is dead, so clean up here.
         shutil.rmtree(task["folder"], ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""The account that servers run under, and folders that it can use.
+"""The operating system's account for servers, and folders that it can use.
 
-PostgreSQL refuses to run as root, and a test suite in a container often is root. Root's servers therefore run as
-`nobody`; everyone else's run as themselves.
+PostgreSQL refuses to run as root, and a test suite in a container often runs as root. So servers started by root run as
+`nobody`; other users' servers run as that user.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class SystemAccount:
 
     @classmethod
     def for_servers(cls) -> Self:
-        """The account to start servers under: `nobody` for root, otherwise the current one.
+        """The account for servers: `nobody` for root, otherwise the current one.
 
         Raises:
-            KeyError: we are root and the machine has no `nobody`.
+            KeyError: the current user is root, and the machine has no `nobody`.
         """
         if os.geteuid() != _ROOT:
             return cls(os.geteuid(), os.getegid())
@@ -50,15 +50,15 @@ class SystemAccount:
         """Make the account the owner of a file or folder.
 
         Raises:
-            PermissionError: the account is another one, and we are not root.
+            PermissionError: the account is another one, and the current user is not root.
         """
         if not self.is_current:
             os.chown(path, self.uid, self.gid)
 
     def reaches(self, path: Path) -> bool:
-        """Whether the account may enter all folders on the way to a path, links followed.
+        """Whether the account may enter all folders on the path, following links.
 
-        Told by owner, group and mode; access control lists are not looked at.
+        Decided by owner, group and mode; access control lists are ignored.
         """
         return all(self._may_enter(folder.stat()) for folder in path.resolve().parents)
 
@@ -72,10 +72,10 @@ class SystemAccount:
 
 @contextlib.contextmanager
 def temporary_folder(account: SystemAccount) -> Iterator[Path]:
-    """A folder of the account's own (mode 0700), removed at the end with all that is in it.
+    """A temporary folder that the account owns (mode 0700), removed at the end with its content.
 
-    It lies in the usual place for temporary files, or, where the account can't get there, in /tmp. Its path is kept
-    short: a Unix socket's path may have about 100 bytes.
+    It is in the usual place for temporary files, or in /tmp if the account can't reach that. Its path is short, because
+    a Unix socket's path may have only about 100 bytes.
     """
     usual = Path(tempfile.gettempdir())
     place = usual if account.reaches(usual / "any") else Path("/tmp")  # noqa: S108 (mkdtemp makes the name)
@@ -84,21 +84,21 @@ def temporary_folder(account: SystemAccount) -> Iterator[Path]:
         account.own(folder)
         yield folder
     finally:
-        # A server's watchdog may be at it as well.
+        # A server's watchdog may remove it at the same time.
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def reachable_copy(folder: Path, name: str, account: SystemAccount) -> Path:
-    """The folder itself, or, where the account can't reach it, a copy that it can read.
+    """The folder itself, or a copy that the account can read if it can't reach the folder.
 
     A virtual environment below root's home is closed to `nobody`. The copy is made once per name, in
-    /var/cache/rotators-testing, which belongs to root: in a folder where anyone may write, someone else could put
-    programs for root to start.
+    /var/cache/rotators-testing, which belongs to root: in a folder that anyone can write, someone could place programs
+    for root to start.
 
     Args:
-        folder: a folder with programs, which are found relative to one another.
+        folder: a folder with programs, which find each other by relative paths.
         name: the copy's name, with the version in it: a copy is never refreshed.
-        account: who will run the programs.
+        account: the account that will run the programs.
 
     Raises:
         PermissionError: the cache folder belongs to someone else.
@@ -110,10 +110,10 @@ def reachable_copy(folder: Path, name: str, account: SystemAccount) -> Path:
         _CACHE.mkdir()
     if _CACHE.is_symlink() or _CACHE.stat().st_uid != os.geteuid():
         raise PermissionError(f"{_CACHE} belongs to another user: remove it")
-    _CACHE.chmod(0o755)  # whatever the umask says
+    _CACHE.chmod(0o755)  # independent of the umask
     copy = _CACHE / name
     if not copy.is_dir():
-        # Renamed into place when complete: several test processes may be at it at once.
+        # Renamed when complete: several test processes may do this at once.
         with tempfile.TemporaryDirectory(dir=_CACHE) as unfinished:
             made = shutil.copytree(folder, Path(unfinished, name), symlinks=True)
             _open_to_all(made)
@@ -126,7 +126,7 @@ def reachable_copy(folder: Path, name: str, account: SystemAccount) -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    # Installed under a strict umask, the programs are closed to others, and so would the copy be.
+    # Programs that were installed under a strict umask are closed to others, and so would be the copy.
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

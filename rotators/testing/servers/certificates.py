@@ -1,4 +1,4 @@
-"""A certificate authority made on the spot, and certificates for servers under test."""
+"""Makes a certificate authority, and certificates for servers under test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rotators.testing.servers.accounts import SystemAccount
 
-# Clocks of one machine do not differ; a test that sets the clock back a little should still pass.
+# Certificates are valid from an hour ago, so that a test may set the clock back a little.
 _BEFORE = dt.timedelta(hours=1)
 _DAY = dt.timedelta(days=1)
 _LIFETIME = 2 * _DAY
@@ -25,24 +25,24 @@ _LONGEST_COMMON_NAME = 64
 
 @dataclass(frozen=True)
 class ServerCertificate:
-    """A certificate and its private key, as the files a server reads."""
+    """The files with a certificate and its private key, for a server."""
 
     certificate_file: Path
     key_file: Path
 
 
 class CertificateAuthority:
-    """A CA with a fresh key, which signs certificates for servers.
+    """A CA with a new key, which signs certificates for servers.
 
-    What it makes passes Python's VERIFY_X509_STRICT and OpenSSL's `-x509_strict` (RFC 5280). The CA's own key is
-    never written to disk.
+    Its certificates pass Python's VERIFY_X509_STRICT and OpenSSL's `-x509_strict` (RFC 5280). The CA's key is never
+    written to disk.
 
     Args:
-        folder: where the files go. It must exist.
+        folder: an existing folder for the files.
         name: the CA's name.
 
     Attributes:
-        ca_file: the CA's certificate, as PEM: what a client verifies with.
+        ca_file: the CA's certificate (PEM), for clients to verify with.
     """
 
     def __init__(self, folder: Path, name: str = "rotators test CA") -> None:
@@ -69,12 +69,12 @@ class CertificateAuthority:
         Args:
             names: DNS names and IP addresses to certify, at least one.
             common_name: the subject; by default the first name. Clients verify the names, not this.
-            expired: make one whose time is over since a day.
-            not_yet: make one whose time comes in a day.
-            folder: where to; by default the CA's own. The server must be able to get there.
-            account: who runs the server. It becomes the key's owner, because servers refuse a key that others may
-                read (PostgreSQL: https://www.postgresql.org/docs/current/ssl-tcp.html). Needs root where the
-                account is not the current one.
+            expired: make one that expired a day ago.
+            not_yet: make one that becomes valid in a day.
+            folder: the folder; by default the CA's. The server must be able to reach it.
+            account: the server's account. It becomes the key's owner, because servers refuse a key that others can
+                read (PostgreSQL: https://www.postgresql.org/docs/current/ssl-tcp.html). Needs root if it is not the
+                current account.
 
         Raises:
             ValueError: no names, or one that is not ASCII.
@@ -125,7 +125,7 @@ class CertificateAuthority:
             .issuer_name(self._subject)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            # Older than any certificate it signs, the expired ones too.
+            # Older than any certificate that it signs, including expired ones.
             .not_valid_before(now - 3 * _LIFETIME)
             .not_valid_after(now + 2 * _LIFETIME)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -168,7 +168,7 @@ def _file_name(name: str) -> str:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    # Made with its final mode: a key is at no moment readable for others, and no umask hides a certificate.
+    # Made with its final mode: others can never read a key, and the umask does not make a certificate unreadable.
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(content)
     path.chmod(mode)

@@ -1,8 +1,8 @@
 """Fixtures with real servers, as a pytest plugin: `pytest_plugins = ["rotators.testing.servers.fixtures"]`.
 
 A test that takes `postgres_server` runs once for each PostgreSQL that the machine has (one of each major version) or
-ROTATORS_TEST_POSTGRES names (any). The servers are shared by all tests of a session: names of users and databases are
-the tests' business.
+ROTATORS_TEST_POSTGRES names (any). All tests of a session share the servers, so tests must use different names for
+users and databases.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rotators.testing.servers.postgres import PostgresInstallation, PostgresServ
 
 
 def require_postgres(version: int | None = None) -> PostgresInstallation:
-    """Give the newest PostgreSQL of a major version, or of all: one that was found by itself before one that was named.
+    """The newest PostgreSQL of a major version, or of all. Installed ones come before those that are named.
 
-    Without one the test is skipped with the reason; where CI=true it fails, so that a green run means what it says.
+    Without one, the test is skipped with the reason. If CI=true it fails, so that a passing run means that it ran.
 
     Args:
-        version: the major version.
+        version: the major version; None: any.
     """
     found = [one for one in available() if version in {None, one.version}]
     if found:
@@ -35,7 +35,7 @@ def require_postgres(version: int | None = None) -> PostgresInstallation:
 
 
 def pytest_report_header() -> str:
-    """Name the servers found, in the head of pytest's output."""
+    """Name the servers found, in the header of pytest's output."""
     return f"servers: {', '.join(one.name for one in available()) or 'none'}"
 
 
@@ -45,13 +45,13 @@ def _identify(installation: PostgresInstallation | None) -> str:
 
 @pytest.fixture(scope="session", params=available() or [None], ids=_identify)
 def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """A PostgreSQL server like one of RDS, one for each installation."""
+    """A PostgreSQL server configured like RDS, one for each installation."""
     with PostgresServer(request.param or require_postgres()) as server:
         yield server
 
 
 @pytest.fixture
 def postgres_proxy(postgres_server: PostgresServer) -> Iterator[PacketProxy]:
-    """A proxy before `postgres_server`, new for each test."""
+    """A proxy in front of `postgres_server`, new for each test."""
     with PacketProxy(postgres_server.host, postgres_server.port) as proxy:
         yield proxy

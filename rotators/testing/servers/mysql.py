@@ -1,8 +1,8 @@
-"""MySQL and MariaDB for tests: TLS only, the general log and the binary log on, and an admin with RDS's rights.
+"""MySQL and MariaDB for tests: TLS only, with the general log and the binary log, and an admin with RDS's privileges.
 
-MariaDB comes from PATH (Debian's mariadb-server); MySQL from PATH, or from Debian's unstable packages that
-``tools/mysql`` has unpacked, which run with the C library they came with. Further versions of both are named by
-ROTATORS_TEST_MARIADB and ROTATORS_TEST_MYSQL: folders with an installation each, separated by colons.
+MariaDB comes from PATH (Debian's mariadb-server). MySQL comes from PATH, or from packages of Debian unstable that
+``tools/mysql`` has unpacked, which run with their own C library. ROTATORS_TEST_MARIADB and ROTATORS_TEST_MYSQL name
+further versions: folders with an installation each, separated by colons.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ HOST = "localhost"
 _PRODUCTS: dict[Kind, str] = {"mariadb": "MariaDB", "mysql": "MySQL"}
 _INSTALL_DB = "mariadb-install-db"
 _ADMIN = "admin"
-# What RDS's master user has on both:
+# The privileges of RDS's master user on both:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
 ADMIN_PRIVILEGES = (
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "RELOAD", "PROCESS", "REFERENCES", "INDEX", "ALTER",
     "SHOW DATABASES", "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "REPLICATION SLAVE", "REPLICATION CLIENT",
     "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "CREATE USER", "EVENT", "TRIGGER",
 )  # fmt: skip
-# And on one of them, each with the version since which, and the first one that no longer knows it.
+# Further privileges on one of them, each with the first version that has it, and the first one that no longer has it.
 MORE_ADMIN_PRIVILEGES: dict[Kind, dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]] = {
     "mysql": {
         "CREATE ROLE": ((8, 0, 36), None),
@@ -62,7 +62,7 @@ MORE_ADMIN_PRIVILEGES: dict[Kind, dict[str, tuple[tuple[int, ...], tuple[int, ..
     },
     "mariadb": {"SHOW CREATE ROUTINE": ((11, 4), None)},
 }
-# It has the same, the master has it, and it is in effect at every login of the master's:
+# A role with the same privileges. The master user has it, and it is active at each of its logins:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.MySQL.CommonDBATasks.privilege-model.html
 _SUPERUSER_ROLE = "rds_superuser_role"
 _SUPERUSER_ROLE_SINCE = (8, 0, 36)
@@ -73,12 +73,12 @@ class MysqlInstallation:
     """A server's programs on this machine.
 
     Args:
-        kind: which of the two.
+        kind: ``mysql`` or ``mariadb``.
         version: the full version, such as ``9.7.4``.
-        origin: where it comes from, such as ``Debian unstable``.
-        server: the program.
-        options: what its place needs.
-        named: it is here only because ROTATORS_TEST_MARIADB or ROTATORS_TEST_MYSQL names it.
+        origin: its origin, such as ``Debian unstable``.
+        server: the server program.
+        options: options that it needs because of its location.
+        named: whether only ROTATORS_TEST_MARIADB or ROTATORS_TEST_MYSQL names it.
     """
 
     kind: Kind
@@ -90,15 +90,15 @@ class MysqlInstallation:
 
     @property
     def name(self) -> str:
-        """For people: ``MySQL 9.7.4 (Debian unstable)``."""
+        """Its name for messages: ``MySQL 9.7.4 (Debian unstable)``."""
         return f"{_PRODUCTS[self.kind]} {self.version} ({self.origin})"
 
     @property
     def install_db(self) -> Path:
-        """MariaDB's program that makes a data folder: the one that came with this server.
+        """MariaDB's program that makes a data folder: the one of this installation.
 
         Raises:
-            ServerFailed: there is none beside it.
+            ServerFailed: it is not beside the server.
         """
         beside = (self.server.parent, *(self.server.parent.parent / folder for folder in ("bin", "scripts")))
         for folder in beside:
@@ -117,7 +117,7 @@ def unpacked() -> Path:
 def available() -> tuple[MysqlInstallation, ...]:
     """The MySQL and MariaDB servers of this machine and those that are named, by kind and version.
 
-    One per full version, what was found by itself first.
+    One per full version; installed servers take precedence over named ones.
 
     Raises:
         LookupError: a variable names a folder without such a server, or with one that does not run here.
@@ -144,7 +144,7 @@ class MysqlServer(Stopping):
     """A running server; a context manager.
 
     Args:
-        installation: whose programs.
+        installation: the programs to run.
         options: further options of the server.
 
     Raises:
@@ -156,7 +156,7 @@ class MysqlServer(Stopping):
     def __init__(self, installation: MysqlInstallation, *, options: tuple[str, ...] = ()) -> None:
         self.installation = installation
         self.admin = Login(_ADMIN, secrets.token_urlsafe(18))
-        # Both servers run as root where root says so, and everything they touch lies in a folder of its own.
+        # Both servers can run as root, and all their files are in their own folder.
         self._account = SystemAccount(os.geteuid(), os.getegid())
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(temporary_folder(self._account))
@@ -175,11 +175,11 @@ class MysqlServer(Stopping):
         return self.authority.ca_file
 
     def stop(self) -> None:
-        """Stop the server, and remove its folder. Again is no error."""
+        """Stop the server, and remove its folder. May be called again."""
         self._cleanup.close()
 
     def restart(self) -> None:
-        """Kill the server, and start it again at its port.
+        """Kill the server, and start it again on the same port.
 
         What was committed less than a second ago survives only with ``--innodb-flush-log-at-trx-commit=2``.
 
@@ -209,8 +209,8 @@ class MysqlServer(Stopping):
         Args:
             username: the user.
             password: its password.
-            database: which to use.
-            source: the address to come from, such as ``127.0.0.2``, where users have accounts on several hosts.
+            database: the database to use.
+            source: the client's address, such as ``127.0.0.2``, for users with accounts on several hosts.
 
         Raises:
             pymysql.err.OperationalError: refused.
@@ -243,7 +243,7 @@ class MysqlServer(Stopping):
         return self.secret(self.admin.username, self.admin.password, **extra)
 
     def query(self, statement: str) -> Any:
-        """Run a statement as root; give its rows."""
+        """Run a statement as root. Returns its rows."""
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
@@ -261,7 +261,7 @@ class MysqlServer(Stopping):
         data = f"--datadir={self._folder / 'data'}"
         user = ("--user=root",) if os.geteuid() == 0 else ()
         if self.installation.kind == "mariadb":
-            # Else root could log in by the operating system's account alone.
+            # Otherwise root could log in only by its account of the operating system.
             normal = "--auth-root-authentication-method=normal"
             ours = [one for one in self.installation.options if one.startswith("--basedir=")]
             command = [self.installation.install_db, "--no-defaults", *ours, data, normal, "--skip-test-db", *user]
@@ -282,7 +282,7 @@ class MysqlServer(Stopping):
                 f"--bind-address={LOOPBACK}",
                 f"--socket={folder / 'socket'}",
                 f"--pid-file={folder / 'pid'}",
-                # Absolute: with relative paths MySQL starts without TLS, and does not say so.
+                # Absolute: with a relative path, MySQL starts without TLS, and without an error.
                 f"--ssl-ca={self.ca_file}",
                 f"--ssl-cert={self._certificate.certificate_file}",
                 f"--ssl-key={self._certificate.key_file}",
@@ -311,7 +311,7 @@ class MysqlServer(Stopping):
 
     def _answers(self) -> bool:
         try:
-            # PyMySQL would leave a socket open that could not be connected.
+            # PyMySQL leaves a socket open if it can't connect.
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(self._folder / "socket"))
             self.superuser().close()
@@ -322,7 +322,7 @@ class MysqlServer(Stopping):
     def _create_admin(self) -> None:
         password = self.admin.password
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
-            # The admin's password is known to the test alone: it must not be what a scan of the log finds.
+            # Keep the admin's password out of the log, so that a scan of the log does not find it.
             cursor.execute("SET SESSION sql_log_bin = 0")
             if self.installation.kind == "mariadb":
                 cursor.execute(f"CREATE USER '{_ADMIN}'@'%' IDENTIFIED BY PASSWORD '{native_hash(password)}'")
@@ -344,7 +344,7 @@ class MysqlServer(Stopping):
 
 def _mariadb() -> MysqlInstallation | None:
     server = shutil.which("mariadbd", path=_path())
-    # Its companions are where the program really is: on PATH there may be a link to it alone.
+    # Its other programs are beside the real file: PATH may only have a link to the server.
     return None if server is None else _look("mariadb", Path(server).resolve(), "PATH")
 
 
@@ -365,14 +365,14 @@ def _named(kind: Kind) -> Iterator[MysqlInstallation]:
 
 
 def _unpacked(kind: Kind, folder: Path, origin: str) -> MysqlInstallation | None:
-    """The server in a folder: one that was built, or unpacked from Debian's packages."""
+    """The server in a folder: a built one, or one unpacked from Debian's packages."""
     program = "mariadbd" if kind == "mariadb" else "mysqld"
     places = [base / where for base in (folder / "usr", folder) for where in ("sbin", "bin")]
     place = next((place for place in places if (place / program).is_file()), None)
     if place is None:
         return None
     base = place.parent
-    # Compiled in are the folders of the machine that built it.
+    # The folders that are compiled in are those of the machine that built it.
     share = next((one for one in (base / "share/mysql", base / "share/mariadb") if one.is_dir()), base / "share")
     plugins = next((one for one in (base / "lib/mysql/plugin", base / "lib/plugin") if one.is_dir()), None)
     options = [f"--basedir={base}"]
@@ -402,5 +402,5 @@ def _version_of(server: Path) -> str:
 
 
 def _path() -> str:
-    # Where servers are is not on an ordinary user's PATH.
+    # An ordinary user's PATH lacks the folders of servers.
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"

@@ -59,12 +59,12 @@ _SETTINGS = {
     "full_page_writes": "off",
     "shared_buffers": "16MB",
 }
-# RDS's own database. Nobody else may connect to it.
+# RDS's own database. Users may not connect to it.
 _CLOSED_DATABASE = "rdsadmin"
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 _RDS_ROLES = ("rds_superuser", "rds_iam", "rds_password", "rds_replication")
-# What a member of rds_superuser may do and give to others, each with PostgreSQL's version that brought it: the roles of
-# that page, CHECKPOINT, ending others' sessions, and looking at them.
+# Roles that a member of rds_superuser has and may grant, each with the PostgreSQL version that introduced it: those of
+# that page, CHECKPOINT, ending other users' sessions, and monitoring them.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html
 RDS_SUPERUSER_IS = (
     ("rds_password", 0),
@@ -73,35 +73,35 @@ RDS_SUPERUSER_IS = (
     ("pg_signal_backend", 9),
     ("pg_checkpoint", 15),
 )
-# As that page has it.
+# As on that page.
 ADMIN_ATTRIBUTES = (
     "NOSUPERUSER", "INHERIT", "CREATEDB", "CREATEROLE", "NOREPLICATION", "NOBYPASSRLS", "VALID UNTIL 'infinity'",
 )  # fmt: skip
 
 
 class PostgresServer(PostgresInstance):
-    """A PostgreSQL server like one of RDS, in a temporary folder.
+    """A PostgreSQL server configured like RDS, in a temporary folder.
 
-    - The superuser is `rdsadmin`, reached over the Unix socket only; there is a database `rdsadmin` that admits
-      nobody, and that code which walks through all databases stumbles over.
-    - The administrator is what RDS gives: LOGIN CREATEROLE CREATEDB NOSUPERUSER, a member of `rds_superuser`, the
+    - The superuser is `rdsadmin`, which logs in only over the Unix socket. The database `rdsadmin` refuses all
+      connections, which code that connects to all databases must handle.
+    - The administrator is like RDS's: LOGIN CREATEROLE CREATEDB NOSUPERUSER, a member of `rds_superuser`, and the
       owner of the databases `postgres` and `template1`.
     - TCP connections need TLS, as with `rds.force_ssl`.
     - Every statement is logged, with its parameters.
 
     Args:
-        installation: which PostgreSQL; by default the newest found.
-        server_names: further DNS names and IP addresses for its certificate, beside localhost and 127.0.0.1.
+        installation: the PostgreSQL to run; by default the newest found.
+        server_names: further DNS names and IP addresses for its certificate, besides localhost and 127.0.0.1.
         authority: the CA for the certificate; by default a new one.
-        password_encryption: how passwords are kept. With "md5", users with SCRAM verifiers can log in too.
-        hba: lines for pg_hba.conf, before those that admit users over TLS.
+        password_encryption: how passwords are stored. With "md5", users with SCRAM verifiers can log in too.
+        hba: lines for pg_hba.conf, before those that allow users over TLS.
             https://www.postgresql.org/docs/current/auth-pg-hba-conf.html
-        settings: for postgresql.conf, beside or instead of ours.
-        admin_username: the administrator's name, by default RDS's own default.
+        settings: settings for postgresql.conf, which are added to the defaults here or replace them.
+        admin_username: the administrator's name; by default RDS's default.
 
     Raises:
         LookupError: no installation was given, and none was found.
-        ServerFailed: it did not start; with the end of its log.
+        ServerFailed: it did not start; the message has the end of its log.
     """
 
     def __init__(
@@ -137,20 +137,20 @@ class PostgresServer(PostgresInstance):
             self._cleanup = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop the server, and remove its folder. Again is no error."""
+        """Stop the server, and remove its folder. May be called again."""
         self._cleanup.close()
 
     def create_app_user(self, username: str, *, password: str | None = None, options: str = "") -> Login:
-        """Make an application's role, as the administrator does.
+        """Make an application's role, as the administrator.
 
         Args:
-            username: its name, as it is: quotes, spaces and capitals are kept.
+            username: its name, taken literally: quotes, spaces and capitals are kept.
             password: its password; by default a random one. The server gets, and logs, a verifier.
             options: further words for CREATE ROLE, such as "CREATEDB CONNECTION LIMIT 5".
                 https://www.postgresql.org/docs/current/sql-createrole.html
 
         Raises:
-            psycopg2.Error: the server did not take it, because there is such a role, for example.
+            psycopg2.Error: the server refused it, for example because the role exists.
         """
         login = Login(username, password or _new_password())
         connection = self.connect(self.admin.username, self.admin.password)
@@ -162,11 +162,11 @@ class PostgresServer(PostgresInstance):
         """Make a database, as the superuser: the administrator would have to become a member of the owner first.
 
         Args:
-            name: its name, as it is.
+            name: its name, taken literally.
             owner: its owner; by default the administrator.
 
         Raises:
-            psycopg2.Error: the server did not take it.
+            psycopg2.Error: the server refused it.
         """
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
             cursor.execute(
@@ -177,7 +177,7 @@ class PostgresServer(PostgresInstance):
 
     @contextlib.contextmanager
     def start_standby(self) -> Iterator[PostgresStandby]:
-        """A read replica for the span of a `with` block: a copy of this server that follows it and can't be written.
+        """A read replica for a `with` block: a read-only copy that follows this server.
 
         https://www.postgresql.org/docs/current/warm-standby.html
 
@@ -218,7 +218,7 @@ class PostgresServer(PostgresInstance):
             cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(closed))
 
     def _create_login(self, cursor: Cursor, login: Login, options: str) -> None:
-        # A verifier made here: in CREATE ROLE a password would be logged in clear.
+        # Make a verifier here: the server would log a password in CREATE ROLE in plaintext.
         verifier = encrypt_password(login.password, login.username, cursor, self._password_encryption)
         cursor.execute(
             sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(
@@ -238,25 +238,25 @@ class PostgresStandby(PostgresInstance):
         super().__init__(primary.setup, folder)
 
     def follows(self) -> bool:
-        """Whether the primary sends it what is written."""
+        """Whether the primary streams its changes to it."""
         return bool(self._primary.query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"))
 
     def promote(self) -> None:
-        """Make it the primary, as a failover does.
+        """Make it the primary, like a failover.
 
         https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
 
         Raises:
-            ServerFailed: it did not end recovery within half a minute.
+            ServerFailed: recovery did not end within half a minute.
         """
         self.query("SELECT pg_promote(false)")
         self.process.wait_until(lambda: not self.query("SELECT pg_is_in_recovery()"))
 
     def catch_up(self) -> None:
-        """Wait until what the primary has committed by now can be seen here.
+        """Wait until this server has everything that the primary has committed.
 
         Raises:
-            ServerFailed: it did not within half a minute.
+            ServerFailed: it took more than half a minute.
         """
         position = self._primary.query("SELECT pg_current_wal_flush_lsn()")
         self.process.wait_until(lambda: bool(self.query("SELECT pg_last_wal_replay_lsn() >= %s", position)))
@@ -282,8 +282,8 @@ def _initialise(programs: Path, account: SystemAccount, folder: Path) -> None:
 
 
 def _admissions(password_encryption: PasswordEncryption, more: Sequence[str]) -> str:
-    # Over the socket the superuser needs no password: only root and the server's own account get into its folder.
-    # Without TLS no line admits anyone, and the refusal reads as RDS's does ("no pg_hba.conf entry ... no encryption").
+    # Over the socket the superuser needs no password: only root and the server's account can enter its folder. Without
+    # TLS no line matches, and the refusal has the same text as RDS's ("no pg_hba.conf entry ... no encryption").
     lines = (
         f"local   all          {SUPERUSER}       trust",
         f"local   replication  {SUPERUSER}       trust",

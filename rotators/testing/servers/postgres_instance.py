@@ -1,4 +1,4 @@
-"""One running PostgreSQL server, and what a test does with it: log in, read its log, change its settings."""
+"""One running PostgreSQL server, for tests to log in, read its log, and change its settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PROBE_TIMEOUT = 5
 
 @dataclass(frozen=True)
 class Login:
-    """A user and its password. The password shows in no repr."""
+    """A user and its password, which its repr does not show."""
 
     username: str
     password: str = field(repr=False)
@@ -35,15 +35,15 @@ class Login:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a server and its standby have in common.
+    """The configuration that a server and its standby share.
 
     Args:
         programs: the folder with PostgreSQL's programs.
-        account: the account that it runs under.
+        account: the account under which it runs.
         authority: the CA that signs its certificates.
         server_names: the names in its certificate.
         admin: the administrator, with RDS's rights.
-        settings: for postgresql.conf.
+        settings: settings for postgresql.conf.
     """
 
     programs: Path
@@ -57,16 +57,16 @@ class Setup:
 class PostgresInstance(Stopping):
     """A running server: `PostgresServer` or a standby of it.
 
-    Its constructor starts it. Use it as a context manager, or call `stop`.
+    The constructor starts it. Use it as a context manager, or call `stop`.
 
     Args:
-        setup: how to run it.
-        folder: the server's own folder, with a data folder in it that is ready.
+        setup: its configuration.
+        folder: the server's own folder, with an initialized data folder.
 
     Attributes:
         host: "localhost", a name in its certificate.
         port: its TCP port, on 127.0.0.1 only.
-        setup: how it runs.
+        setup: its configuration.
         process: the server's process.
     """
 
@@ -91,11 +91,11 @@ class PostgresInstance(Stopping):
         self.port, self.process = on_free_port(self._start)
 
     def stop(self) -> None:
-        """Stop the server and wait until it is gone. Again is no error."""
+        """Stop the server and wait until it is gone. May be called again."""
         self.process.stop()
 
     def restart(self) -> None:
-        """Have the server end at once, as by a power cut, and start again at its port.
+        """Stop the server at once, like a power failure, and start it again on the same port.
 
         Raises:
             ServerFailed: it did not start.
@@ -124,7 +124,8 @@ class PostgresInstance(Stopping):
             username: the user.
             password: its password.
             dbname: the database.
-            parameters: further ones of libpq, or others than ours (host, port, sslmode, ...):
+            parameters: libpq's parameters, which are added to the defaults here (host, port, sslmode, ...) or replace
+                them:
                 https://www.postgresql.org/docs/current/libpq-connect.html
 
         Raises:
@@ -145,14 +146,14 @@ class PostgresInstance(Stopping):
         return connection
 
     def secret(self, username: str, password: str, **extra: Any) -> dict[str, Any]:
-        """The value of a Secrets Manager secret for a user, not yet as JSON text.
+        """The value of a Secrets Manager secret for a user, as a dict.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
 
         Args:
             username: the user.
             password: its password.
-            extra: further keys (masterarn), or other values than ours (host, dbname).
+            extra: further keys (masterarn), or other values for the defaults here (host, dbname).
         """
         return {
             "engine": "postgres",
@@ -168,15 +169,15 @@ class PostgresInstance(Stopping):
         return self.secret(self.admin.username, self.admin.password, **extra)
 
     def log_text(self) -> str:
-        """All that the server has logged: every statement, connection and refused login."""
+        """The server's log: every statement, connection and refused login."""
         return self.log_since(0)
 
     def log_mark(self) -> int:
-        """Where the log ends now, for `log_since`."""
+        """The current end of the log, for `log_since`."""
         return self._log_file.stat().st_size
 
     def log_since(self, mark: int) -> str:
-        """What was logged since a mark was taken. A statement is there before its answer arrives."""
+        """What was logged since a mark. A statement is logged before its answer arrives."""
         with self._log_file.open("rb") as log:
             log.seek(mark)
             return log.read().decode(errors="replace")
@@ -186,16 +187,16 @@ class PostgresInstance(Stopping):
 
         Args:
             name: the setting.
-            value: its value; None: what it was at the start.
+            value: its value; None: its value at the start.
 
         Raises:
-            psycopg2.Error: no such setting, or not such a value.
-            ValueError: it can be changed at a start only: give it to the constructor.
+            psycopg2.Error: there is no such setting, or the value is wrong.
+            ValueError: it can only be set at the start: pass it to the constructor.
         """
         self.configure({name: value})
 
     def configure(self, values: Mapping[str, str | None]) -> None:
-        """Change several settings at once, as `set_config` does with one."""
+        """Change several settings at once, like `set_config`."""
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT name FROM pg_settings WHERE context = 'postmaster' AND name = ANY(%s)", [[*values]])
             at_start_only = [name for (name,) in cursor.fetchall()]
@@ -208,12 +209,12 @@ class PostgresInstance(Stopping):
                     cursor.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
             cursor.execute("SELECT pg_conf_load_time(), pg_reload_conf()")
             (before, _) = cursor.fetchone() or (None, None)
-        # A reload is a signal: it is done when a session that starts afterwards inherits a later time.
+        # A reload is a signal: it is done once a new session has a later load time.
         self.process.wait_until(lambda: self.query("SELECT pg_conf_load_time()") != before)
 
     @contextlib.contextmanager
     def configured(self, **values: str) -> Iterator[None]:
-        """Settings for the span of a `with` block."""
+        """Change settings for a `with` block."""
         self.configure(values)
         try:
             yield
@@ -221,17 +222,17 @@ class PostgresInstance(Stopping):
             self.configure(dict.fromkeys(values))
 
     def read_only(self) -> contextlib.AbstractContextManager[None]:
-        """For a `with` block, sessions are read-only unless they say otherwise, as on a server whose disk is full."""
+        """For a `with` block, sessions are read-only by default, like on a server whose disk is full."""
         return self.configured(default_transaction_read_only="on")
 
     def presenting(
         self, *names: str, expired: bool = False, authority: CertificateAuthority | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        """For a `with` block, the server shows another certificate.
+        """For a `with` block, the server uses another certificate.
 
         Args:
-            names: the names in it; none: the server's own.
-            expired: it is out of date.
+            names: the names in it; by default the server's.
+            expired: whether it has expired.
             authority: the CA that signs it; by default the server's.
         """
         certificate = (authority or self.setup.authority).issue(
@@ -240,7 +241,7 @@ class PostgresInstance(Stopping):
         return self.configured(ssl_cert_file=str(certificate.certificate_file), ssl_key_file=str(certificate.key_file))
 
     def query(self, statement: str, *arguments: object) -> Any:
-        """Run a statement as the superuser; give the first value of the first row, or None without one."""
+        """Run a statement as the superuser. Returns the first value of the first row; None if there is no row."""
         with contextlib.closing(self.superuser()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, arguments or None)
             row = cursor.fetchone() if cursor.description else None
@@ -252,7 +253,7 @@ class PostgresInstance(Stopping):
             account=self.setup.account,
             folder=self._folder,
             log_file=self._log_file,
-            # An immediate shutdown, without a checkpoint: the data is thrown away.
+            # An immediate shutdown, without a checkpoint: the data is not needed.
             # https://www.postgresql.org/docs/current/server-shutdown.html
             stop_signal=signal.SIGQUIT,
         )
@@ -264,7 +265,7 @@ class PostgresInstance(Stopping):
         return port, process
 
     def _answers(self, port: int) -> bool:
-        # Asked over its own socket: on the TCP port another process might answer.
+        # Over its own socket: another process might answer on the TCP port.
         try:
             _superuser(self._folder, port, "postgres").close()
         except psycopg2.OperationalError:
@@ -276,7 +277,7 @@ class PostgresInstance(Stopping):
 
 
 def data_folder(folder: Path) -> Path:
-    """Where in a server's folder its data is."""
+    """The data folder in a server's folder."""
     return folder / "data"
 
 
@@ -287,7 +288,7 @@ def _superuser(folder: Path, port: int, dbname: str) -> Connection:
         user=SUPERUSER,
         dbname=dbname,
         connect_timeout=_PROBE_TIMEOUT,
-        # The kit keeps its hands free where a test has made the server read-only.
+        # This session must be able to write even if a test has made the server read-only.
         options="-c default_transaction_read_only=off",
     )
     connection.autocommit = True

@@ -1,4 +1,4 @@
-"""Servers as child processes: started under the right account, awaited, always stopped. Of any engine."""
+"""Runs servers of any engine as child processes: starts them under the right account, waits, and always stops them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _GRACE = 10.0
 _PROBE_EVERY = 0.01
 _PORTS_TRIED = 10
 _TAIL = 30
-# What servers write (strerror in the C locale) when another process was quicker.
+# What servers write (strerror in the C locale) if another process took the port first.
 _PORT_TAKEN = "Address already in use"
 
 
 class ServerFailed(RuntimeError):
-    """A server, or a program that prepares one, did not do what it should. The message holds the end of its log."""
+    """A server, or a program that prepares one, failed. The message has the end of its log."""
 
 
 class PortTaken(ServerFailed):
@@ -38,11 +38,11 @@ class PortTaken(ServerFailed):
 
 
 class Stopping(ABC):
-    """What a ``with`` block stops at its end."""
+    """A context manager that calls :meth:`stop` at the end of its block."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop it and wait until it is gone. Again is no error."""
+        """Stop it and wait until it is gone. May be called again."""
 
     def __enter__(self) -> Self:
         return self
@@ -56,17 +56,17 @@ class Stopping(ABC):
 class ServerProcess(Stopping):
     """A server as a child process, and its log.
 
-    Started under another account if need be, with an environment of its own (nothing of ours leaks in: no PGOPTIONS,
-    no proxy), in a session of its own (Ctrl-C reaches the tests, not the server that they still need to clean up).
-    It never outlives this process, however that ends: see `_watchdog`.
+    It runs under another account if needed, with a clean environment (no PGOPTIONS, no proxy variables), and in a new
+    session (Ctrl-C reaches the tests, not the server that they still need to clean up). It never outlives this process,
+    however that ends: see `_watchdog`.
 
     Args:
         command: the program and its arguments.
-        account: the account to run under. Another one than the current needs root.
+        account: the account to run under. An account other than the current one needs root.
         folder: the server's working folder. If this process dies, the folder is removed.
-        log_file: where its output goes, added at the end.
-        environment: environment variables beside PATH and the C locale.
-        stop_signal: what makes it stop at once.
+        log_file: the file to which its output is appended.
+        environment: environment variables besides PATH and the C locale.
+        stop_signal: the signal that stops it at once.
 
     Raises:
         ServerFailed: the program could not be started.
@@ -111,19 +111,19 @@ class ServerProcess(Stopping):
 
     @property
     def running(self) -> bool:
-        """Whether the server is still there."""
+        """Whether the server still runs."""
         return self._watchdog.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], timeout: float = _READY_WITHIN) -> None:
-        """Wait until a probe says yes.
+        """Wait until a probe returns true.
 
         Args:
-            ready: a probe, such as a login; asked every few milliseconds.
+            ready: a probe, such as a login; called every few milliseconds.
             timeout: seconds.
 
         Raises:
             PortTaken: the server ended because its port is in use.
-            ServerFailed: it ended otherwise, or the probe did not say yes in time.
+            ServerFailed: it ended for another reason, or the probe did not return true in time.
         """
         deadline = time.monotonic() + timeout
         while not ready():
@@ -134,7 +134,7 @@ class ServerProcess(Stopping):
             time.sleep(_PROBE_EVERY)
 
     def stop(self) -> None:
-        """Stop the server and wait until it is gone. Again is no error."""
+        """Stop the server and wait until it is gone. May be called again."""
         watchdog = self._watchdog
         assert watchdog.stdin is not None  # noqa: S101 (PIPE in the constructor)
         assert watchdog.stdout is not None  # noqa: S101
@@ -166,10 +166,10 @@ def run_program(
     folder: Path,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a program that prepares a server to its end, under the server's account. Gives what it printed.
+    """Run a program that prepares a server, under the server's account. Returns its output.
 
     Raises:
-        ServerFailed: it could not be started, or its exit code is not 0; with the end of what it printed.
+        ServerFailed: it could not be started, or its exit code is not 0; the message has the end of its output.
     """
     try:
         done: subprocess.CompletedProcess[str] = subprocess.run(
@@ -188,7 +188,7 @@ def run_program(
         raise ServerFailed(f"{command[0]} could not be started: {error}") from error
     if done.returncode:
         lines = done.stdout.splitlines()
-        # Some end with long advice, and have said before what was wrong.
+        # Some print long advice at the end, and the error before.
         wrong = [line for line in lines[:-_TAIL] if "error" in line.lower()]
         tail = "\n".join([*wrong[-_TAIL:], *lines[-_TAIL:]])
         raise ServerFailed(f"{Path(command[0]).name} ended with code {done.returncode}:\n{tail}")
@@ -196,16 +196,19 @@ def run_program(
 
 
 def on_free_port(start: Callable[[int], Started]) -> Started:
-    """Start something on a free loopback port, again on another if a third party was quicker.
+    """Start a server on a free loopback port. Tries another port if the first one is taken meanwhile.
 
-    A port can't be reserved for another process, so between finding it free and listening on it someone else may
-    take it: two test processes side by side do so now and then.
+    A port can't be reserved for another process. Between finding it free and listening on it, another process may take
+    it: two test processes side by side sometimes do.
 
     Args:
-        start: starts the server on the port given, waits for it, and raises `PortTaken` if the port is in use.
+        start: starts the server on the given port, waits for it, and raises `PortTaken` if the port is in use.
+
+    Returns:
+        What ``start`` returns.
 
     Raises:
-        PortTaken: ten times in a row.
+        PortTaken: the port was taken ten times in a row.
     """
     for _ in range(_PORTS_TRIED - 1):
         try:
@@ -216,7 +219,7 @@ def on_free_port(start: Callable[[int], Started]) -> Started:
 
 
 def free_port() -> int:
-    """A loopback TCP port that was free a moment ago."""
+    """A loopback TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,7 @@
-"""MongoDB's wire protocol for tests, by SecantusDB: neither mongod nor DocumentDB, but SCRAM, users, roles and TLS.
+"""SecantusDB for tests: neither mongod nor DocumentDB, but MongoDB's protocol with SCRAM, users, roles and TLS.
 
-It is a re-implementation (PyPI ``secantusdb``, GPL-2.0, an extra of its own). What it can't show: DocumentDB's own
-refusals, secondaries, elastic clusters.
+It is a re-implementation (PyPI ``secantusdb``, GPL-2.0, a separate extra). It can't show DocumentDB's own refusals,
+secondaries, or elastic clusters.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rotators.testing.servers.postgres_instance import Login
 from rotators.testing.servers.processes import LOOPBACK, ServerProcess, Stopping, on_free_port
 
 HOST = "localhost"
-# What a user needs to manage others: https://www.mongodb.com/docs/manual/reference/built-in-roles/
+# The role that a user needs to manage others: https://www.mongodb.com/docs/manual/reference/built-in-roles/
 _ADMIN_ROLES = ("userAdminAnyDatabase",)
 _GREETS_WITHIN_MS = 5_000
 
 
 def available() -> bool:
-    """Whether it is installed."""
+    """Whether SecantusDB is installed."""
     return importlib.util.find_spec("secantus") is not None
 
 
@@ -39,8 +39,8 @@ class SecantusServer(Stopping):
     """A running server; a context manager.
 
     Attributes:
-        admin: who manages users, and nothing else.
-        root: who may do all, for the tests' own use.
+        admin: a user who may only manage users.
+        root: a user who may do everything, for the tests' own use.
 
     Raises:
         ServerFailed: it did not start.
@@ -56,7 +56,7 @@ class SecantusServer(Stopping):
             self._account = account
             self.authority = CertificateAuthority(self._folder)
             self._certificate = self.authority.issue((HOST, LOOPBACK), folder=self._folder, account=account)
-            # The first users are made while nobody needs to log in.
+            # The first users are made while the server needs no login.
             port, process = on_free_port(lambda port: self._start(port, "--standalone"))
             try:
                 with self._client(port) as client:
@@ -76,11 +76,11 @@ class SecantusServer(Stopping):
         return self.authority.ca_file
 
     def stop(self) -> None:
-        """Stop the server, and remove its folder. Again is no error."""
+        """Stop the server, and remove its folder. May be called again."""
         self._cleanup.close()
 
     def restart(self) -> None:
-        """Stop the server, and start it again at its port.
+        """Stop the server, and start it again on the same port.
 
         Raises:
             ServerFailed: it did not start.
