@@ -1,4 +1,4 @@
-"""What the CDK command runs: ``rotations.yaml`` in, a template and its files out (cdk.out).
+"""The CDK app: reads ``rotations.yaml``, and writes a template and its files (cdk.out).
 
 python -m infra.app                             # or make synth
 npx aws-cdk@2 deploy --all -c config=rotations.yaml
@@ -28,7 +28,7 @@ MOST_RESOURCES, MOST_OUTPUTS, MOST_BYTES = 500, 200, 1_000_000
 
 
 def main() -> None:
-    """Read the file, make the stack, and write it: exit 0 when it worked, 1 with the reason when it did not."""
+    """Read the file, make the stack, and write it: exit 0 if it works, and 1 with the reason if not."""
     app = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
     file = Path(str(app.node.try_get_context("config") or os.environ.get("ROTATIONS") or "rotations.yaml"))
     without = str(app.node.try_get_context("without-ca-bundle") or os.environ.get("WITHOUT_CA_BUNDLE") or "false")
@@ -49,7 +49,7 @@ def main() -> None:
     try:
         app.synth()
     except RuntimeError as error:
-        # What is wrong was written to the error stream already, rule by rule.
+        # The violated rules were already written to the error stream.
         say(str(error).splitlines()[0])
         sys.exit(1)
     for one in made:
@@ -60,18 +60,18 @@ def main() -> None:
     if too_large:
         say(too_large)
         sys.exit(1)
-    # Read by whoever ran this by hand; the CDK command has its own last line.
+    # For people who run this by hand; the CDK command has its own last line.
     if "CDK_OUTDIR" not in os.environ:
         trial = certificates is None and needs_certificates(rotations)
         say(last_words(Path(app.outdir), trial=trial))
 
 
 def last_words(outdir: Path, *, trial: bool) -> str:
-    """What to do with what was written.
+    """The last line: what to do next.
 
     Args:
         outdir: where it was written.
-        trial: databases would be trusted by no certificate of the file.
+        trial: the file names no CA certificates for its databases.
     """
     if trial:
         return f"{outdir.name} is a trial: before it is deployed, pin ca_bundle in the file and run this again"
@@ -79,7 +79,7 @@ def last_words(outdir: Path, *, trial: bool) -> str:
 
 
 def beyond_limits(outdir: Path) -> str | None:
-    """Which limit of CloudFormation a template is beyond; None: none of them.
+    """The CloudFormation limit that a template exceeds; None: it exceeds none.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     """
@@ -92,12 +92,12 @@ def beyond_limits(outdir: Path) -> str | None:
             ("bytes", len(json.dumps(template).encode()), MOST_BYTES),
         ):
             if count > most:
-                return f"{file.name} has {count:,} {what}, and CloudFormation takes {most:,}: raise stacks in the file"
+                return f"{file.name} has {count:,} {what}, and CloudFormation allows {most:,}: raise stacks in the file"
     return None
 
 
 def needs_certificates(rotations: Rotations) -> bool:
-    """Whether a function of the file logs in at a database whose certificate no public CA has signed."""
+    """Whether a function of the file logs in to a database whose certificate no public CA has signed."""
     return any(secret.engine not in PUBLIC_CA | {CUSTOM} for secret in rotations.secrets)
 
 
@@ -107,11 +107,11 @@ def ca_certificates(rotations: Rotations, folder: Path, *, without: bool) -> str
     Args:
         rotations: the file.
         folder: where it lies.
-        without: go on where it names none.
+        without: continue if it names none.
 
     Raises:
-        ConfigurationError: it names none, and a database needs them.
-        PackagingFailed: they can't be had.
+        ConfigurationError: it names none, but a database needs them.
+        PackagingFailed: they can't be read or downloaded.
     """
     bundle = rotations.ca_bundle
     if bundle is not None and bundle.file is not None:

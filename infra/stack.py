@@ -1,4 +1,4 @@
-"""The stack of a ``rotations.yaml``: wires constructs, and defines no resource of its own."""
+"""The stack of a ``rotations.yaml``: it connects constructs, and defines no resource of its own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from rotators.packaging.archive import Archive
 from rotators.packaging.bundles import HANDLER, Bundles
 from rotators.packaging.platforms import DRIVERS, Platform
 
-# A function's resource policy may have 20 KB: up to so many secrets are named one by one.
+# A function's resource policy may have 20 KB, so only up to this number of secrets are named one by one.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _NAMED = 20
 
@@ -58,14 +58,14 @@ def make_stacks(
     bundles: Callable[[Platform], Bundles] = Bundles,
     folder: Path = Path(),
 ) -> list[RotationStack]:
-    """The stacks of a file: the first has what all share, and each rotates its part of the secrets.
+    """The stacks of a file. The first has the resources that all share, and each rotates its part of the secrets.
 
     Args:
         scope: the app, or a stage of it.
         rotations: what ``rotations.yaml`` says.
         certificates: the CA certificates to trust, as PEM; None: those of the functions' operating system.
         bundles: makes the layers and functions for a platform.
-        folder: where the file lies, beside which is the code of rotators of the user's own.
+        folder: the folder of the file, with the code of the user's own rotators.
 
     Raises:
         ConfigurationError: AWS would refuse what the file asks for.
@@ -85,13 +85,13 @@ def make_stacks(
             )
         )
         if number > 1:
-            # What a secret leaves is deployed before what it comes to: see infra.config.parts.
+            # A secret's former stack is deployed before its new one: see infra.config.parts.
             made[-1].add_stack_dependency(made[-2])
     return made
 
 
 class RotationStack(Stack):
-    """Rotating secrets.
+    """The stack that rotates secrets.
 
     Args:
         rotations: what ``rotations.yaml`` says.
@@ -99,8 +99,8 @@ class RotationStack(Stack):
         bundles: makes the layers and functions for a platform.
         number: which of the file's stacks it is.
         part: the secrets that it rotates, with their numbers in the file; None: all of them.
-        first: the file's first stack, where this is another one.
-        folder: where the file lies, beside which is the code of rotators of the user's own.
+        first: the file's first stack, if this is another one.
+        folder: the folder of the file, with the code of the user's own rotators.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class RotationStack(Stack):
         CfnOutput(fleet, "ResultsBucket", value=fleet.results.bucket_name, description="The results of the fleet")
 
     def _make_shared(self) -> None:
-        """What all stacks of the file use: keys, topic, endpoints, and the secrets that are made, which never move."""
+        """The resources that all stacks use: keys, topic, endpoints, and the created secrets, which never move."""
         rotations = self._rotations
         self.keys = {
             name: EncryptionKey(
@@ -194,7 +194,7 @@ class RotationStack(Stack):
             self._make_endpoint(vpc)
 
     def _make_endpoint(self, vpc_id: str) -> None:
-        """One for a VPC, however many networks are in it, and for all secrets that are rotated there."""
+        """One endpoint for a VPC, whatever number of networks it has, for all secrets that are rotated there."""
         networks = {
             name: one
             for name, one in sorted(self._rotations.networks.items())
@@ -261,8 +261,8 @@ class RotationStack(Stack):
             if reference.account is not None:
                 foreign.append((one, function))
                 continue
-            # By the secret's name alone: which function rotates it is changed in place, and not by a new schedule, for
-            # CloudFormation deletes the old one afterwards, and that switches the rotation off.
+            # Only from the secret's name, so CloudFormation updates the schedule if the secret gets another function.
+            # If it made a new schedule, it would delete the old one afterwards, which switches the rotation off.
             SecretRotation(
                 self,
                 f"Of-{_id(reference)}",
@@ -282,7 +282,7 @@ class RotationStack(Stack):
     def _permissions(
         self, scope: Construct, function: BundledFunction, secrets: Sequence[SecretReference]
     ) -> dict[str, lambda_.CfnPermission]:
-        """Who may call the function for each secret: for many of one account, all of that account together."""
+        """Who may invoke the function: for each secret, or, with many secrets, once for each account."""
         found: dict[str, lambda_.CfnPermission] = {}
         by_account: dict[str | None, list[SecretReference]] = {}
         for secret in secrets:
@@ -339,8 +339,8 @@ class RotationStack(Stack):
         if secret.arn is None:
             return SecretReference.by_name(secret.label, key)
         if self._rotations.account in {None, secret.account}:
-            # By its name all the same: where a schedule names its secret otherwise, CloudFormation makes another one,
-            # and the former one's end switches the rotation off.
+            # By its name here too: if a schedule names its secret in another way, CloudFormation creates another one,
+            # and the deletion of the former schedule switches the rotation off.
             return SecretReference(secret.label, secret.label, secret.arn, key)
         return SecretReference(secret.label, secret.arn, secret.arn, key, secret.account)
 
@@ -453,7 +453,7 @@ def _id(secret: SecretReference) -> str:
 
 
 def _databases(group: Group) -> list[tuple[str, int]]:
-    """The security group, or the addresses, and the port of each database."""
+    """The security group or the addresses, and the port, of each database."""
     network = group.network
     if network is None:
         return []
@@ -472,7 +472,7 @@ def _databases(group: Group) -> list[tuple[str, int]]:
 
 
 def _ports(secret: Secret, of_ones_own: Sequence[int]) -> list[int]:
-    """The database's port, and the admin's where it is another one; those that a rotator of one's own names."""
+    """The database's port, and the admin's if it differs; or the ports that the user's own rotator names."""
     if secret.port is not None:
         ports = [secret.port]
     else:

@@ -1,4 +1,4 @@
-"""``make verify-aws``: the suites against real services, in an account of the reader's, and what differs.
+"""``make verify-aws``: runs the suites against real services, in your AWS account, and reports what differs.
 
 ``offers`` says what is made for each engine and what that costs, ``stack`` makes it, ``kit`` packs the function that
 looks, ``account`` deploys, calls and removes, ``rehearsal`` does the same without AWS, ``runner`` goes through all of

@@ -34,15 +34,15 @@ _console = Console(highlight=False)
 
 def _offer(name: str) -> Offer:
     if name not in OFFERS:
-        raise typer.BadParameter(f"'{name}' is none of {', '.join(OFFERS)}")
+        raise typer.BadParameter(f"'{name}' is not one of {', '.join(OFFERS)}")
     return OFFERS[name]
 
 
-_Engine = Annotated[str, typer.Option(help=f"What to make: {', '.join(OFFERS)}.")]
-_Plan = Annotated[bool, typer.Option("--plan", help="Tell what is made and what it costs, and make nothing.")]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Look at a server of this machine and a simulated service.")]
-_Remove = Annotated[bool, typer.Option("--remove", help="Remove what an earlier run has left.")]
-_Keep = Annotated[bool, typer.Option("--keep", help="Remove nothing at the end: it goes on costing.")]
+_Engine = Annotated[str, typer.Option(help=f"The database to create: {', '.join(OFFERS)}.")]
+_Plan = Annotated[bool, typer.Option("--plan", help="Show what is created and what it costs, and create nothing.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Use a local server and the simulated service.")]
+_Remove = Annotated[bool, typer.Option("--remove", help="Remove what an earlier run left behind.")]
+_Keep = Annotated[bool, typer.Option("--keep", help="Remove nothing at the end: everything goes on costing money.")]
 _Yes = Annotated[bool, typer.Option("--yes", envvar="YES", help="Do not ask.")]
 _Region = Annotated[str | None, typer.Option(help="The Region.")]
 _Profile = Annotated[str | None, typer.Option(help="The profile of the AWS CLI.")]
@@ -51,7 +51,7 @@ _CaBundle = Annotated[
 ]
 _Site = Annotated[str | None, typer.Option(envvar="IBM_SITE_ID", help="For Db2: your site id.")]
 _Customer = Annotated[str | None, typer.Option(envvar="IBM_CUSTOMER_ID", help="For Db2: your customer id.")]
-_Every = Annotated[int, typer.Option(min=1, help="Each n-th test of the conformance suite.")]
+_Every = Annotated[int, typer.Option(min=1, help="Run every n-th test of the conformance suite.")]
 
 
 @app.command()
@@ -69,7 +69,7 @@ def verify(  # noqa: PLR0917  # typer hands options over by name
     ibm_customer_id: _Customer = None,
     every: _Every = 1,
 ) -> None:
-    """Make a database in your account, look at it from inside its network, tell what differs, and remove all of it."""
+    """Create a database in your account, test it from inside its network, report what differs, and remove it all."""
     offer = _offer(engine)
     if dry_run:
         _end(*_rehearse(offer, every))
@@ -89,7 +89,7 @@ def verify(  # noqa: PLR0917  # typer hands options over by name
 
 
 def _rehearse(offer: Offer, every: int) -> tuple[Report, list[str], str]:
-    # Clients are made for a Region, and with credentials: none of them reaches AWS.
+    # Clients need a Region and credentials; none of them reaches AWS.
     os.environ |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
     os.environ.pop("AWS_PROFILE", None)
     silence_logs()
@@ -106,7 +106,7 @@ def _run(account: AwsAccount, every: int, *, keep: bool) -> tuple[Report, list[s
 
     report, left = run(account, every=every, keep=keep, say=_say)
     if keep:
-        _say("everything was kept, and goes on costing: remove it with --remove")
+        _say("everything was kept, and goes on costing money: remove it with --remove")
     return report, left, account.where
 
 
@@ -142,16 +142,18 @@ def _licence(offer: Offer, site: str | None, customer: str | None, *, needed: bo
 
 
 def _show_plan(offer: Offer) -> None:
-    # The admin's, and one of each strategy.
+    # The admin's secret, and one for each strategy.
     cost = offer.known_cost(3 + SPECS[offer.engine].second_password)
-    _say(f"{offer.title}, {offer.size}, in a network without a way to the internet, for about {offer.minutes} minutes")
+    _say(
+        f"{offer.title}, {offer.size}, in a network without a route to the internet, for about {offer.minutes} minutes"
+    )
     _say(f"licence: {offer.licence}")
     listed = f"list price us-east-1 of {PRICED_ON}, check {offer.page}"
     if cost is None:
         _say(f"cost: the price of {offer.size} is not known here: look at {offer.page}")
     else:
         _say(f"cost: ${offer.price:.3f} an hour for {offer.size}, ${cost:.3f} with storage and secrets ({listed})")
-    _say(f"beside it an endpoint of Secrets Manager in {offer.endpoints} zones, priced by the hour: {ENDPOINT_PAGE}")
+    _say(f"also an endpoint of Secrets Manager in {offer.endpoints} zones, priced by the hour: {ENDPOINT_PAGE}")
     _say("everything is removed at the end, also after Ctrl-C or a failure")
 
 
@@ -159,8 +161,8 @@ def _ask(*, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("this costs money, and there is no terminal to ask at: YES=1, or --yes")
-    if not typer.confirm("make it?"):
+        raise typer.BadParameter("this costs money, and there is no terminal to ask you: set YES=1, or --yes")
+    if not typer.confirm("create it?"):
         raise typer.Exit(_FAILED)
 
 
@@ -170,12 +172,12 @@ def _tell_left(left: list[str]) -> None:
 
 
 def _say(text: str) -> None:
-    # Not by rich, which writes a line again where Ctrl-C came in the middle of it.
+    # Not with rich, which writes a line again if Ctrl-C interrupts it.
     typer.echo(text)
 
 
 def main() -> None:
-    """Run it: exit 0 where nothing differs, 1 where something does or failed, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run it: exit 0 if nothing differs, 1 if something differs or failed, 2 for wrong usage, 130 after Ctrl-C."""
     try:
         app(prog_name="python -m infra.verify")
     except RotationError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infra.verify.databases import Licence
 
 _CDK = Path(__file__).parents[2] / "build" / "cdk" / "node_modules" / ".bin" / "cdk"
-# Seconds. What the functions left in the network is given back some time after they are gone.
+# Seconds. Lambda removes the functions' network interfaces some time after the functions.
 _PAUSE, _LONGEST_REMOVAL = 15.0, 90 * 60.0
 _GONE, _FAILED = "DELETE_COMPLETE", "DELETE_FAILED"
 _TRIES = 2
@@ -32,11 +32,11 @@ class AwsAccount:
     """An account and Region: see :class:`infra.verify.runner.Account`.
 
     Args:
-        offer: what is made there.
+        offer: what is created there.
         aws: the account.
         certificates: RDS's CA certificates, as PEM; None: those of the functions' operating system.
         licence: of one's own.
-        options: how the command is told of this account, for people.
+        options: the options that name this account, to show in commands.
         profile: of the AWS CLI's configuration, for the CDK's command.
         deployer: deploys the cloud assembly in a folder, within so many seconds; by default the CDK's command.
         pause: waits so many seconds.
@@ -62,10 +62,10 @@ class AwsAccount:
         self._stack = f"rotators-verify-{offer.name}"
 
     def deploy(self) -> None:
-        """Synthesize the stack, and deploy it by the CDK's own command.
+        """Synthesize the stack, and deploy it with the CDK's own command.
 
         Raises:
-            RotationError: it could not be made.
+            RotationError: it could not be created.
         """
         with tempfile.TemporaryDirectory(prefix="rotators-verify-") as folder:
             synthesize(self._offer, Path(folder), certificates=self._certificates, licence=self._licence)
@@ -75,7 +75,7 @@ class AwsAccount:
         """Call the function, and wait for its answer.
 
         Raises:
-            RotationError: it failed; what it says may hold what nobody should read, and stays in its log.
+            RotationError: it failed; its answer may hold secrets, so it stays in the function's log.
         """
         reply = self._aws.call("lambda", "invoke", FunctionName=self._function(), Payload=json.dumps(event))
         payload = json.loads(reply["Payload"].read())
@@ -88,10 +88,10 @@ class AwsAccount:
         return answer
 
     def remove(self) -> list[str]:
-        """Delete the stack, and what it may have left.
+        """Delete the stack, and what it may have left behind.
 
         Returns:
-            what is left, each with the command that removes it.
+            what is left behind, each with the command that removes it.
         """
         left = []
         for what, remove, command in (
@@ -144,7 +144,7 @@ class AwsAccount:
         filters = [{"Key": "name", "Values": [f"{self._stack}/"]}]
         found = self._aws.pages("secretsmanager", "list_secrets", Filters=filters, IncludePlannedDeletion=True)
         for arn in [secret["ARN"] for page in found for secret in page["SecretList"]]:
-            # What denies everybody the deletion is part of what the stack had made.
+            # The policy that denies the deletion was part of the stack.
             self._aws.call("secretsmanager", "delete_resource_policy", SecretId=arn)
             self._aws.call("secretsmanager", "delete_secret", SecretId=arn, ForceDeleteWithoutRecovery=True)
 
@@ -154,7 +154,7 @@ class AwsAccount:
             self._aws.call("logs", "delete_log_group", logGroupName=name)
 
     def _cdk(self, folder: Path, seconds: float) -> None:
-        """Deploy by the CDK's command.
+        """Deploy with the CDK's command.
 
         Raises:
             RotationError: the command is missing, failed, or did not end in time.
@@ -179,15 +179,15 @@ def synthesize(offer: Offer, folder: Path, *, certificates: str | None, licence:
     """Write the cloud assembly of an offer's stack.
 
     Args:
-        offer: what is made.
-        folder: where to.
+        offer: what is created.
+        folder: where to write it.
         certificates: RDS's CA certificates, as PEM; None: those of the functions' operating system.
         licence: of one's own.
 
     Raises:
-        RotationError: it can't be made.
+        RotationError: it can't be synthesized.
     """
-    # They start Node: not for a plan, a rehearsal or a removal.
+    # These imports start Node, which a plan, a rehearsal or a removal does not need.
     import aws_cdk as cdk  # noqa: PLC0415
 
     from infra.verify.stack import VerificationStack  # noqa: PLC0415

@@ -1,5 +1,6 @@
-"""The database of each offer: the smallest, encrypted, reached by TLS from its own network alone, and gone with the
-stack, without a snapshot.
+"""The database of each offer: the smallest, encrypted, reached only by TLS and from its own network.
+
+It is removed with the stack, without a snapshot.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from constructs import Construct
 from infra.verify.offers import Offer
 from rotators.errors import ConfigurationError
 
-# No name that an engine keeps for itself.
+# Not a name that an engine reserves.
 ADMIN = "rotadmin"
 _DATABASE = "app"
 _CLUSTER_DAYS = 1
@@ -28,7 +29,7 @@ _IBM_SITE, _IBM_CUSTOMER = "rds.ibm_site_id", "rds.ibm_customer_id"
 
 @dataclass(frozen=True)
 class Licence:
-    """Ids of a licence of one's own.
+    """Ids of the user's own licence.
 
     Args:
         site: IBM's site id.
@@ -41,16 +42,16 @@ class Licence:
 
 @dataclass(frozen=True)
 class _Instance:
-    """What RDS is told of an engine.
+    """RDS's settings for an engine.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbinstance.html
 
     Args:
-        engine: RDS's name of it.
-        version: a version of it that RDS has.
-        family: of the parameters.
-        licence: RDS's name of the licence's model; None: there is only one.
-        parameters: what makes TLS the only way in.
+        engine: RDS's name for it.
+        version: a version that RDS has.
+        family: the family of the parameter group.
+        licence: RDS's name of the licence model; None: there is only one.
+        parameters: the parameters that require TLS.
         database: what is made with it; None: none can be.
         port: where TLS is spoken; None: at the engine's own port.
         encrypted: whether RDS encrypts its storage.
@@ -109,7 +110,7 @@ _CLUSTERS = {
 
 
 def port_of(offer: Offer, usual: int) -> int:
-    """Where TLS is spoken.
+    """The port for TLS.
 
     Args:
         offer: what is made.
@@ -129,19 +130,19 @@ def make(
     port: int,
     licence: Licence | None,
 ) -> dict[str, Any]:
-    """Make an offer's database.
+    """Create an offer's database.
 
     Args:
         scope: where.
         offer: which.
-        admin: has its admin's password.
+        admin: the secret with its admin's password.
         vpc: the network; all its subnets are used.
         group: its security group.
-        port: where TLS is spoken.
+        port: the port for TLS.
         licence: of one's own.
 
     Returns:
-        what its admin's secret has to say beside user and password.
+        the values of its admin's secret, other than user and password.
 
     Raises:
         ConfigurationError: it needs a licence of one's own.

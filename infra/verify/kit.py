@@ -1,4 +1,4 @@
-"""What the function that looks is made of: its code with the suites, and a layer with what they import."""
+"""The package of the function that runs the tests: its code with the suites, and a layer with what they import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCK = Path(__file__).with_name("requirements.txt")
 HANDLER = "infra.verify.inside.handler.handler"
 PROBE = "infra.verify.inside.probe.handler"
 _ROOT = Path(__file__).parents[2]
-# The suites, with what they import.
+# The suites, and what they import.
 _SUITES = ("tests/targets", "tests/doubles")
 _SUITE_FILES = (
     "infra/__init__.py",
@@ -25,16 +25,16 @@ _SUITE_FILES = (
     "infra/verify/inside/pytest.ini",
     "tests/engines/test_conformance.py",
 )
-# All of rotators, for the suites need its test kit, which the base layer does not have.
+# All of rotators: the suites need its test kit, which is not in the base layer.
 _LEFT_OUT = frozenset({"cdk", "cli", "client", "packaging"})
 
 
 class Kit:
-    """Makes both.
+    """Makes the code and the layer.
 
     Args:
         target: where they will run.
-        report: is told in a line what takes time.
+        report: called with a line about each slow step.
     """
 
     def __init__(self, target: Platform, report: Callable[[str], None] = say) -> None:
@@ -57,7 +57,7 @@ class Kit:
         """moto, pytest and the drivers.
 
         Raises:
-            PackagingFailed: they are not to be had.
+            PackagingFailed: they can't be installed.
         """
 
         def fill(folder: Path) -> None:
@@ -68,7 +68,7 @@ class Kit:
 
     @staticmethod
     def files() -> Iterator[tuple[str, Path]]:
-        """What the code is: each file's place in it."""
+        """The files of the code, each with its place."""
         for name in _SUITE_FILES:
             yield name, _ROOT / name
         for folder in (*_SUITES, "infra/verify/inside"):
@@ -90,7 +90,7 @@ class Kit:
 
 
 def check_size(archives: list[Archive]) -> int:
-    """Make sure that Lambda takes a function of these archives.
+    """Make sure that Lambda accepts a function with these archives.
 
     Returns:
         how large they are, unpacked.

@@ -1,7 +1,7 @@
-"""What is made for each engine: the smallest server that AWS runs of it, its licence, and what it costs.
+"""What is created for each engine: the smallest server that AWS offers, its licence, and what it costs.
 
 Prices are list prices of on-demand use in us-east-1, in dollars for an hour, as they were found on the date below;
-where none was found, none is told.
+if none was found, none is shown.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from datetime import date
 
 PRICED_ON = date(2026, 11, 28)
-# A secret costs $0.40 a month, a GB of gp3 $0.115 a month, for a part of it in proportion.
+# A secret costs $0.40 a month, a GB of gp3 $0.115 a month, in proportion for a part of a month.
 _HOURS_A_MONTH = 730
 _SECRET, _GIGABYTE = 0.40 / _HOURS_A_MONTH, 0.115 / _HOURS_A_MONTH
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A server that AWS runs.
+    """A server that AWS offers.
 
     Args:
-        name: what ``--engine`` takes.
-        title: AWS's name of it.
-        engine: whose rotation function it is for.
+        name: the value for ``--engine``.
+        title: AWS's name for it.
+        engine: the engine of its rotation function.
         size: its instance class, or capacity.
         price: dollars for an hour of it; None: not known.
-        page: where its price stands.
+        page: the page with its price.
         minutes: about how long all of it takes, for people.
         gigabytes: its storage, where that is paid apart.
         licence: what is to be known of its licence.
@@ -47,11 +47,11 @@ class Offer:
 
     @property
     def endpoints(self) -> int:
-        """How many zones have an endpoint of Secrets Manager."""
+        """In how many zones the endpoint of Secrets Manager is."""
         return self.availability_zones
 
     def known_cost(self, secrets: int) -> float | None:
-        """Dollars for an hour, but for the endpoint and calls; None: the server's price is not known.
+        """Dollars for an hour, without the endpoint and calls; None: the server's price is not known.
 
         Args:
             secrets: how many there are.

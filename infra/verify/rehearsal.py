@@ -1,4 +1,4 @@
-"""Every step but AWS's: the function's handler runs in this process, on a server of this machine and a simulation."""
+"""All steps without AWS: the function's handler runs in this process, with a local server and the simulated service."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rotators.testing.servers import mysql, postgres
 
 PREFIX = "rotators-verify-rehearsal/"
 _TESTS = Path(__file__).parents[2] / "tests"
-# Seconds, as Lambda gives a function at most.
+# Seconds: Lambda's longest time-out.
 _LONGEST = 900.0
 
 
 @contextlib.contextmanager
 def simulation() -> Iterator[tuple[Service, Any]]:
-    """A simulated service in the real one's place."""
+    """The simulated service in place of the real one."""
     with simulated(PREFIX) as made:
         yield made
 
 
 class Rehearsal:
-    """An account that is none: see :class:`infra.verify.account.Account`.
+    """A rehearsal in place of an account: see :class:`infra.verify.account.Account`.
 
     Args:
-        offer: what would be made.
+        offer: what would be created.
     """
 
     where = "a server of this machine, and the simulated service in Secrets Manager's place"
@@ -45,7 +45,7 @@ class Rehearsal:
         """Start the server.
 
         Raises:
-            ConfigurationError: this machine has none of the engine.
+            ConfigurationError: this machine has no server of the engine.
         """
         server = self._cleanup.enter_context(_server(self._offer.engine))
         admin = server.admin_secret()
@@ -59,7 +59,7 @@ class Rehearsal:
         return answer(event, self._ground, lambda: ends - time.monotonic())
 
     def remove(self) -> list[str]:
-        """Stop the server; nothing is left of it."""
+        """Stop the server, and remove all its files."""
         self._cleanup.close()
         return []
 

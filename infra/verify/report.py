@@ -1,4 +1,4 @@
-"""What differs, and what does not, for people."""
+"""The report: what differs, and what does not."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Row:
     """A fact.
 
     Args:
-        task: which of the function's tasks looked at it.
+        task: the function's task that tested it.
         name: the fact.
-        page: where it stands.
+        page: the page that says so.
         expected: what the simulated service, or the suite on the doubles, does.
         seen: what AWS does.
     """
@@ -32,18 +32,18 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether AWS does something else."""
-        # A test that is skipped there has nothing to say.
+        """Whether AWS behaves differently."""
+        # A skipped test says nothing.
         return bool(self.expected != self.seen) and self.seen != "skipped"
 
 
 @dataclass
 class Report:
-    """What was looked at.
+    """The results.
 
     Args:
         rows: the facts.
-        not_run: what could not be looked at, each with the reason.
+        not_run: what could not be tested, each with the reason.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Report:
 
     @property
     def differences(self) -> list[Row]:
-        """Where AWS does something else."""
+        """The facts in which AWS differs."""
         return [row for row in self.rows if row.differs]
 
 
@@ -59,9 +59,9 @@ def show(report: Report, console: Console, where: str) -> None:
     """Print what differs, and the counts.
 
     Args:
-        report: what was looked at.
+        report: the results.
         console: where to print.
-        where: what was looked at, in words.
+        where: what was tested, in words.
     """
     for reason in report.not_run:
         console.print(Text(f"not run: {reason}"), soft_wrap=True)

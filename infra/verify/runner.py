@@ -1,4 +1,4 @@
-"""Goes through all of it: deploy, look, remove. What was made is removed whatever happens."""
+"""Runs a verification: deploy, test, remove. What was created is always removed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from infra.verify.inside import TASKS
 from infra.verify.report import Report, Row
 from rotators.errors import UnexpectedError
 
-# Each invocation does a part of a task; more of them would mean that none gets on.
+# Each invocation does a part of a task; more of them would mean that there is no progress.
 _MOST_INVOCATIONS = 30
 _STDERR = 2
 
 
 class Account(Protocol):
-    """Where it is all made."""
+    """Where everything is created."""
 
     where: str
     """In words."""
 
     def deploy(self) -> None:
-        """Make it all, and wait for it.
+        """Create everything, and wait until it is done.
 
         Raises:
             RotationError: it could not be made.
@@ -40,23 +40,23 @@ class Account(Protocol):
         """
 
     def remove(self) -> list[str]:
-        """Remove it all, and wait for it.
+        """Remove everything, and wait until it is done.
 
         Returns:
-            what is left, each with the command that removes it; empty: nothing.
+            what is left behind, each with the command that removes it; empty: nothing.
         """
 
 
 def verify(
     account: Account, *, every: int = 1, keep: bool = False, say: Callable[[str], None]
 ) -> tuple[Report, list[str]]:
-    """Make it all, have the function look at everything, and remove it.
+    """Create everything, let the function run all tests, and remove everything.
 
     Args:
         account: where.
-        every: each n-th test of the suite.
-        keep: remove nothing, unless it could not be made.
-        say: is told in a line what goes on.
+        every: run every n-th test of the suite.
+        keep: remove nothing, unless the creation failed.
+        say: called with a line about each step.
 
     Returns:
         what was seen, and what is left.
@@ -99,7 +99,7 @@ def _look(account: Account, task: str, every: int, report: Report) -> None:
 
 
 def _remove(account: Account, say: Callable[[str], None]) -> list[str]:
-    """Remove it all; a second Ctrl-C, pressed in the minutes that it takes, does not leave half of it."""
+    """Remove everything; a second Ctrl-C during these minutes does not interrupt it."""
     with _uninterrupted():
         say("removing everything")
         return account.remove()
@@ -107,7 +107,7 @@ def _remove(account: Account, say: Callable[[str], None]) -> list[str]:
 
 @contextmanager
 def _terminated() -> Iterator[None]:
-    """A SIGTERM ends the work as Ctrl-C does: what was made is removed then, too."""
+    """A SIGTERM ends the work as Ctrl-C does: what was created is removed."""
 
     def end(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def _terminated() -> Iterator[None]:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     def refuse(_: int, __: FrameType | None) -> None:
-        # Past all buffers: one may be just at work.
+        # Not through a buffer, which the interrupted code may be using.
         os.write(_STDERR, b"still removing: wait, or everything made goes on costing\n")
 
     with _handled(signal.SIGINT, refuse), _handled(signal.SIGTERM, refuse):

@@ -1,4 +1,4 @@
-"""The stack of a verification: an isolated network, a database, the packaged functions, and the function that looks."""
+"""The stack of a verification: an isolated network, a database, the packaged functions, and the one with the tests."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _ADDRESSES = "10.83.0.0/24"
 _SUBNET_BITS = 26
 # Lambda's longest: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _SECONDS, _MEGABYTES = 900, 1769
-# What a rotation has to be given, where RDS does users' passwords as tasks of its own.
+# More time for a rotation, because RDS sets users' passwords by its own tasks.
 _ROTATION_SECONDS = 300
 _SERVICE = "secretsmanager.amazonaws.com"
-# Of an engine, beside single user.
+# An engine's strategies, other than single user.
 _PAIRED = "alternating-users"
 _TWO_PASSWORDS = "dual-password"
 _LOOKS = (
@@ -49,29 +49,29 @@ _PROBES = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVe
 
 
 def stack_name(offer: Offer) -> str:
-    """What the stack of an offer is called: one at a time, so that what is left of it is found again."""
+    """The name of an offer's stack: always the same, so that its leftovers can be found."""
     return f"{TAG}-{offer.name}"
 
 
 def prefix(offer: Offer) -> str:
-    """What the names of its secrets begin with."""
+    """The beginning of the names of its secrets."""
     return f"{stack_name(offer)}/"
 
 
 def strategies(engine: str) -> tuple[str, ...]:
-    """What an engine can do."""
+    """The strategies of an engine."""
     return ("single-user", _PAIRED, *((_TWO_PASSWORDS,) if SPECS[engine].second_password else ()))
 
 
 class VerificationStack(Stack):
-    """All that a verification needs, and nothing that outlives it.
+    """All resources of a verification; none of them stays afterwards.
 
     Args:
         offer: which database.
         certificates: RDS's CA certificates, as PEM; None: those of the functions' operating system.
-        licence: of one's own, where the offer needs one.
+        licence: the user's own, if the offer needs one.
         bundles: makes the layers and functions for a platform.
-        kits: makes the code and the layer of the function that looks.
+        kits: makes the code and the layer of the function that runs the tests.
 
     Raises:
         ConfigurationError: a licence is missing.
@@ -159,13 +159,13 @@ class VerificationStack(Stack):
             },
             seconds=_SECONDS,
         )
-        reached.allow_default_port_from(verifier.function, "The function that looks")
+        reached.allow_default_port_from(verifier.function, "The function that runs the tests")
         self._may("Looks", verifier, _LOOKS, f"{prefix(offer)}*")
         self._may_have_rotated(verifier)
         CfnOutput(self, "VerifierName", value=verifier.function.function_name)
 
     def _network(self) -> ec2.Vpc:
-        """Subnets without a way to the internet; what is in it reaches what an endpoint leads to."""
+        """Subnets without a route to the internet, with an endpoint for Secrets Manager."""
         zones = [Fn.select(number, Fn.get_azs()) for number in range(self._offer.availability_zones)]
         return ec2.Vpc(
             self,
@@ -255,7 +255,7 @@ class VerificationStack(Stack):
         )
 
     def _drivers(self) -> list[lambda_.ILayerVersion]:
-        """What the suites need beside the kit."""
+        """The packages that the suites need, other than the kit."""
         archives = [self._bundles.base(), self._kit.code(), self._kit.layer()]
         trust = self._certificates
         layers: list[lambda_.ILayerVersion] = []
@@ -278,7 +278,7 @@ class VerificationStack(Stack):
         )
 
     def _may_have_rotated(self, function: BundledFunction) -> None:
-        """Whoever asks for a rotation must be allowed to invoke its function.
+        """The caller of RotateSecret must be allowed to invoke the secret's function.
 
         https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
         """

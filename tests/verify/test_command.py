@@ -35,11 +35,11 @@ def test_a_price_is_told_with_its_date_and_region() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "cobol"], "'cobol' is none of postgres, mysql"),
+        (["--engine", "cobol"], "'cobol' is not one of postgres, mysql"),
         ([], "Missing option '--engine'"),
         (["--engine", "postgres"], AFTER),
-        (["--engine", "redshift"], "this costs money, and there is no terminal to ask at: YES=1, or --yes"),
-        (["--engine", "redshift", "--remove"], "there is no terminal to ask at"),
+        (["--engine", "redshift"], "this costs money, and there is no terminal to ask you: set YES=1, or --yes"),
+        (["--engine", "redshift", "--remove"], "there is no terminal to ask you"),
         (["--engine", "db2", "--ca-bundle", "x.pem"], "--ibm-site-id and --ibm-customer-id"),
         (["--engine", "postgres", "--every", "0"], "--every"),
     ],

@@ -1,4 +1,4 @@
-"""The conformance suite on a server that is there, without the plugins of this repository's own test runs."""
+"""Runs the conformance suite on an existing server, without the plugins of this repository's own test runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from rotators.testing import RotationService
 
 PASSED = "passed"
-# Seconds that the last test may take.
+# How many seconds the last test may take.
 RESERVE = 90.0
 _INI = Path(__file__).with_name("pytest.ini")
-# What they are about is not there, each with the reason.
+# Tests that can't run there, each with the reason.
 LEFT_OUT = {
     "test_one_server_may_have_two_names": "it takes a server that listens on the loopback",
     "test_an_edit_after_the_database_has_changed_loses_neither_version": "so does this",
@@ -26,7 +26,7 @@ LEFT_OUT = {
 
 
 class Suite:
-    """A pytest plugin: the fixtures of the suite, and what became of its tests.
+    """A pytest plugin: the fixtures of the suite, and the outcomes of its tests.
 
     Args:
         target: the database.
@@ -57,19 +57,19 @@ class Suite:
             yield service
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave what was not asked for, and what the engine does not have."""
+        """Skip tests that were not requested, and tests of what the engine does not have."""
         mine = sorted((item for item in items if self._suits(item)), key=lambda item: item.name)[:: self._every]
         items[:] = [item for item in mine if self._only is None or _name(item) in self._only]
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Begin no test for which there is no time: the next invocation runs it."""
+        """Do not begin a test without time for it: the next invocation runs it."""
         if self._remaining() > RESERVE:
             return None
         self.left.append(_name(item))
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a test's outcome. What it compared may hold passwords, so only where it failed is told."""
+        """Keep a test's outcome. The compared values may hold passwords, so only the place of a failure is reported."""
         name = report.nodeid.partition("::")[2].replace("::", " ")
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
@@ -119,14 +119,14 @@ def run(
     suite = Suite(target, kind, only, every, remaining)
     arguments = ["-c", str(_INI), "--rootdir", str(tests), "--noconftest", "-p", "no:cacheprovider", "-q", "--tb=no"]
     arguments += ["--show-capture=no", "--no-header", "--no-summary", str(tests / "engines" / "test_conformance.py")]
-    # What is told of it are the rows.
+    # The report is made of the rows.
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(arguments, plugins=[suite])
     return suite.results, suite.left
 
 
 def kind_of(engine: str) -> Any:
-    """What the suites know of an engine."""
+    """The suites' description of an engine."""
     kinds = importlib.import_module("targets").KINDS
     return kinds["postgresql" if engine == "postgres" else engine]
 

@@ -1,4 +1,4 @@
-"""What the simulated Secrets Manager takes for true of the real one: each fact with AWS's page for it.
+"""The facts about Secrets Manager that the simulated service relies on, each with AWS's page.
 
 A fact's check does something with secrets of its own, and tells what it saw, in words that are the same for every
 account: versions are called by the order in which they were made. What it saw of the simulated service is what is
@@ -28,11 +28,11 @@ _MONTHLY: Any = {"AutomaticallyAfterDays": 30}
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that the service does.
+    """Something that Secrets Manager does.
 
     Args:
         name: a sentence.
-        page: where AWS says so.
+        page: AWS's page that says so.
         check: does it, and tells what it saw, as JSON can hold it.
     """
 
@@ -45,7 +45,7 @@ FACTS: list[Fact] = []
 
 
 def observe(service: Service, only: frozenset[str] | None = None) -> dict[str, Any]:
-    """What the service does, by the facts' names.
+    """What the service does, by the names of the facts.
 
     Args:
         service: the one to ask.
@@ -72,7 +72,7 @@ def _fact(name: str, page: str) -> Callable[[Callable[[Service], Any]], Callable
 
 
 def refusal(error: ClientError) -> str:
-    """Tell a refusal without what is another one at each call."""
+    """Describe a refusal, without the parts that differ in each call."""
     text = f"{error.operation_name}: {error.response['Error']['Code']}: {error.response['Error']['Message']}"
     return _VERSION.sub("<version>", _ARN.sub("<arn>", text))
 
@@ -94,13 +94,13 @@ def _current(service: Service, arn: str) -> str:
 
 
 def _labels(service: Service, arn: str, *versions: str) -> list[list[str]]:
-    """The labels of these versions, in their order."""
+    """The labels of these versions, in order."""
     found = labels(service.client, arn)
     return [sorted(found.get(version, [])) for version in versions]
 
 
 def _begin(service: Service, arn: str, **more: Any) -> str:
-    """Ask for a rotation by the probe; its version."""
+    """Start a rotation with the probe; its version."""
     asked = {"RotationLambdaARN": service.probe_arn, "RotationRules": _MONTHLY, **more}
     return str(service.client.rotate_secret(SecretId=arn, **asked).get("VersionId"))
 
@@ -198,7 +198,7 @@ def _absent(service: Service) -> Any:
 def _size(service: Service) -> Any:
     arn, put = service.secret(), service.client.put_secret_value
     sizes = ("x" * 65_536, "x" * 65_537, "ü" * 32_768, "ü" * 32_769)
-    # What the message says beside its code is no part of the fact: it quotes the value.
+    # Only the error code is part of the fact: the message quotes the value.
     return [_refused(put, SecretId=arn, SecretString=value).partition(": 1 ")[0] for value in sizes]
 
 
@@ -247,7 +247,7 @@ def _rules(service: Service) -> Any:
         {"ScheduleExpression": "rate(4 hours)", "Duration": "5h"},
     )
     arn = service.secret()
-    # The sentence is the service's own matter.
+    # The wording is up to AWS.
     return [
         ": ".join(_refused(_begin, service=service, arn=arn, RotationRules=rules).split(": ")[:2]) for rules in wrong
     ]

@@ -1,4 +1,4 @@
-"""The function that looks: told what to look at, it answers what was expected and what it saw.
+"""The function that runs the tests. It returns what was expected and what it saw.
 
 An event names a ``task`` (``service``, ``rotations`` or ``conformance``), ``only`` the names that are still to be
 looked at, and ``every``: each n-th test of the suite. The answer has ``rows``, and ``left``: what there was no time
@@ -34,11 +34,11 @@ _MILLISECONDS = 1000
 
 @dataclass(frozen=True)
 class Ground:
-    """Where the function looks.
+    """What the function tests.
 
     Args:
-        engine: as rotators call it.
-        prefix: begins the names of secrets.
+        engine: the rotators' name for it.
+        prefix: the beginning of the secrets' names.
         admin_arn: the secret of the database's admin.
         admin: its value.
         ca_file: the CA certificates of the database.
@@ -58,7 +58,7 @@ class Ground:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Look, in AWS.
+    """Run the tests in AWS.
 
     Args:
         event: see above.
@@ -73,12 +73,12 @@ def answer(event: Mapping[str, Any], ground: Ground, remaining: Callable[[], flo
     Args:
         event: see above.
         ground: where.
-        remaining: how many seconds there are.
+        remaining: how many seconds are left.
 
     Raises:
         KeyError: there is no such task.
     """
-    # The suites import one another by names of their own.
+    # The suites import one another by their own names.
     if str(ground.tests) not in sys.path:
         sys.path.insert(0, str(ground.tests))
     only = None if event.get("only") is None else frozenset(event["only"])
@@ -155,7 +155,7 @@ def _target(ground: Ground) -> Iterator[Any]:
 
 
 def _completed(client: SecretsManagerClient, arn: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The admin's secret, which has to say where the database is: that was known only when there was one."""
+    """The admin's secret, completed with the database's address, which is known only after its creation."""
     found: dict[str, Any] = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     complete = {**found, **values}
     if complete != found:

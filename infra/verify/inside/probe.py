@@ -1,4 +1,4 @@
-"""A rotation function that does as its secret's tags say, and notes in tags what it was told.
+"""A rotation function that does what its secret's tags say, and writes the received events into tags.
 
 Tags, since the function that reads them reaches nothing but Secrets Manager, and they are no version of the secret.
 """
@@ -20,7 +20,7 @@ SEEN = "seen-"
 
 
 class AsTold(Exception):
-    """The secret's tag names this step as the one to fail."""
+    """The secret's tag says that this step must fail."""
 
 
 def handler(event: dict[str, Any], _: Any) -> None:
@@ -36,7 +36,7 @@ def rotate(client: SecretsManagerClient, event: dict[str, Any]) -> None:
         event: the step's.
 
     Raises:
-        AsTold: so says the secret's tag.
+        AsTold: the secret's tag says so.
     """
     arn, token, step = event["SecretId"], event["ClientRequestToken"], event["Step"]
     described = client.describe_secret(SecretId=arn)
@@ -64,7 +64,7 @@ def rotate(client: SecretsManagerClient, event: dict[str, Any]) -> None:
 
 
 def _readable(client: SecretsManagerClient, arn: str, token: str) -> str:
-    """Whether the version under rotation has a value by now."""
+    """Whether the version under rotation has a value already."""
     try:
         client.get_secret_value(SecretId=arn, VersionId=token)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Whole rotations of real secrets by the packaged functions, beside the same by the simulated service."""
+"""Complete rotations of real secrets by the packaged functions, and the same with the simulated service."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from infra.verify.inside.facts import refusal
 from infra.verify.inside.service import NotInTime, Service
 from rotators.testing import RotationService
 
-# Two: with two users each of them has its turn.
+# Two, so that each of two users gets a new password.
 _ROTATIONS = 2
 SINGLE_USER = "single-user"
 
 
 def needs_admin(target: Any, strategy: str) -> bool:
-    """Whether a secret has to name the admin's."""
+    """Whether a secret must name the admin's secret."""
     return strategy != SINGLE_USER or bool(getattr(target, "needs_admin", False))
 
 
 def prepared(simulation: RotationService, target: Any, strategy: str) -> tuple[str, str]:
-    """A secret of the simulated service, whose function is in this process; and the admin's secret.
+    """A secret of the simulated service with a function in this process, and the admin's secret.
 
     Args:
         simulation: the service.
@@ -36,12 +36,12 @@ def prepared(simulation: RotationService, target: Any, strategy: str) -> tuple[s
 
 
 def observe(service: Service, target: Any, strategies: Mapping[str, Callable[[], tuple[str, str]]]) -> dict[str, Any]:
-    """Rotate by each strategy, and tell how each rotation ended.
+    """Rotate with each strategy, and report how each rotation ended.
 
     Args:
         service: the one that rotates.
         target: the database.
-        strategies: of each, what gives its secret and the admin's.
+        strategies: for each, a function that returns its secret and the admin's.
     """
     seen: dict[str, Any] = {}
     for strategy, of in strategies.items():
@@ -80,7 +80,7 @@ def _is_current(service: Service, arn: str, token: str) -> bool:
 
 
 def _told(target: Any, username: str, former: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What a rotation did, without a name or a password that is another one each time."""
+    """What a rotation did, without names and passwords, which differ each time."""
     changed = sorted(key for key in former.keys() | new.keys() if former.get(key) != new.get(key))
     return {
         "changed": changed,

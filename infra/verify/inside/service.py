@@ -1,4 +1,4 @@
-"""Secrets Manager as the facts ask it: the real one, or the simulated one."""
+"""Secrets Manager as the facts use it: the real one, or the simulated one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotators.testing import RotationService
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# Seconds: what was asked of the real service begins within moments, and takes as long as four invocations.
+# Seconds: a rotation of the real service begins at once, and takes as long as four invocations.
 PATIENCE, PAUSE = 180.0, 1.0
 _TRIES_IN_A_SIMULATION = 3
 # Longer than any call takes; the endpoint is in the same network.
@@ -25,18 +25,18 @@ _CALL = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", 
 
 
 class NotInTime(Exception):
-    """What was waited for did not happen."""
+    """The expected state was not reached in time."""
 
 
 class Service:
-    """A Secrets Manager, and what is there to be rotated.
+    """A Secrets Manager, and the secrets to rotate.
 
     Args:
         client: boto3's.
-        prefix: begins the name of every secret that is made.
+        prefix: the beginning of the name of every created secret.
         probe_arn: the function of :mod:`infra.verify.inside.probe`.
-        advance: called between two looks at what was asked for.
-        looks: how many there are.
+        advance: called between two checks of the state.
+        looks: how many checks there are.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Service:
         self._made: list[str] = []
 
     def name(self) -> str:
-        """A name that no secret has."""
+        """An unused name for a secret."""
         return f"{self._prefix}fact-{secrets.token_hex(6)}"
 
     def secret(self, **tags: str) -> str:
@@ -64,7 +64,7 @@ class Service:
         """Let time pass until something holds.
 
         Raises:
-            NotInTime: it does not, for long enough.
+            NotInTime: it does not hold after all checks.
         """
         for _ in range(self._looks):
             if condition():
@@ -74,7 +74,7 @@ class Service:
             raise NotInTime
 
     def remove(self) -> None:
-        """Delete all secrets that were made, without a recovery window."""
+        """Delete all created secrets, without a recovery window."""
         for arn in self._made:
             self.client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
         self._made.clear()
@@ -82,7 +82,7 @@ class Service:
 
 @contextlib.contextmanager
 def real(prefix: str, probe_arn: str) -> Iterator[Service]:
-    """The service of the account that this process has credentials of."""
+    """The service of the account of this process's credentials."""
     client = boto3.client("secretsmanager", config=_CALL)
     service = Service(client, prefix, probe_arn, lambda: time.sleep(PAUSE), round(PATIENCE / PAUSE))
     try:
@@ -93,7 +93,7 @@ def real(prefix: str, probe_arn: str) -> Iterator[Service]:
 
 @contextlib.contextmanager
 def simulated(prefix: str) -> Iterator[tuple[Service, RotationService]]:
-    """The simulated service, alone in this process while it lasts."""
+    """The simulated service; only one can exist in this process."""
     with RotationService() as simulation:
         client = simulation.client
         arn = simulation.register(lambda event, _: probe.rotate(client, event), "probe")
