@@ -62,14 +62,14 @@ SUITES = ("conformance", "faults")
 SHARED_OUT = {"test_every_packet.py", "test_every_statement.py"}
 TABLE_HEAD = """# Conformance
 
-Made by `make conformance` from a test run, and not by hand: how many tests of the suites that all engines share passed,
-on which server, with which strategy. Each test of faults breaks whole rotations at a share of the calls to Secrets
-Manager, or of the packets to the database (where the driver has one connection at a time), or at random; `make
-test-long` breaks all.
+`make conformance` makes this page from a test run. It counts the tests that passed, of the suites that all engines
+share, for each server and strategy. Each test of faults breaks complete rotations, at a share of the calls to Secrets
+Manager or of the packets to the database (if the driver has one connection at a time), or at random. `make test-long`
+breaks all.
 
-What a user may do in the end is tried on PostgreSQL, MySQL, MariaDB, SecantusDB and, as far as PostgreSQL has it,
-Redshift, with [random sets of rights](testing.md#what-both-users-can-do). A double of SQL Server, Oracle or Db2 can't
-[answer that](../explanation/decisions.md#no-double-is-asked-what-a-user-may-do).
+What a user may do after a rotation is tested on PostgreSQL, MySQL, MariaDB, SecantusDB and, as far as PostgreSQL has
+it, Redshift, with [random sets of privileges](testing.md#what-both-users-can-do). A double of SQL Server, Oracle or Db2
+can't [answer that](../explanation/decisions.md#no-double-is-asked-what-a-user-may-do).
 
 | server | strategy | conformance | faults |
 |---|---|---|---|

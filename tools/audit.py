@@ -1,4 +1,4 @@
-"""Ask OSV whether a version that a lock pins is known to be vulnerable.
+"""Ask OSV for known vulnerabilities of the versions that the locks pin.
 
 https://google.github.io/osv.dev/post-v1-querybatch/
 
@@ -21,14 +21,14 @@ from typing import Any
 
 SERVICE = "https://api.osv.dev"
 ROOT = Path(__file__).parents[1]
-# What OSV takes at a time, and seconds for an answer.
+# How many packages OSV accepts in a query, and the seconds to wait for its answer.
 _BATCH, _PATIENCE = 1000, 60.0
 _PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 
 class AuditFailed(Exception):
-    """There is no answer: a lock can't be read, or the service can't be asked."""
+    """There is no answer: a lock can't be read, or OSV can't be reached."""
 
 
 @dataclass(frozen=True, order=True)
@@ -42,7 +42,7 @@ class Package:
 
 @dataclass
 class Lock:
-    """What a lock pins, and what of it has no hash.
+    """The packages that a lock pins, and those without a hash.
 
     Args:
         path: the file.
@@ -54,7 +54,7 @@ class Lock:
 
 
 def locks(root: Path) -> list[Path]:
-    """Every lock there is: the development's, the layers', the verification's and the CDK's."""
+    """All locks: for development, for the layers, for the verification and for the CDK."""
     found = [
         path
         for place in ("requirements/*.txt", "layers/*/requirements.txt", "infra/*/requirements.txt")
@@ -64,7 +64,7 @@ def locks(root: Path) -> list[Path]:
 
 
 def read(path: Path) -> Lock:
-    """What a lock pins.
+    """The packages that a lock pins.
 
     Raises:
         AuditFailed: it can't be read, or pins nothing.
@@ -78,7 +78,7 @@ def read(path: Path) -> Lock:
             if not hashed:
                 lock.without_hash.append(package.name)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise AuditFailed(f"{path} is no lock that can be read ({type(error).__name__}): make lock") from None
+        raise AuditFailed(f"{path} is not a readable lock ({type(error).__name__}): make lock") from None
     if not lock.packages:
         raise AuditFailed(f"{path} pins nothing: make lock")
     return lock
@@ -117,17 +117,17 @@ def ask(service: str, packages: Sequence[Package]) -> dict[Package, list[str]]:
         answer = _fetch(f"{service}/v1/querybatch", {"queries": queries})
         results = answer.get("results")
         if not isinstance(results, list) or len(results) != len(asked):
-            raise AuditFailed(f"{service} has answered something else than one result for each package")
+            raise AuditFailed(f"{service} did not answer with one result for each package")
         for package, result in zip(asked, results, strict=True):
             ids = [str(one["id"]) for one in (result or {}).get("vulns") or ()]
-            # With a further page there is something on this one; what is on it is OSV's to show.
+            # If there is a second page, the first has advisories; OSV's own page shows the rest.
             if ids:
                 found[package] = ids
     return found
 
 
 def told(service: str, advisory: str) -> str | None:
-    """What an advisory says, in a line; None where it was withdrawn.
+    """What an advisory says, in one line; None if it was withdrawn.
 
     Raises:
         AuditFailed: the service can't be asked.
@@ -148,12 +148,12 @@ def _fetch(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         reason = error.reason if isinstance(error, urllib.error.URLError) else type(error).__name__
         raise AuditFailed(f"{url} can't be asked: {reason}") from None
     if not isinstance(answer, dict):
-        raise AuditFailed(f"{url} has answered something else than advisories")
+        raise AuditFailed(f"{url} did not answer with advisories")
     return answer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each lock and each advisory; 0 where every package was asked about and none is vulnerable."""
+    """Print a line for each lock and each advisory; 0 if OSV answered for every package and none is vulnerable."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--service", default=SERVICE, help="where OSV's API is")
     parser.add_argument("locks", nargs="*", type=Path, help="by default every lock of the repository")

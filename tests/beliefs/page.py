@@ -14,19 +14,19 @@ from beliefs.base import READ, Beliefs
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "beliefs.md"
 _HEAD = """# Beliefs
 
-Made from the tables in `tests/beliefs` by `make beliefs`, and not by hand: each thing that an engine takes for true has
-a page of the vendor's, or of AWS's, that says so. Five engines have no server of their own in the tests, and none has
-RDS's admin. `tests/beliefs/test_beliefs.py` keeps table, engine, double and the tests' admins in step: a statement
-without a row fails, and so does a row that nothing sends.
+`make beliefs` makes this page from the tables in `tests/beliefs`. Each statement, view, privilege and error code that
+an engine relies on has a page of the vendor or of AWS that documents it. For five engines the tests have no server, and
+no test server has RDS's admin. `tests/beliefs/test_beliefs.py` compares the tables with the engines, the doubles and
+the tests' admins: a statement without a row fails, and so does a row for a statement that is never sent.
 
-| engine | statements | views | columns | rights | codes | pages | of these read | held against |
+| engine | statements | views | columns | rights | codes | pages | of these read | checked against |
 |---|---|---|---|---|---|---|---|---|
 """
 _FORMS = """
-In the forms, `NAME` is a quoted name, `TEXT` a text, `WORD` a privilege or the like, and `N` a number; `…` is anything,
-`{a|b}` one of these, `[a]` may be missing, and `{a}…` may come again. MongoDB's are commands with the fields that are
-sent. *since* is the version from which on the row holds. A page that is marked *not read* has an address of the form
-that the vendor's pages have, and nobody has looked at it for this table.
+In the statements, `NAME` is a quoted name, `TEXT` a text, `WORD` a privilege or the like, and `N` a number; `…` is
+anything, `{a|b}` is one of these, `[a]` is optional, and `{a}…` may repeat. MongoDB's are commands with the fields that
+are sent. *since* is the first version for which the row is true. *Not read* means that the page's address has the form
+of the vendor's pages, but nobody has read the page for this table.
 """
 # The parts of forms that stand for a name and the like, longest first.
 _PARTS = {

@@ -32,9 +32,9 @@ from rotators.testing.servers.postgres import PostgresServer
 PAGE = Path(__file__).parents[2] / "docs/reference/causes.md"
 HEAD = """# Causes of a failed rotation
 
-What `rotators check` prints for each. Every row is made real by a test (`tests/checks/test_causes.py`), on a real
-PostgreSQL or MySQL and a simulated AWS account, and this page is made from those tests. Names, versions and dates
-differ in yours. How to read it: [find out why a rotation failed](../how-to/find-out-why.md).
+This page shows what `rotators check` prints for each cause. A test reproduces every row
+(`tests/checks/test_causes.py`), on a real PostgreSQL or MySQL and in a simulated AWS account, and makes this page. Your
+names, versions and dates differ. How to use it: [find out why a rotation failed](../how-to/find-out-why.md).
 
 | cause | what `rotators check` prints |
 |---|---|
@@ -119,7 +119,7 @@ def _(scene: Scene, number: int) -> None:
     scene.make(number, port=port)
 
 
-@cause("Something else listens there", "server TLS")
+@cause("Another program listens there", "server TLS")
 def _(scene: Scene, number: int) -> None:
     other = scene.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     scene.variables["ROTATION_CONNECT_TIMEOUT"] = "0.5"
@@ -198,13 +198,13 @@ def _(scene: Scene, number: int) -> None:
     scene.service.stage(scene.arn)
 
 
-@cause("AWSPENDING has a value that nobody has set", "login AWSPENDING")
+@cause("AWSPENDING has a value that is not set in the database yet", "login AWSPENDING")
 def _(scene: Scene, number: int) -> None:
     scene.make(number)
     scene.service.invoke(scene.service.stage(scene.arn), "createSecret")
 
 
-@cause("AWSPENDING has a value that nobody could use", "secret AWSPENDING")
+@cause("AWSPENDING has a value that can't be used", "secret AWSPENDING")
 def _(scene: Scene, number: int) -> None:
     scene.make(number)
     rotation = scene.service.stage(scene.arn)
@@ -242,7 +242,7 @@ def _(scene: Scene, number: int) -> None:
     scene.make(number, dbname="no_such_database")
 
 
-@cause("pg_hba.conf does not admit the user", "login AWSCURRENT")
+@cause("pg_hba.conf does not allow the user", "login AWSCURRENT")
 def _(scene: Scene, number: int) -> None:
     scene.user = "refused"
     scene.make(number)
@@ -269,7 +269,7 @@ def _(scene: Scene, number: int) -> None:
 # The admin and the second user.
 
 
-@cause("CREATEROLE was taken from the admin", "rights of the admin")
+@cause("CREATEROLE was revoked from the admin", "rights of the admin")
 def _(scene: Scene, number: int) -> None:
     _with_admin(scene, number, "LOGIN")
 
@@ -303,7 +303,7 @@ def _(scene: Scene, number: int) -> None:
     scene.make(number)
 
 
-@cause("The admin secret names no host", "admin secret")
+@cause("The admin secret has no host", "admin secret")
 def _(scene: Scene, number: int) -> None:
     scene.strategy = ALTERNATING
     scene.keys["admin"] = {"username": "postgres", "password": "canary-without-a-host"}
@@ -317,7 +317,7 @@ def _(scene: Scene, number: int) -> None:
     scene.service.client.delete_secret(SecretId=scene.service.value(scene.arn)["masterarn"], RecoveryWindowInDays=7)
 
 
-@cause("The admin is another server's", "proof at the admin's server")
+@cause("The admin secret is for another server", "proof at the admin's server")
 def _(scene: Scene, number: int) -> None:
     scene.strategy = ALTERNATING
     scene.make(number)
@@ -338,7 +338,7 @@ def _both(scene: Scene, other: PostgresServer) -> str:
     return str(file)
 
 
-@cause("The second user is somebody else's", "second user")
+@cause("The existing second user belongs to another application", "second user")
 def _(scene: Scene, number: int) -> None:
     scene.strategy = ALTERNATING
     scene.make(number)
@@ -355,7 +355,7 @@ def _(scene: Scene, number: int) -> None:
 # The secret and the function's settings.
 
 
-@cause("The secret is another engine's", "secret AWSCURRENT")
+@cause("The secret is for another engine", "secret AWSCURRENT")
 def _(scene: Scene, number: int) -> None:
     scene.make(number, engine="mysql")
 
@@ -371,7 +371,7 @@ def _(scene: Scene, number: int) -> None:
     scene.make(number, host=None)
 
 
-@cause("The port is no number", "secret AWSCURRENT")
+@cause("The port is not a number", "secret AWSCURRENT")
 def _(scene: Scene, number: int) -> None:
     scene.make(number, port="5432/tcp")
 
@@ -387,7 +387,7 @@ def _(scene: Scene, number: int) -> None:
     scene.make(number)
 
 
-@cause("The function's password settings leave nothing to draw from", "settings")
+@cause("The function's password settings exclude all characters of a kind", "settings")
 def _(scene: Scene, number: int) -> None:
     scene.variables["EXCLUDE_CHARACTERS"] = "0123456789"
     scene.make(number)
@@ -436,7 +436,7 @@ def _(scene: Scene, number: int) -> None:
     scene.service._configured[scene.arn].next_window = scene.service.clock.now - timedelta(days=3)
 
 
-@cause("The KMS key may not be used", "secret AWSCURRENT")
+@cause("The function may not use the KMS key", "secret AWSCURRENT")
 def _(scene: Scene, number: int) -> None:
     scene.make(number)
     # The first is the check's own, with the rights of whoever asks.
@@ -449,7 +449,7 @@ def _(scene: Scene, number: int) -> None:
     _key(scene, lambda kms, key: kms.disable_key(KeyId=key))
 
 
-@cause("The KMS key is to be deleted", "KMS key")
+@cause("The KMS key is scheduled for deletion", "KMS key")
 def _(scene: Scene, number: int) -> None:
     scene.make(number)
     _key(scene, lambda kms, key: kms.schedule_key_deletion(KeyId=key))

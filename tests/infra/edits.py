@@ -37,8 +37,8 @@ _OTHER = """  other:
 keys: {mine"""
 # What is edited, each with what stands there before and after. The first are tried in each run.
 EDITS: dict[str, tuple[str, str]] = {
-    "a value of a secret to make": ("host: db, port", "host: elsewhere, port"),
-    "its passwords look different": ("    admin: boss\n", "    admin: boss\n    password: {length: 20}\n"),
+    "a value of a secret to create": ("host: db, port", "host: elsewhere, port"),
+    "another password policy": ("    admin: boss\n", "    admin: boss\n    password: {length: 20}\n"),
     "another strategy": (
         "{name: app, engine: postgres}",
         "{name: app, engine: postgres, strategy: alternating-users, admin: boss}",
@@ -47,16 +47,16 @@ EDITS: dict[str, tuple[str, str]] = {
         "keys: {mine",
         _OTHER,
     ),
-    "a network renamed": ("main", "orders"),
+    "a network gets another name": ("main", "orders"),
     "every: never after a schedule": ("every: 30 days", "every: never"),
-    "a value more": ("port: 5432", "port: 5432, dbname: orders"),
-    "a value less": (", port: 5432", ""),
+    "one more value": ("port: 5432", "port: 5432, dbname: orders"),
+    "one value less": (", port: 5432", ""),
     "another username": ("username: u", "username: v"),
-    "passwords by default": ("every: 30 days, network", "every: 30 days, password: {length: 24}, network"),
+    "the default password policy": ("every: 30 days, network", "every: 30 days, password: {length: 24}, network"),
     "a description of a secret": ("name: made, values", "name: made, description: Orders, values"),
-    "a copy": ("port: 5432}}", "port: 5432}, replicas: [eu-central-1]}"),
+    "a replica": ("port: 5432}}", "port: 5432}, replicas: [eu-central-1]}"),
     "no protection": ("port: 5432}}", "port: 5432}, protect: false}"),
-    "another key for a secret to make": ("    kms_key: mine\n", ""),
+    "another key for a secret to create": ("    kms_key: mine\n", ""),
     "a key for a secret": (
         "{name: app, engine: postgres}",
         "{name: app, engine: postgres, kms_key: mine}",
@@ -64,28 +64,28 @@ EDITS: dict[str, tuple[str, str]] = {
     "another schedule": ("every: 30 days", "every: 7 days"),
     "a cron": ("every: 30 days", "schedule: 'cron(0 2 ? * SUN *)'"),
     "a window": ("every: 30 days", "every: 30 days, window: 3h"),
-    "at once": ("every: 30 days", "every: 30 days, rotate_immediately: true"),
-    "a schedule of its own": ("{name: app, engine: postgres}", "{name: app, engine: postgres, every: 1 day}"),
-    "a function of its own": ("{name: app, engine: postgres}", "{name: app, engine: postgres, function: own}"),
+    "rotate_immediately": ("every: 30 days", "every: 30 days, rotate_immediately: true"),
+    "its own schedule": ("{name: app, engine: postgres}", "{name: app, engine: postgres, every: 1 day}"),
+    "its own function": ("{name: app, engine: postgres}", "{name: app, engine: postgres, function: own}"),
     "no network": ("{name: app, engine: postgres}", "{name: app, engine: postgres, network: null}"),
     "another engine": ("engine: mysql", "engine: mariadb"),
     "another admin": ("admin: boss", "admin: other"),
     "no admin": ("    admin: boss\n", ""),
-    "an admin who repairs": ("    admin: boss\n", "    admin: boss\n    allow_admin_reset: true\n"),
+    "allow_admin_reset": ("    admin: boss\n", "    admin: boss\n    allow_admin_reset: true\n"),
     "a test query": ("{name: app, engine: postgres}", "{name: app, engine: postgres, test_query: SELECT 1}"),
     "another port": ("{name: app, engine: postgres}", "{name: app, engine: postgres, port: 5433}"),
-    "another group of the database": ("sg-00000001", "sg-00000003"),
-    "a subnet more": ("subnet-00000002]", "subnet-00000002, subnet-00000004]"),
+    "another security group of the database": ("sg-00000001", "sg-00000003"),
+    "one more subnet": ("subnet-00000002]", "subnet-00000002, subnet-00000004]"),
     "private DNS": (
         "secrets_manager: create-endpoint",
         "secrets_manager: create-endpoint\n    private_dns_for: [10.0.0.0/8]",
     ),
-    "the endpoint is somebody else's": ("secrets_manager: create-endpoint", "secrets_manager: sg-00000009"),
-    "a secret more": (
+    "an existing endpoint": ("secrets_manager: create-endpoint", "secrets_manager: sg-00000009"),
+    "one more secret": (
         "  - {name: app, engine: postgres}",
         "  - {name: app, engine: postgres}\n  - {name: new, engine: postgres}",
     ),
-    "another order": (
+    "another order of the secrets": (
         "  - {name: app, engine: postgres}\n",
         "  - {name: zero, engine: mysql, function: zero}\n  - {name: app, engine: postgres}\n",
     ),
@@ -94,54 +94,54 @@ EDITS: dict[str, tuple[str, str]] = {
     "X-Ray": ("defaults:", "function: {tracing: true}\ndefaults:"),
     "another architecture": ("defaults:", "function: {architecture: x86_64}\ndefaults:"),
     "a log level": ("defaults:", "function: {log_level: DEBUG}\ndefaults:"),
-    "a role of one's own": ("defaults:", "function: {role: 'arn:aws:iam::111122223333:role/r'}\ndefaults:"),
+    "your own role": ("defaults:", "function: {role: 'arn:aws:iam::111122223333:role/r'}\ndefaults:"),
     "a prefix": ("defaults:", "prefix: orders-\ndefaults:"),
     "tags": ("defaults:", "tags: {team: orders}\ndefaults:"),
     "a permissions boundary": ("defaults:", "permissions_boundary: 'arn:aws:iam::111122223333:policy/b'\ndefaults:"),
     "logs for a year": ("defaults:", "logs: {retention_days: 365}\ndefaults:"),
-    "a topic of one's own": ("defaults:", "alarms: {topic: 'arn:aws:sns:eu-west-1:111122223333:t'}\ndefaults:"),
-    "mail": ("defaults:", "alarms: {email: [on-call@example.com]}\ndefaults:"),
+    "your own topic": ("defaults:", "alarms: {topic: 'arn:aws:sns:eu-west-1:111122223333:t'}\ndefaults:"),
+    "an email address": ("defaults:", "alarms: {email: [on-call@example.com]}\ndefaults:"),
     "a fleet": ("defaults:", "fleet: {}\ndefaults:"),
     "an alias for a key": ("orders}}", "orders, alias: orders}}"),
-    "a secret to make is one that is there": (
+    "name instead of create": (
         "  - create: {name: made, values: {username: u, host: db, port: 5432}}",
         "  - name: made",
     ),
-    "a secret by its ARN": (
+    "arn instead of name": (
         "{name: app,",
         "{arn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:app-AbCdEf',",
     ),
-    "other code of one's own": ("code: own/src", "code: own/next"),
-    "a handler of one's own": ("billing.handler", "billing.second"),
-    "a lock of one's own that names nothing": ("code: own/src", "requirements: own/requirements.txt, code: own/src"),
-    "a permission of one's own": (
+    "other code of your own rotator": ("code: own/src", "code: own/next"),
+    "another handler of your own rotator": ("billing.handler", "billing.second"),
+    "an empty lock file of your own rotator": ("code: own/src", "requirements: own/requirements.txt, code: own/src"),
+    "a permission of your own rotator": (
         "code: own/src",
         "permissions: [{actions: [sqs:SendMessage], resources: ['arn:aws:sqs:eu-west-1:1:q']}], code: own/src",
     ),
-    "a port of one's own": ("code: own/src", "ports: [8443], code: own/src"),
-    "a variable of one's own": ("code: own/src", "environment: {REALM: orders}, code: own/src"),
-    "code of one's own instead of ours": (
+    "a port of your own rotator": ("code: own/src", "ports: [8443], code: own/src"),
+    "a variable of your own rotator": ("code: own/src", "environment: {REALM: orders}, code: own/src"),
+    "your own rotator instead of an engine": (
         "{name: app, engine: postgres}",
         "{name: app, engine: custom, function: keys}",
     ),
-    "a rotator of one's own less": (
+    "your own rotator removed": (
         "  - {name: keys, engine: custom, function: keys}\n",
         "",
     ),
-    "a secret less": ("  - {name: app, engine: postgres}\n", ""),
+    "a secret removed": ("  - {name: app, engine: postgres}\n", ""),
 }
 SHORT = 6
 # Edits that take a secret's rotation away, for that is what they say.
-ENDS = {"a secret less": "app", "a rotator of one's own less": "keys"}
+ENDS = {"a secret removed": "app", "your own rotator removed": "keys"}
 
 
 def edited(name: str) -> str:
     """The base with an edit."""
     before, after = EDITS[name]
-    text = BASE.replace(before, after) if name == "a network renamed" else BASE.replace(before, after, 1)
+    text = BASE.replace(before, after) if name == "a network gets another name" else BASE.replace(before, after, 1)
     if name == "another network":
         text = text.replace("{name: app, engine: postgres}", "{name: app, engine: postgres, network: other}")
-    if name == "a rotator of one's own less":
+    if name == "your own rotator removed":
         text = text.replace("functions: {keys: {code: own/src, handler: billing.handler}}\n", "")
     if text == BASE:
         raise ValueError(name)

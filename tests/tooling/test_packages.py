@@ -51,19 +51,19 @@ def test_root_installs_the_browser_and_is_asked_nothing(programs: Path) -> None:
     assert asked(programs) == INSTALL
 
 
-def test_whoever_is_not_root_is_told(programs: Path) -> None:
+def test_a_user_who_is_not_root_is_told(programs: Path) -> None:
     with_apt(programs, user=1000)
-    assert browser(programs) == "Not root: the tests do without what is not installed (chromium).\n"
+    assert browser(programs) == "Not root: the tests run without what is not installed (chromium).\n"
     assert asked(programs) == ""
 
 
 def test_a_system_without_debian_packages_does_without(programs: Path) -> None:
-    assert browser(programs) == "No Debian packages here: the tests do without chromium.\n"
+    assert browser(programs) == "No Debian packages here: the tests run without chromium.\n"
 
 
 def test_what_can_not_be_installed_fails_nothing(programs: Path) -> None:
     with_apt(programs, user=0, code=100)
-    assert browser(programs).endswith("why\nIt could not be installed: the tests do without it.\n")
+    assert browser(programs).endswith("why\nIt could not be installed: the tests run without it.\n")
     assert asked(programs) == f"{INSTALL}update -q\n"
 
 
