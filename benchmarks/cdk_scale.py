@@ -1,8 +1,8 @@
-"""What files of 10 to 2,000 secrets take: time, memory, stacks, resources, and each size beside its limit.
+"""Synthesis of files with 10 to 2,000 secrets: time, memory, stacks, resources, and each size beside its limit.
 
     python benchmarks/cdk_scale.py --secrets 10 --secrets 100
 
-Each file is synthesized in a process of its own, with layers that hold no wheels.
+Each file is synthesized in its own process, with layers without wheels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-west-1", "AWS::AccountId"
 
 
 def text_of(secrets: int, stacks: int) -> str:
-    """A file of so many secrets, over four functions, with a key, named as people name them."""
+    """A file with this number of secrets, four functions and a key, with realistic names."""
     engines = ("postgres", "mysql", "mariadb", "sqlserver")
     lines = [
         f"  - {{name: team-{number % 40:02}/orders/{engines[number % 4]}/application-{number:04}, "
@@ -46,7 +46,7 @@ def text_of(secrets: int, stacks: int) -> str:
 
 
 def filled(value: Any) -> Any:
-    """A value with what its references will be, as long as they will be."""
+    """A value with its references resolved to texts of the real length."""
     if isinstance(value, list):
         return [filled(one) for one in value]
     if not isinstance(value, dict):
@@ -64,7 +64,7 @@ def of_type(template: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
 
 
 def sizes(template: dict[str, Any]) -> dict[str, int]:
-    """The largest of each kind in a template."""
+    """The largest size of each kind in a template."""
     inline: dict[str, int] = {}
     for policy in of_type(template, "AWS::IAM::Policy"):
         for role in policy["Roles"]:
@@ -90,7 +90,7 @@ def sizes(template: dict[str, Any]) -> dict[str, int]:
 
 
 def measure(secrets: int) -> dict[str, float]:
-    """Synthesize a file, with as many stacks as it asks for."""
+    """Synthesize a file, with as many stacks as it needs."""
     wheels.install = lambda *arguments: arguments[-1].mkdir()
     with tempfile.TemporaryDirectory() as folder:
         file, stacks = Path(folder) / "rotations.yaml", 1

@@ -1,4 +1,4 @@
-"""What an application meets while its secret rotates, with each library that gives it the password.
+"""Failed requests of an application while its secret rotates, with each library that reads the password.
 
     python benchmarks/client.py
     python benchmarks/client.py --server mysql --latency 20
@@ -50,7 +50,7 @@ Login = Callable[[], Any]
 
 @dataclass
 class Count:
-    """What eight threads met.
+    """The results of eight threads.
 
     Args:
         seconds: how long each request took that worked.
@@ -81,7 +81,7 @@ class Server:
             self.server = mysql_servers.MysqlServer(found[-1])
             self.engine = MariadbEngine() if kind == "mariadb" else MysqlEngine()
             self.driver = mysql.connector.connect
-            # The driver loads the system's certificates twice for each connection; let there be few, for all alike.
+            # The driver loads the system's certificates twice for each connection; use few, for all contenders.
             os.environ["SSL_CERT_FILE"] = str(self.server.ca_file)
             self.options = {
                 "ssl_ca": str(self.server.ca_file), "ssl_verify_cert": True, "ssl_verify_identity": True,
@@ -99,14 +99,14 @@ class Server:
         return dict(self.server.secret(name, password))
 
     def log_in(self, value: Any) -> Any:
-        """Log in by the bare driver."""
+        """Log in with the bare driver."""
         return self.driver(
             host=value["host"], port=int(value["port"]), user=value["username"], password=value["password"],
             **self.database, **self.options,
         )  # fmt: skip
 
     def refused(self) -> int:
-        """Logins that were refused so far, by the server's log."""
+        """How many logins were refused so far, from the server's log."""
         words = "password authentication failed for user" if self.kind == "postgresql" else "Access denied for user"
         text = self.server.log_text() if self.kind == "postgresql" else self.server.general_log()
         return int(text.count(words))
@@ -165,7 +165,7 @@ CONTENDERS = {
 
 
 def wait_for(count: Count, more: int) -> None:
-    """Until so many further requests have ended, or half a minute is over: a rotation wants somebody to see it."""
+    """Wait until this number of requests has ended, or half a minute is over, so that requests meet the rotation."""
     goal, deadline = len(count.seconds) + count.failed + more, time.monotonic() + 30
     while len(count.seconds) + count.failed < goal and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -173,7 +173,7 @@ def wait_for(count: Count, more: int) -> None:
 
 @contextlib.contextmanager
 def application(log_in: Login, threads: int) -> Iterator[Count]:
-    """Log in all the while."""
+    """Log in again and again."""
     count, stop, lock = Count(), threading.Event(), threading.Lock()
 
     def work() -> None:
@@ -264,7 +264,7 @@ def main(
                 str(reads), *added, ", ".join(sorted(count.errors)) or "none",
             )  # fmt: skip
         console.print(table)
-    # The wrapper's threads would keep the process.
+    # The wrapper's threads would keep the process alive.
     os._exit(0)
 
 

@@ -36,13 +36,13 @@ COMPILED, PLAIN = "compiled", "not compiled"
 
 @dataclass
 class Start:
-    """What one start took.
+    """The measurements of one start.
 
     Args:
         wall: seconds of the import.
-        cpu: the processor's of it.
+        cpu: CPU seconds of the import.
         rotation: seconds of the first rotation.
-        memory: bytes that are resident after it.
+        memory: resident bytes after it.
     """
 
     wall: float
@@ -52,7 +52,7 @@ class Start:
 
 
 def measure(pairing: Pairing, starts: int) -> dict[tuple[str, str], list[Start]]:
-    """The starts of each contender in both ways.
+    """The starts of each contender, with and without compiled modules.
 
     Args:
         pairing: what is measured.

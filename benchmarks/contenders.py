@@ -35,7 +35,7 @@ from rotators.testing.servers.postgres import PostgresServer
 OURS, OTHER = "rotators", "the other"
 SERVERS = ("postgresql", "mariadb", "mysql")
 ENGINES = {"postgresql": "postgres", "mariadb": "mariadb", "mysql": "mysql"}
-# Where AWS's templates look for CA certificates: Amazon Linux has them there.
+# Where AWS's templates look for CA certificates, as on Amazon Linux.
 _AWS_CA_FILE = "/etc/pki/tls/cert.pem"
 _WITH_CLIENT = "with_client"
 _numbers = itertools.count(1)
@@ -64,7 +64,7 @@ class Stage:
         service: the simulated Secrets Manager.
         endpoint: its URL.
         root: a temporary folder, for what Lambda unpacks.
-        stack: ends with it.
+        stack: closes with it.
     """
 
     server: Any
@@ -109,7 +109,7 @@ def make_user(server: Any, name: str | None = None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What is measured beside what.
+    """The two contenders.
 
     Args:
         server: the database.
@@ -149,7 +149,7 @@ class Contender:
     variables: dict[str, str] = field(default_factory=dict)
 
     def start(self, endpoint: str) -> LambdaProcess:
-        """A fresh process of it."""
+        """A new process of it."""
         return LambdaProcess(self.folder, endpoint, self.variables, self.handler)
 
 
@@ -157,8 +157,8 @@ def ours(folder: Path, server: Any, strategy: str, *, compiled: bool = True) -> 
     """The packaged function of the server's engine.
 
     Args:
-        folder: gets what Lambda unpacks.
-        server: whose certificates it trusts.
+        folder: gets the files that Lambda unpacks.
+        server: the server whose certificates it trusts.
         strategy: ROTATION_STRATEGY.
         compiled: with compiled modules.
     """
@@ -176,8 +176,8 @@ def another(
     """A copy of any four-step handler.
 
     Args:
-        folder: gets what Lambda unpacks.
-        server: whose certificates it trusts.
+        folder: gets the files that Lambda unpacks.
+        server: the server whose certificates it trusts.
         path: its folder.
         handler: ``module:function``.
         compiled: with compiled modules.
@@ -209,11 +209,11 @@ def another(
 
 @dataclass
 class Taken:
-    """What one rotation took.
+    """The measurements of one rotation.
 
     Args:
-        wall: seconds inside of the function.
-        cpu: seconds of the processor, in the function's process.
+        wall: seconds inside the function.
+        cpu: CPU seconds of the function's process.
         calls: to Secrets Manager.
     """
 
@@ -239,7 +239,7 @@ class Timed:
 
 
 class Secret:
-    """A secret of a user of its own, that a contender rotates.
+    """A secret with its own user, which a contender rotates.
 
     Args:
         service: the simulated Secrets Manager.
@@ -268,7 +268,7 @@ class Secret:
         self.arn = service.create_secret(name, server.secret(name, password, **extra), self._timed)
 
     def rotate(self, rotations: int = 1) -> Taken:
-        """Rotate it, and give what a rotation took on the average.
+        """Rotate it, and return the average measurements of a rotation.
 
         Raises:
             SystemExit: it failed.
@@ -289,13 +289,13 @@ def processes(stack: ExitStack, contenders: Iterable[Contender], endpoint: str) 
 
 
 def spread(values: list[float], factor: float = 1000, digits: int = 1) -> str:
-    """The median, and between which values the middle half lies."""
+    """The median, and the range of the middle half."""
     low, median, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return f"{median * factor:.{digits}f} ({low * factor:.{digits}f}-{high * factor:.{digits}f})"
 
 
 def ratio(mine: list[float], others: list[float]) -> str:
-    """Ours in times of the other's: of each turn, for the machine's load changes from one to the next."""
+    """Ours divided by the other's, for each turn, because the machine's load changes from one turn to the next."""
     return spread([one / other for one, other in zip(mine, others, strict=True)], factor=1, digits=2)
 
 
@@ -314,7 +314,7 @@ def where() -> str:
 
 
 def quiet() -> None:
-    """Let nothing but tables be printed."""
+    """Print only the tables."""
     os.environ.update(POWERTOOLS_METRICS_DISABLED="true", AWS_DEFAULT_REGION="eu-west-1")
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")

@@ -3,7 +3,7 @@
     python benchmarks/growth.py --of grants --server mysql
     python benchmarks/growth.py --of roles --sizes 1 --sizes 100 --path DIR --handler module:function
 
-Each size has a user of its own, with so many tables granted, databases with a table granted, roles, or other secrets
+Each size has its own user, with so many tables granted, databases with a table granted, roles, or other secrets
 rotated by the same process before. The first rotation makes the second user or copies all to it; the one after next
 finds both alike, and compares.
 """
@@ -39,7 +39,7 @@ def statements(server: Any, database: str | None = None) -> Iterator[Any]:
 
 
 def prepare(server: Any, kind: str, size: int, user: str) -> None:
-    """Give a user so many of a kind."""
+    """Give a user this number of a kind."""
     name = f'"{user}"' if isinstance(server, PostgresServer) else f"'{user}'@'%'"
     if kind != "secrets":
         _PREPARE[kind](server, size, user, name)
@@ -49,7 +49,7 @@ def _grants(server: Any, size: int, user: str, name: str) -> None:
     with statements(server) as run:
         run(f"CREATE SCHEMA of_{user}")
         if not isinstance(server, PostgresServer):
-            # MySQL takes a grant on a table that is not there where it holds CREATE, too.
+            # MySQL accepts a grant on a table that does not exist if the grant includes CREATE.
             for number in range(size):
                 run(f"GRANT SELECT, INSERT, CREATE ON of_{user}.t{number} TO {name}")
             return
@@ -113,7 +113,7 @@ def main(
                 secret = Secret(service, server, function, alternating=True, user=user)
                 try:
                     first = secret.rotate()
-                    # Back to the first user, and once more to the second: nothing differs now.
+                    # Back to the first user, and again to the second: nothing differs now.
                     secret.rotate()
                     again = secret.rotate()
                 except SystemExit as failed:

@@ -48,7 +48,7 @@ HEAD = (
 
 
 def row(case: Case, path: Path, turns: int, starts: int) -> list[str]:
-    """The figures of a case: ours in times of the template's."""
+    """The figures of a case: ours divided by the template's."""
     pairing = Pairing(case.server, case.strategy, path, HANDLER)
     taken, _ = rotation.measure(pairing, turns=turns, rotations=5)
     started = cold.measure(pairing, starts)

@@ -49,7 +49,7 @@ REFUSALS = (psycopg2.OperationalError, pymysql.err.OperationalError)
 
 
 class Spans:
-    """How long AWSCURRENT does not log in: from the label's move to the commit that puts its password in force."""
+    """How long AWSCURRENT does not log in: from the move of the label to the commit that makes its password valid."""
 
     def __init__(self, service: RotationService) -> None:
         self.seconds: list[float] = []
@@ -68,7 +68,7 @@ class Spans:
         LibpqConnection.execute = timed  # type: ignore[method-assign]
 
     def _after_call(self, operation: str, when: str) -> None:
-        # Elsewhere than in setSecret the password is in force long before the label moves.
+        # If the label does not move in setSecret, the password is valid long before that.
         in_set = self._service.calls[-1].step == "setSecret"
         if operation == "UpdateSecretVersionStage" and when == "after" and in_set:
             self._moved = time.perf_counter()
@@ -151,7 +151,7 @@ def main(  # noqa: PLR0917  # how typer declares options
 
 
 def run_application(service: RotationService, server: Any, arn: str, cache: float) -> Application:
-    """An application that logs in all the while."""
+    """An application that logs in again and again."""
 
     def log_in(secret: Any) -> None:
         server.connect(secret["username"], secret["password"]).close()

@@ -3,7 +3,7 @@
     python benchmarks/rotate.py
     python benchmarks/rotate.py --server --size 100 --size 1000
 
-Each size runs in a process of its own, against the simulated service with the quotas enforced by its clock. Without
+Each size runs in its own process, against the simulated service with the quotas enforced by its clock. Without
 --server the functions do nothing, so that what is measured is the command. "seconds" is what the run takes by the
 service's clock, and "rate" what that is of the rotations that the quotas admit; "here", "CPU" and "memory" are this
 machine's, with the simulated service and the functions in the same process: "without" is the process before the run.
@@ -50,11 +50,11 @@ class Nothing(Rotator[SecretValue]):
     """Rotates without a database."""
 
     def propose(self, rotation: Rotation[SecretValue]) -> SecretValue:
-        """Another value."""
+        """A new value."""
         return rotation.current.replace(password=f"{time.monotonic_ns()}")
 
     def apply(self, rotation: Rotation[SecretValue]) -> None:
-        """Nothing is to do."""
+        """Do nothing."""
 
     verify = apply
 
@@ -85,11 +85,11 @@ class ServiceTime:
         return (self.now - self._begun).total_seconds()
 
     def wait(self, calls: set[Future[Any]], seconds: float | None) -> set[Future[Any]]:
-        """Let time pass, and the service work, where no call is under way."""
+        """Let time pass, and the service work, while no call is under way."""
         if calls:
             return wait(calls).done
         self._service.clock.advance(seconds=max(0.001, seconds or 0.0))
-        # Those that were asked for since: run() would look at each of ten thousand secrets, ten thousand times.
+        # Only rotations that were requested since: run() would check each of ten thousand secrets, ten thousand times.
         made, self._seen = self._service.calls[self._seen :], len(self._service.calls)
         for call in made:
             if call.operation == "RotateSecret" and call.error is None:
@@ -159,12 +159,12 @@ def measure(size: int, *, server: bool) -> dict[str, float]:
 
 
 def _tell(line: str) -> None:
-    # Not sys.stderr: the command's own output is thrown away.
+    # Not sys.stderr, because the command's own output is discarded.
     print(line, file=sys.__stderr__, flush=True)
 
 
 def _memory() -> float:
-    """The most that this process has had, in MiB."""
+    """The largest memory that this process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

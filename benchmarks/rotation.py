@@ -1,8 +1,8 @@
-"""What a rotation takes: CPU, time, calls to Secrets Manager, packets to the database.
+"""The cost of a rotation: CPU, time, calls to Secrets Manager, packets to the database.
 
     python benchmarks/rotation.py --server mariadb --strategy alternating-users --path DIR --handler module:function
 
-Ours and the other take turns, each warm in a process of its own.
+Ours and the other take turns, each warm in its own process.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from rich.table import Table
 
 from rotators.testing.proxy import PacketProxy
 
-# One more gives each its second user, and fills what it keeps.
+# One more rotation creates each second user, and fills the caches.
 _WARM_UP = 2
 
 
 def measure(
     pairing: Pairing, *, turns: int, rotations: int
 ) -> tuple[dict[str, list[Taken]], dict[str, tuple[int, int]]]:
-    """What each took in each turn; and its connections and packets in one rotation.
+    """The measurements of each contender in each turn, and its connections and packets in one rotation.
 
     Args:
         pairing: what is measured.
