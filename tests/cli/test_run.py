@@ -253,4 +253,4 @@ def test_a_program_that_runs_is_not_stopped_for_a_value_that_no_variable_holds(
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
     assert "what is under the key password fits no environment variable" in said[-1]
-    assert "goes on with what it has" in said[-1]
+    assert "the program continues with its values" in said[-1]
