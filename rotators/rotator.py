@@ -177,6 +177,20 @@ class Rotation(Generic[ValueT]):
         version = self._versions.previous(self.secret_id)
         return None if version is None else self._value(version, "AWSPREVIOUS")
 
+    def unlabelled(self) -> Iterator[ValueT]:
+        """The values of the versions without a label, the newest first; what can't be read as one is left out.
+
+        Raises:
+            SecretsManagerDenied: the function may not list them.
+            SecretsManagerError: a call failed.
+        """
+        for version in self._versions.unlabelled(self.secret_id):
+            try:
+                value = self._value(version, f"version {version.version_id}, without a label")
+            except SecretMalformed:
+                continue
+            yield value
+
     @property
     def current_version_id(self) -> str:
         """The id of the version whose value is ``current``."""

@@ -242,6 +242,35 @@ class SecretVersions:
         except SecretNotFound:
             return None
 
+    def unlabelled(self, secret_id: str) -> Iterator[SecretVersion]:
+        """The versions without a label, the newest first, each read when it is asked for; what is binary is left out.
+
+        Secrets Manager removes none of them before it is a day old, and few before there are a hundred:
+        https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+
+        Raises:
+            SecretsManagerDenied: the function may not list them.
+            SecretsManagerError: a call failed.
+        """
+        found: list[tuple[datetime, str]] = []
+        more: dict[str, str] = {}
+        while True:
+            reply = self._call(
+                "list_secret_version_ids", secret_id, SecretId=secret_id, IncludeDeprecated=True, MaxResults=100, **more
+            )
+            versions = [one for one in reply.get("Versions", ()) if not one.get("VersionStages")]
+            found += [(one["CreatedDate"], str(one["VersionId"])) for one in versions]
+            if not reply.get("NextToken"):
+                break
+            more = {"NextToken": str(reply["NextToken"])}
+        for _, version_id in sorted(found, reverse=True):
+            # One may have been removed meanwhile.
+            try:
+                version = self._get(secret_id, VersionId=version_id)
+            except (SecretNotFound, SecretMalformed):
+                continue
+            yield version
+
     def rotating(self, secret_id: str, version_id: str) -> SecretVersion:
         """The version under rotation, read by its id: AWSPENDING may not be visible yet, or be AWSCURRENT already.
 

@@ -22,6 +22,8 @@ _INTERFACES = [
 ROTATE = [
     "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
+    # Where no labelled version logs in.
+    "secretsmanager:ListSecretVersionIds",
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
 ]

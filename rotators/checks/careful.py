@@ -46,6 +46,11 @@ class CarefulEngine:
         return self._engine.second_password
 
     @property
+    def blocks_users(self) -> bool:
+        """The engine's."""
+        return self._engine.blocks_users
+
+    @property
     def password_limits(self) -> PasswordLimits:
         """The engine's."""
         return self._engine.password_limits

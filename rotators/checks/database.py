@@ -21,6 +21,7 @@ from rotators.errors import (
     PermissionRefused,
     ReadOnlyServer,
     RotationError,
+    SecretsManagerError,
     ServiceError,
     TlsFailed,
     UserPairMismatch,
@@ -218,6 +219,19 @@ class DatabaseCheck:
             else:
                 reasons.append(stage)
                 yield outcome
+        try:
+            for stage, credentials in self._context.unlabelled(tried):
+                if self._try(credentials, stage) is None:
+                    yield failure(
+                        subject,
+                        f"refused, and {credentials.source} logs in: an edit took the label off it",
+                        f"leave it to Secrets Manager, which repeats the rotation; or {commands.rotate(secret)}: the "
+                        "function goes on from that version",
+                        _REFUSED,
+                    )
+                    return
+        except SecretsManagerError as denied:
+            reasons.append(f"versions without a label ({denied.what})")
         which = f", and {' and '.join(reasons)} could not be tried" if reasons else ", and no other version logs in"
         yield failure(
             subject,

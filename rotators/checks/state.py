@@ -43,7 +43,7 @@ MEANING = {
     State.READY: "a rotation stopped before finishSecret: AWSPENDING and AWSCURRENT both log in",
     State.APPLIED: "a rotation stopped between password and label: AWSPENDING logs in, and AWSCURRENT does not",
     State.BEHIND: "the label is ahead of the password: AWSPREVIOUS logs in, and AWSCURRENT does not",
-    State.LOST: "no version of the secret logs in: somebody else changed the password",
+    State.LOST: "no labelled version of the secret logs in: somebody else changed the password or edited the secret",
     State.UNSURE: "it could not be found out which version logs in",
 }
 _FINISH = frozenset({State.EMPTY, State.STORED, State.READY, State.APPLIED})

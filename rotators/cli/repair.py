@@ -194,9 +194,9 @@ def _refused(secret: str, state: RotationState, *, finish: bool) -> RepairRefuse
         )
     if state.state is State.LOST:
         return RepairRefused(
-            "no version logs in, so neither way repairs the secret; nothing was changed",
-            f"have an admin set the user's password to the one in AWSCURRENT, or put the valid one: "
-            f"{commands.put_value(secret)}",
+            "no labelled version logs in, so neither way repairs the secret; nothing was changed",
+            f"see whether a version without a label does: rotators check {secret}; else have an admin set the user's "
+            f"password to the one in AWSCURRENT, or put the valid one: {commands.put_value(secret)}",
         )
     if finish and not state.enabled:
         return RepairRefused("rotation is switched off, so the function can't finish it", commands.switch_on(secret))

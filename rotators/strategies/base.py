@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from rotators.engines.base import ConnectOptions, Engine, ExpiredRenewal, Session, TransactionalPassword
@@ -16,6 +17,7 @@ from rotators.errors import (
     PasswordExpired,
     PendingUnusable,
     SecretMalformed,
+    SecretsManagerError,
     TlsFailed,
     UserNotRotatable,
 )
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from rotators.settings import DatabaseSettings
 
 CapabilityT = TypeVar("CapabilityT")
+
+# Several edits may follow one another; each keeps the password that is refused, which is not tried again.
+_UNLABELLED_READ, _UNLABELLED_TRIED = 10, 3
 
 
 class Strategy(Protocol):
@@ -201,7 +206,7 @@ class DatabaseRotation:
 
         AWSCURRENT first, so that a healthy rotation has no failed login; then, where something went wrong before,
         AWSPENDING and AWSPREVIOUS. A repeated rotation has one refused login at a time, then, and not three in a row:
-        servers count them until one is right.
+        servers count them until one is right. Where a server counts none, a few versions without a label follow.
 
         Args:
             pending: the version under rotation has a value; else that is found out where AWSCURRENT is refused.
@@ -212,15 +217,29 @@ class DatabaseRotation:
             ServiceError: the server could not be asked.
         """
         refusals, code = [], ""
-        for stage, credentials in self._candidates(pending=pending):
+        tried = {self.current.password}
+        candidates = self._candidates(tried, pending=pending)
+        while True:
             try:
-                return Login(stage, credentials, self.connect(credentials))
+                stage, credentials = next(candidates)
+            except StopIteration:
+                break
+            except SecretsManagerError as error:
+                if not refusals:
+                    raise
+                # What the labelled versions have said is not hidden by it.
+                refusals.append(f"versions without a label: {error.what}; {error.advice}")
+                break
+            try:
+                session = self.connect(credentials)
             except LoginRefused as error:
                 if stage == "AWSCURRENT" and isinstance(error, PasswordExpired):
                     # The password is the right one.
                     raise
                 refusals.append(f"{stage}: {error.what}; {error.advice}")
                 code = code or error.code
+            else:
+                return Login(stage, credentials, session)
         raise LoginRefused(
             f"no password of secret {self.rotation.secret_id} is accepted ({'; '.join(refusals)})",
             "set the user's password to the one in AWSCURRENT, or put the right one there; if it happens again, "
@@ -228,15 +247,44 @@ class DatabaseRotation:
             code=code,
         )
 
-    def _candidates(self, *, pending: bool) -> Iterator[tuple[str, Credentials]]:
-        tried = {self.current.password}
+    def _candidates(self, tried: set[str], *, pending: bool) -> Iterator[tuple[str, Credentials]]:
         yield "AWSCURRENT", self.current
         if (pending or self.rotation.stored) and self._is_users(self.pending) and self.pending.password not in tried:
             tried.add(self.pending.password)
             yield "AWSPENDING", self.pending
         previous = self.previous
         if previous is not None and previous.password not in tried and self._is_users(previous):
+            tried.add(previous.password)
             yield "AWSPREVIOUS", previous
+        yield from self.unlabelled(tried)
+
+    def unlabelled(self, tried: set[str]) -> Iterator[tuple[str, Credentials]]:
+        """A few versions without a label: whoever edits the secret takes AWSPREVIOUS off the one that is in force.
+
+        That is where the label had moved and the commit had not; or AWSPENDING was removed by hand. None where the
+        server blocks users after wrong passwords.
+
+        Args:
+            tried: passwords that are not to be given; those that are given join them.
+
+        Raises:
+            SecretsManagerError: they could not be listed or read.
+        """
+        if self.engine.blocks_users:
+            return
+        left = _UNLABELLED_TRIED
+        for value in islice(self.rotation.unlabelled(), _UNLABELLED_READ):
+            try:
+                version = self.checked(value)
+            except (SecretMalformed, EngineMismatch):
+                continue
+            if version.password in tried or not self._is_users(version):
+                continue
+            tried.add(version.password)
+            yield "a version without a label", version
+            left -= 1
+            if not left:
+                return
 
     def _is_users(self, version: Credentials) -> bool:
         """Whether a version is the user's of AWSCURRENT: else its password is none of ours to try."""

@@ -64,7 +64,17 @@ class SingleUser:
 
     def apply(self, context: DatabaseRotation) -> None:
         """Set the password and promote."""
-        self.require_unedited(context)
+        try:
+            self.require_unedited(context)
+        except PendingUnusable as error:
+            if not _promoted_before(context):
+                raise
+            self._complete(context)
+            raise error.reworded(
+                error.what,
+                "AWSCURRENT has the pending version's password, which the database has, too; the next rotation makes a "
+                "new pending version",
+            ) from None
         try:
             login = context.login(pending=True)
         except LoginRefused as error:
@@ -108,15 +118,42 @@ class SingleUser:
                 "both versions are kept: undo the edit in AWSCURRENT, let Secrets Manager repeat the rotation, and "
                 "edit the secret when it is done",
             )
+        if moved and _promoted_before(context) and not context.pending_logs_in():
+            raise EditedMeanwhile(
+                f"{what}: it was edited meanwhile, and the database does not have their password yet",
+                "both versions are kept: undo the edit in AWSCURRENT, let Secrets Manager repeat the rotation, and "
+                "edit the secret when it is done",
+            )
         raise PendingUnusable(
             f"{what}, which was edited meanwhile",
             "the database was not changed; the next rotation makes a new pending version",
         )
 
+    def _complete(self, context: DatabaseRotation) -> None:
+        """Give the user the pending password, which AWSCURRENT has as well: an attempt was killed before its commit.
+
+        Raises:
+            LoginRefused: no password of the secret is accepted, and the admin may not reset it.
+        """
+        try:
+            login = context.login(pending=True)
+        except LoginRefused:
+            if not may_reset(context):
+                raise
+            self._by_admin(context, None, label_first=False, promotes=False)
+            return
+        with login.session as session:
+            if login.credentials.password != context.pending.password:
+                session.check_rotatable()
+                self._swap(context, login, promotes=False)
+
     def change(self, context: DatabaseRotation, login: Login) -> None:
         """Bring the user who is logged in to the pending password, and promote."""
+        self._swap(context, login)
+
+    def _swap(self, context: DatabaseRotation, login: Login, *, promotes: bool = True) -> None:
         if not isinstance(login.session, SelfServicePassword) or self._siblings(context, login):
-            self._change_by_admin(context, login)
+            self._change_by_admin(context, login, promotes=promotes)
             return
         old = login.credentials
 
@@ -128,16 +165,16 @@ class SingleUser:
 
         try:
             swap = PasswordSwap(context, change, lambda: context.connect(old))
-            swap.run(login.session, label_first=_label_first(login))
+            swap.run(login.session, label_first=_label_first(login), promotes=promotes)
         except PermissionRefused:
             if not may_reset(context):
                 raise
-            self._change_by_admin(context, login)
+            self._change_by_admin(context, login, promotes=promotes)
 
-    def _change_by_admin(self, context: DatabaseRotation, login: Login) -> None:
+    def _change_by_admin(self, context: DatabaseRotation, login: Login, *, promotes: bool = True) -> None:
         """Have the admin bring the user who is logged in to the pending password, and promote."""
         proof = prove(context, login.credentials, own_host=False, session=login.session)
-        self._by_admin(context, proof, label_first=_label_first(login))
+        self._by_admin(context, proof, label_first=_label_first(login), promotes=promotes)
 
     def _changes_itself(self, context: DatabaseRotation, login: Login) -> bool:
         """Whether the user who is logged in will change its own password; else the admin will.
@@ -231,14 +268,24 @@ class SingleUser:
         with acting(context, proof) as act:
             act.admin.check_can_set_password(act.account)
 
-    def _by_admin(self, context: DatabaseRotation, proof: Proof | None, *, label_first: bool) -> None:
+    def _by_admin(
+        self, context: DatabaseRotation, proof: Proof | None, *, label_first: bool, promotes: bool = True
+    ) -> None:
         logger.info("the admin sets the password", user=context.current.username)
         with acting(context, proof) as act:
             act.admin.check_can_set_password(act.account)
             swap = PasswordSwap(
                 context, _set_by_admin(context, act), lambda: context.connect(context.admin, admin=True)
             )
-            swap.run(act.session, label_first=label_first)
+            swap.run(act.session, label_first=label_first, promotes=promotes)
+
+
+def _promoted_before(context: DatabaseRotation) -> bool:
+    """Whether AWSCURRENT has the pending password: an attempt has moved the label before, and may not have committed.
+
+    Where servers count refused logins, nobody finds that out by one: there the password comes before the label.
+    """
+    return context.current.password == context.pending.password and not context.engine.blocks_users
 
 
 def _label_first(login: Login) -> bool:
@@ -289,20 +336,22 @@ class PasswordSwap:
         self._change = change
         self._reconnect = reconnect
 
-    def run(self, session: Session, *, label_first: bool) -> None:
+    def run(self, session: Session, *, label_first: bool, promotes: bool = True) -> None:
         """Do it.
 
         Args:
             session: one in which the password can be set.
             label_first: the label moves before the commit, not after it.
+            promotes: the label moves at all; else another version is AWSCURRENT, with the same password.
 
         Raises:
             ServiceError: the database refused, or gave no answer; the label is on a password that is valid.
         """
         rotation = self._context.rotation
-        if not (label_first and isinstance(session, TransactionalPassword)):
+        if not (promotes and label_first and isinstance(session, TransactionalPassword)):
             self._set(session)
-            rotation.promote()
+            if promotes:
+                rotation.promote()
             return
         promoted = False
         try:

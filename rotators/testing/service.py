@@ -44,6 +44,8 @@ _shared_loader = functools.cache(botocore.session.create_loader)
 # Shared by the services' own clients: a new session took three quarters of a service's start-up time.
 _session = functools.cache(boto3.Session)
 
+# Seconds.
+_MOMENT = 0.001
 # The service retries a rotation a few times. How often is not documented.
 ATTEMPTS = 5
 _RETRY_AFTER_MINUTES = 5
@@ -568,10 +570,15 @@ class RotationService:
         return reply
 
     def _list_versions(self, secret: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        # What was made later has a later date, although the clock stands still.
         versions = [
-            {"VersionId": token, "VersionStages": version["version_stages"], "CreatedDate": version["createdate"]}
-            for token, version in secret.versions.items()
-            if version["version_stages"] or parameters.get("IncludeDeprecated")
+            {
+                "VersionId": token,
+                "VersionStages": version["version_stages"],
+                "CreatedDate": version["createdate"] + _MOMENT * number,
+            }
+            for number, (token, version) in enumerate(secret.versions.items())
+            if labels.has_value(version) and (version["version_stages"] or parameters.get("IncludeDeprecated"))
         ]
         return self._named(secret) | {"Versions": versions}
 

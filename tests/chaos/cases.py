@@ -160,3 +160,16 @@ class Case:
     def logs_in(self, stage: str) -> bool:
         """Whether a label's value logs in, to each of the user's accounts."""
         return self.subject.logs_in(stage) and (self.two_hosts is None or self.two_hosts.logs_in(self.subject, stage))
+
+    def logs_in_without_a_label(self) -> bool:
+        """Whether a version without a label logs in, where the function looks at these: servers count no refusals."""
+        if self.subject.rotator._engine.blocks_users:
+            return False
+        for version in list(self.service._secret(self.arn).versions.values()):
+            if not version["version_stages"] and "secret_string" in version:
+                try:
+                    self.subject.target.log_in(json.loads(version["secret_string"]))
+                except self.subject.target.refusals:
+                    continue
+                return True
+        return False

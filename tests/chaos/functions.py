@@ -11,7 +11,7 @@ from typing import Any
 from chaos.workers import StepFailed, Worker
 
 # Seconds that a step may take: under fire, and afterwards.
-_UNDER_FIRE, _PATIENT = 8.0, 60.0
+_UNDER_FIRE, _PATIENT = 20.0, 120.0
 
 
 @dataclass

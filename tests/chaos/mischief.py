@@ -123,16 +123,8 @@ class Mischief:
         self._count(fault)
 
     def _edit(self, fault: Fault) -> None:
-        with self.case.world.moving:
-            if self._would_lose_the_password():
-                return
         self.case.edit(fault.how["edit"])
         self._count(fault)
-
-    def _would_lose_the_password(self) -> bool:
-        """Whether AWSPREVIOUS is all that logs in: an edit takes its label. See docs/reference/chaos.md."""
-        case = self.case
-        return case.strategy == SINGLE and not case.logs_in("AWSCURRENT") and case.logs_in("AWSPREVIOUS")
 
     def _take_time(self, fault: Fault) -> None:
         self.case.function.limit(fault.how["step"], fault.how["seconds"], lambda: self._count(fault))

@@ -134,6 +134,19 @@ def test_a_label_that_is_ahead_of_the_password_goes_back(subject: Rotated) -> No
     require_healthy(subject)
 
 
+def test_where_an_edit_took_the_label_off_the_version_that_logs_in_the_check_says_so(subject: Rotated) -> None:
+    first = subject.value
+    assert subject.service.rotate(subject.arn).succeeded
+    subject.target.set_password(first["username"], first["password"])
+    edited = json.dumps({**subject.value, "note": "for the person on call"})
+    subject.service.client.put_secret_value(SecretId=subject.arn, SecretString=edited)
+    assert state_of(subject)["state"] == State.LOST
+    found = json.dumps(subject.rotator({"Step": "check", "SecretId": subject.arn}, None))
+    assert "without a label) logs in: an edit took the label off it" in found
+    assert subject.service.rotate(subject.arn).succeeded
+    require_healthy(subject)
+
+
 def test_where_no_version_logs_in_nothing_is_changed(subject: Rotated) -> None:
     stop_after(subject, "createSecret")
     subject.target.set_password(subject.value["username"], "canary-of-somebody-else")
@@ -142,7 +155,7 @@ def test_where_no_version_logs_in_nothing_is_changed(subject: Rotated) -> None:
     for way in ("--finish", "--abandon"):
         code, output = run("repair", subject.arn, way, "--yes")
         assert code == 1
-        assert "no version logs in" in output
+        assert "no labelled version logs in" in output
         assert "canary" not in output
     assert subject.service.labels(subject.arn) == before
 

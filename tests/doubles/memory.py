@@ -14,7 +14,7 @@ from typing import Any
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions, alternate
 from rotators.engines.identity import Account, Pair, Relation
-from rotators.errors import CurrentPasswordMismatch, LoginRefused, PasswordRefused, SecretNotFound
+from rotators.errors import CurrentPasswordMismatch, LoginRefused, PasswordRefused, SecretNotFound, SecretsManagerDenied
 from rotators.passwords import PasswordLimits
 from rotators.settings import DatabaseSettings
 from rotators.strategies.admin import resolve
@@ -291,6 +291,8 @@ class MemoryRotation:
         self.admins = admins
         self.promoted = False
         self.time_left = 30.0
+        self.without_label: list[Credentials] = []
+        self.may_list = True
 
     @property
     def pending(self) -> Credentials:
@@ -301,6 +303,12 @@ class MemoryRotation:
     def stored(self) -> bool:
         self.world.note("read whether a value is stored")
         return self._pending is not None
+
+    def unlabelled(self) -> Iterator[Credentials]:
+        self.world.note("list versions")
+        if not self.may_list:
+            raise SecretsManagerDenied("ListSecretVersionIds was refused", "allow secretsmanager:ListSecretVersionIds")
+        yield from self.without_label
 
     def promote(self) -> None:
         self.world.note("promote")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from recovery import goes_on, recovers, survives
 from situations import FOUND, SITUATIONS, Situation, rights_of
-from targets import ALTERNATING, DUAL, SINGLE, PostgresTarget, rotated
+from targets import ALTERNATING, DUAL, KINDS, SINGLE, Rotated, rotated
 from targets.shares import share_of_one, staggered
 
-from rotators.errors import PendingUnusable
-from rotators.testing import INTERNAL, THROTTLED, Crash, RotationService
+from rotators.errors import EditedMeanwhile, LoginRefused, PendingUnusable
+from rotators.testing import INTERNAL, THROTTLED, Crash, Refusal, RotationService
 
 FAULTS = [
     ("before", "network"),
@@ -58,25 +58,71 @@ def test_every_call(
     record_property("faults", (f"{strategy}: calls to Secrets Manager", len(numbers)))
 
 
-def test_an_edit_before_the_retry_of_a_rotation_that_was_killed_at_its_commit_is_for_the_admin_to_repair(
-    postgres: PostgresTarget, rotation_service: RotationService
-) -> None:
-    """The price in docs/explanation/decisions.md: the edit takes the label off the one version that logs in."""
-    application = postgres.make_application()
-    admin = rotation_service.create_secret("who-repairs", postgres.admin_secret(), postgres.rotator(rotation_service))
-    subject = rotated(
-        postgres, rotation_service, SINGLE, application=application, masterarn=admin, ALLOW_ADMIN_RESET="true"
-    )
-    assert rotation_service.rotate(subject.arn).succeeded
-    rotation_service.faults.fail("UpdateSecretVersionStage", when="after", kind="crash", step="setSecret")
-    assert isinstance(rotation_service.rotate(subject.arn).error, Crash)
+def killed_at_its_commit_and_edited(subject: Rotated, service: RotationService, *edits: dict[str, Any]) -> None:
+    """Kill a rotation between the promotion and the commit, and edit the secret: then no label logs in."""
+    assert service.rotate(subject.arn).succeeded
+    service.faults.fail("UpdateSecretVersionStage", when="after", kind="crash", step="setSecret")
+    assert isinstance(service.rotate(subject.arn).error, Crash)
     assert [stage for stage in ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS") if subject.logs_in(stage)] == ["AWSPREVIOUS"]
-    edited = json.dumps({**subject.value, "note": "for the person on call"})
-    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=edited)
+    for edit in edits:
+        text = json.dumps({**subject.value, **edit})
+        service.client.put_secret_value(SecretId=subject.arn, SecretString=text)
     assert not any(subject.logs_in(stage) for stage in ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"))
+
+
+_ON_LIBPQ = [
+    pytest.param((kind, server), id=f"{kind}{version}")
+    for kind in ("postgresql", "redshift")
+    for version, server in KINDS[kind].servers()[-1:] or [("", None)]
+]
+
+
+@pytest.mark.parametrize("target", _ON_LIBPQ, indirect=True, scope="session")
+@pytest.mark.parametrize("edits", [1, 3])
+def test_an_edit_after_a_kill_at_the_commit_is_kept_and_its_password_comes_into_force_with_the_retry(
+    target: Any, rotation_service: RotationService, edits: int
+) -> None:
+    subject = rotated(target, rotation_service, SINGLE)
+    killed_at_its_commit_and_edited(subject, rotation_service, *({"note": number} for number in range(edits)))
+    rotation = rotation_service.retry(subject.arn)
+    # The rotation itself ends: AWSCURRENT is the edited version, and stays it.
+    assert isinstance(rotation.error, PendingUnusable)
+    assert subject.logs_in("AWSCURRENT")
+    assert "AWSPENDING" not in rotation_service.labels(subject.arn).get(rotation.token, [])
+    goes_on(subject)
+    assert subject.value["note"] == edits - 1
+
+
+@pytest.mark.parametrize("target", _ON_LIBPQ, indirect=True, scope="session")
+def test_an_edit_of_the_host_then_is_to_be_undone_and_the_retry_passes(
+    target: Any, rotation_service: RotationService
+) -> None:
+    subject = rotated(target, rotation_service, SINGLE)
+    host = subject.value["host"]
+    killed_at_its_commit_and_edited(subject, rotation_service, {"host": "127.0.0.1"})
+    assert isinstance(rotation_service.retry(subject.arn).error, EditedMeanwhile)
+    undone = json.dumps({**subject.value, "host": host})
+    rotation_service.client.put_secret_value(SecretId=subject.arn, SecretString=undone)
+    assert rotation_service.retry(subject.arn).succeeded
+    goes_on(subject)
+
+
+@pytest.mark.parametrize("target", _ON_LIBPQ, indirect=True, scope="session")
+def test_a_function_that_may_not_list_versions_says_so_where_no_label_logs_in(
+    target: Any, rotation_service: RotationService
+) -> None:
+    subject = rotated(target, rotation_service, SINGLE)
+    killed_at_its_commit_and_edited(subject, rotation_service, {"note": "for the person on call"})
+    denied = Refusal("AccessDeniedException", "User is not authorized to perform: secretsmanager:ListSecretVersionIds")
+    for nth in (1, 2):
+        rotation_service.faults.fail("ListSecretVersionIds", nth=nth, kind=denied)
+    with pytest.raises(LoginRefused) as caught:
+        raise rotation_service.retry(subject.arn).error or AssertionError
+    assert "no password of secret" in caught.value.what
+    assert "allow the function's role secretsmanager:ListSecretVersionIds on this secret" in caught.value.what
+    # With the right, it passes.
     assert isinstance(rotation_service.retry(subject.arn).error, PendingUnusable)
     goes_on(subject)
-    assert subject.value["note"] == "for the person on call"
 
 
 def break_calls(

@@ -65,14 +65,15 @@ SECRETS = {
     "billing": (f"{SECRET}billing/key-aBcDeF", None, None),
 }
 READ = ["DescribeSecret", "GetSecretValue"]
+LOOK = ["ListSecretVersionIds"]
 WRITE = ["PutSecretValue", "UpdateSecretVersionStage"]
 OTHERS = [
     "BatchGetSecretValue", "CancelRotateSecret", "CreateSecret", "DeleteResourcePolicy", "DeleteSecret",
-    "GetRandomPassword", "GetResourcePolicy", "ListSecretVersionIds", "ListSecrets", "PutResourcePolicy",
+    "GetRandomPassword", "GetResourcePolicy", "ListSecrets", "PutResourcePolicy",
     "RemoveRegionsFromReplication", "ReplicateSecretToRegions", "RestoreSecret", "RotateSecret", "TagResource",
     "UntagResource", "UpdateSecret",
 ]  # fmt: skip
-SECRETS_MANAGER = [f"secretsmanager:{one}" for one in (*READ, *WRITE, *OTHERS)]
+SECRETS_MANAGER = [f"secretsmanager:{one}" for one in (*READ, *LOOK, *WRITE, *OTHERS)]
 KMS = [
     f"kms:{one}"
     for one in ("Decrypt", "GenerateDataKey", "Encrypt", "ReEncryptFrom", "CreateGrant", "PutKeyPolicy", "DescribeKey")
@@ -102,7 +103,7 @@ LOG, TRACING = "its own log", "X-Ray, with `tracing: true`"
 DATABASE, NAMED = "the database that `admin_host` names by its ARN", "what `permissions` names, with `engine: custom`"
 # What there is to reach, and all of it: what has no place here is out of reach. docs/explanation/security.md shows it.
 EXPECTED: dict[str, list[str]] = {
-    OWN: [f"secretsmanager:{one}" for one in (*READ, *WRITE)],
+    OWN: [f"secretsmanager:{one}" for one in (*READ, *LOOK, *WRITE)],
     ADMIN: ["secretsmanager:GetSecretValue"],
     KEY: ["kms:Decrypt", "kms:GenerateDataKey"],
     LOG: LOGS[:2],

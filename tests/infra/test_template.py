@@ -94,6 +94,7 @@ class TestPermissions:
         assert sorted(postgres["Action"]) == [
             "secretsmanager:DescribeSecret",
             "secretsmanager:GetSecretValue",
+            "secretsmanager:ListSecretVersionIds",
             "secretsmanager:PutSecretValue",
             "secretsmanager:UpdateSecretVersionStage",
         ]

@@ -12,6 +12,7 @@ from doubles.memory import (
     Admin,
     AdminSeesSiblings,
     Limited,
+    MemoryEngine,
     RenewingEngine,
     SelfChecked,
     SelfService,
@@ -22,6 +23,7 @@ from doubles.memory import (
     value,
 )
 
+from rotators.credentials import Credentials
 from rotators.errors import (
     ConnectionLost,
     EditedMeanwhile,
@@ -131,6 +133,7 @@ def test_a_user_who_does_not_log_in_is_the_admins_where_it_may_reset() -> None:
     assert world.events == [
         OLD,
         "read whether a value is stored",
+        "list versions",
         f"read {ADMIN_ARN}",
         AS_ADMIN,
         "find app",
@@ -302,6 +305,97 @@ def test_the_admin_resets_a_user_who_does_not_log_in_and_the_label_moves_behind(
     assert world.events[-6:] == ["check can set app", "begin", "set app to new", "commit", "promote", "close root"]
     with pytest.raises(LoginRefused):
         SingleUser().apply(context(World(users={"one": {"app": ["other"]}}), pending=NEXT))
+
+
+# Versions without a label.
+
+
+def unlabelled(world: World, *versions: Credentials, **versions_of: Any) -> Any:
+    """A step in which these versions have no label, the newest first."""
+    step = context(world, **versions_of)
+    step.rotation.without_label = list(versions)
+    return step
+
+
+def test_a_version_without_a_label_that_logs_in_is_gone_on_from_and_the_password_comes_before_the_label() -> None:
+    world = own()
+    world.users["one"]["app"] = ["older"]
+    step = unlabelled(world, value(password="old"), value(password="older"), pending=NEXT)
+    SingleUser().apply(step)
+    tried = [event for event in world.events if event.startswith("login")]
+    # What is in a label, too, is not tried again.
+    assert tried == [OLD, NEW, "login app@db.example:5432 with older"]
+    assert world.events[-5:] == ["begin", "set own app from older to new", "commit", "promote", "close app"]
+
+
+def test_few_of_them_are_tried_and_none_that_is_anothers() -> None:
+    world = own()
+    world.users["one"]["app"] = ["e"]
+    world.users["one"]["other"] = ["a"]
+    world.hosts["db2.example", 5432] = "one"
+    others = [value(username="other", password="a"), value(host="db2.example", password="e"), value(username=None)]
+    with pytest.raises(LoginRefused, match="a version without a label: 'app' is refused"):
+        SingleUser().apply(unlabelled(world, *others, *(value(password=one) for one in "bcde"), pending=NEXT))
+    assert [event.rsplit(" ", 1)[1] for event in world.events if event.startswith("login")] == [
+        "old", "new", "b", "c", "d",
+    ]  # fmt: skip
+
+
+def test_where_servers_count_refused_logins_none_is_tried() -> None:
+    world = own()
+    world.users["one"]["app"] = ["older"]
+    engine = MemoryEngine(world)
+    engine.blocks_users = True
+    with pytest.raises(LoginRefused):
+        SingleUser().apply(unlabelled(world, value(password="older"), pending=NEXT, engine=engine))
+    assert world.events == [OLD, NEW]
+
+
+def test_without_the_right_to_list_them_the_refusal_says_so() -> None:
+    world = own()
+    world.users["one"]["app"] = ["older"]
+    step = unlabelled(world, value(password="older"), pending=NEXT)
+    step.rotation.may_list = False
+    with pytest.raises(LoginRefused, match=r"no password of secret .* allow secretsmanager:ListSecretVersionIds"):
+        SingleUser().apply(step)
+
+
+@pytest.mark.parametrize(("promoted", "in_force"), [("older", "older"), ("new", "new")])
+def test_an_edit_after_the_label_moved_leaves_the_password_of_awscurrent_in_force(promoted: str, in_force: str) -> None:
+    world = own()
+    world.users["one"]["app"] = [promoted]
+    edited = value(password="new", note="for the person on call")
+    with pytest.raises(PendingUnusable) as caught:
+        SingleUser().apply(unlabelled(world, value(password="older"), current=edited, pending=NEXT))
+    assert world.users["one"]["app"] == ["new"]
+    assert "promote" not in world.events
+    assert "which the database has, too" in caught.value.advice
+    assert (f"set own app from {in_force} to new" in world.events) == (in_force == "older")
+
+
+def test_the_admin_does_it_where_it_may_reset_and_no_version_logs_in() -> None:
+    world = own()
+    world.users["one"]["app"] = ["lost"]
+    edited = value(password="new", note="for the person on call")
+    with pytest.raises(PendingUnusable):
+        SingleUser().apply(context(world, current=edited, pending=NEXT, settings=RESET))
+    assert world.users["one"]["app"] == ["new"]
+    assert "promote" not in world.events
+    world.users["one"]["app"] = ["lost"]
+    with pytest.raises(LoginRefused):
+        SingleUser().apply(context(world, current=edited, pending=NEXT))
+
+
+def test_an_edit_of_the_host_after_the_label_moved_is_to_be_undone_where_the_commit_is_missing() -> None:
+    world = own()
+    world.users["one"]["app"] = ["older"]
+    moved = value(password="new", host="db2.example")
+    with pytest.raises(EditedMeanwhile, match="does not have their password yet"):
+        SingleUser().apply(unlabelled(world, value(password="older"), current=moved, pending=NEXT))
+    world.users["one"]["app"] = ["new"]
+    world.hosts["db2.example", 5432] = "one"
+    with pytest.raises(PendingUnusable):
+        SingleUser().apply(unlabelled(world, value(password="older"), current=moved, pending=NEXT))
 
 
 # Edited meanwhile.

@@ -171,6 +171,33 @@ def test_the_previous_one_may_be_missing() -> None:
         made(DENIED)[0].previous("app")
 
 
+def test_versions_without_a_label_are_read_the_newest_first_and_when_they_are_asked_for() -> None:
+    def listed(name: str, hour: int, *labels: str) -> dict[str, Any]:
+        return {
+            "VersionId": name,
+            "VersionStages": list(labels),
+            "CreatedDate": datetime(2026, 11, 28, hour, tzinfo=UTC),
+        }
+
+    first = {"ARN": ARN, "Versions": [listed("older", 1), listed("now", 9, "AWSCURRENT")], "NextToken": "more"}
+    second = {"ARN": ARN, "Versions": [listed("gone", 7), listed("newest", 8), listed("binary", 2)]}
+    binary = {"ARN": ARN, "VersionId": "binary", "SecretBinary": b"x"}
+    versions, client = made(
+        first, second, VALUE | {"VersionId": "newest"}, MISSING, binary, VALUE | {"VersionId": "older"}
+    )
+    found = versions.unlabelled("app")
+    assert client.calls == []
+    assert next(found).version_id == "newest"
+    every: dict[str, Any] = {"SecretId": "app", "IncludeDeprecated": True, "MaxResults": 100}
+    assert client.calls == [
+        ("list_secret_version_ids", every),
+        ("list_secret_version_ids", every | {"NextToken": "more"}),
+        get(VersionId="newest"),
+    ]
+    assert [version.version_id for version in found] == ["older"]
+    assert client.calls[3:] == [get(VersionId="gone"), get(VersionId="binary"), get(VersionId="older")]
+
+
 def test_the_one_under_rotation_is_read_by_its_id_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     versions, client = made(MISSING, VALUE, patience=60.0)

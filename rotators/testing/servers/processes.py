@@ -20,7 +20,7 @@ from rotators.testing.servers.accounts import SystemAccount
 LOOPBACK = "127.0.0.1"
 Started = TypeVar("Started")
 
-_READY_WITHIN = 30.0
+_READY_WITHIN = 60.0
 _GRACE = 10.0
 _PROBE_EVERY = 0.01
 _PORTS_TRIED = 10
