@@ -163,6 +163,83 @@ def test_roles_with_and_without_their_option_and_the_default_one(pair: Pair) -> 
     pair.equal()
 
 
+def test_a_default_role_that_the_admin_may_not_give_is_found_before_anything_is_written(pair: Pair) -> None:
+    """Issue 12, C14: on MariaDB that needs UPDATE on mysql.*, and on MySQL nothing besides."""
+    mariadb = pair.target.kind == "mariadb"
+    app, role, admin = pair.account(pair.first), f"r_{pair.first}"[:32], f"a_{pair.first}"[:32]
+    password = "of-a-second-admin"
+    pair.target._create_account(admin, "%", password)
+    for statement in (
+        f"CREATE ROLE '{role}'",
+        f"GRANT '{role}' TO {app}",
+        f"SET DEFAULT ROLE '{role}' {'FOR' if mariadb else 'TO'} {app}",
+        f"GRANT CREATE USER ON *.* TO '{admin}'@'%'",
+        f"GRANT SELECT, INSERT, DELETE, CREATE, DROP, ALTER, INDEX ON *.* TO '{admin}'@'%' WITH GRANT OPTION",
+        f"GRANT UPDATE ON {pair.database[:-1]}_own`.* TO '{admin}'@'%' WITH GRANT OPTION",
+        f"GRANT '{role}' TO '{admin}'@'%' WITH ADMIN OPTION",
+    ):
+        pair.root(statement)
+    service = pair.subject.service
+    arn = service.create_secret(f"admin-{admin}", pair.target.server.secret(admin, password), pair.subject.rotator)
+    service.client.put_secret_value(
+        SecretId=pair.subject.arn, SecretString=json.dumps({**pair.subject.value, "masterarn": arn})
+    )
+    if mariadb:
+        failed = service.rotate(pair.subject.arn)
+        assert failed.failed_step == "createSecret"
+        assert f"run: GRANT UPDATE ON mysql.* TO '{admin}'@'%'" in str(failed.error)
+        pair.root(f"GRANT UPDATE ON mysql.* TO '{admin}'@'%'")
+        assert service.retry(pair.subject.arn).error is None
+    else:
+        pair.rotate()
+    pair.equal()
+
+
+def test_a_package_and_its_body_of_mariadb(pair: Pair) -> None:
+    """Issue 12, C13: their names are none outside of sql_mode=ORACLE."""
+    if pair.target.kind != "mariadb":
+        pytest.skip("packages are MariaDB's")
+    app, db = pair.account(pair.first), pair.database
+    connection = pair.target.server.superuser()
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        for statement in (
+            "SET sql_mode = 'ORACLE'",
+            f"CREATE PACKAGE {db}.p AS FUNCTION f RETURN INT; END",
+            f"CREATE PACKAGE BODY {db}.p AS FUNCTION f RETURN INT AS BEGIN RETURN 7; END; END",
+            f"GRANT EXECUTE ON PACKAGE {db}.p TO {app}",
+            f"GRANT EXECUTE ON PACKAGE BODY {db}.p TO {app} WITH GRANT OPTION",
+        ):
+            cursor.execute(statement)
+        for _ in range(2):
+            pair.rotate()
+            pair.equal()
+        cursor.execute(f"REVOKE EXECUTE ON PACKAGE BODY {db}.p FROM {app}")
+    pair.rotate()
+    pair.equal()
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_user_that_has_its_own_clone_as_a_role_is_refused_before_anything_is_written(
+    pair: Pair, *, between: bool
+) -> None:
+    """Issue 12, C12: nobody can be granted itself, which MySQL says in setSecret only."""
+    if pair.target.kind != "mysql":
+        pytest.skip("MySQL alone takes users as roles")
+    app, clone, role = pair.account(pair.first), pair.account(pair.clone), f"'r_{pair.first}'"
+    for _ in range(2):
+        pair.rotate()
+    if between:
+        pair.root(f"CREATE ROLE {role}")
+        pair.root(f"GRANT {clone} TO {role}")
+    pair.root(f"GRANT {role if between else clone} TO {app}")
+    failed = pair.subject.service.rotate(pair.subject.arn)
+    assert isinstance(failed.error, UserNotRotatable)
+    assert failed.failed_step == "createSecret"
+    pair.root(f"REVOKE {role if between else clone} FROM {app}")
+    assert pair.subject.service.retry(pair.subject.arn).error is None
+    pair.equal()
+
+
 def test_proxies_with_and_without_their_option(pair: Pair) -> None:
     app = pair.account(pair.first)
     others = [pair.target.make_application().username for _ in range(2)]

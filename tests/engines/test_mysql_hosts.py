@@ -13,6 +13,7 @@ from targets import ALTERNATING, DUAL, SINGLE, Application, MysqlTarget, Rotated
 from rotators.credentials import Credentials
 from rotators.engines.base import ConnectOptions
 from rotators.engines.mysql import MysqlEngine
+from rotators.engines.mysql.hosts import covering
 from rotators.errors import EditedMeanwhile, LoginRefused, ServiceError, UserPairMismatch
 from rotators.testing import RotationService
 
@@ -126,6 +127,7 @@ def test_a_host_that_comes_back_finds_its_clone_unlocked(
 ) -> None:
     """Issue 12, A3: what we have locked ourselves stops nothing."""
     user = User(mysql_family, ELSEWHERE)
+    user.run(f"RENAME USER {user.account(user.name, EVERYWHERE)} TO {user.account(user.name, '127.0.0.%')}")
     subject = user.rotated(rotation_service, ALTERNATING)
     steps(subject, lost=False)
     assert user.stored(user.clone, ELSEWHERE)
@@ -139,6 +141,72 @@ def test_a_host_that_comes_back_finds_its_clone_unlocked(
     user.add(user.name, ELSEWHERE, subject.value["password"])
     steps(subject, lost=False)
     assert not user.is_locked(user.clone, ELSEWHERE)
+
+
+def test_a_clones_account_on_a_host_that_the_user_lost_does_what_the_users_wider_one_does(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A3: locked, it would take the clone's logins from there, where the user logs in by its account on %."""
+    user = User(mysql_family, HERE)
+    user.run(f"DROP USER {user.account(user.name, HERE)}")
+    mysql_family.add_host(user.application, HERE)
+    subject = user.rotated(rotation_service, ALTERNATING)
+    for _ in range(2):
+        steps(subject, lost=False)
+    user.run(f"DROP USER {user.account(user.name, HERE)}")
+    database = mysql_family.database(user.name)
+    user.run(f"CREATE TABLE {database}.later AS SELECT 1 AS n")
+    user.run(f"GRANT SELECT ON {database}.later TO {user.account(user.name, EVERYWHERE)}")
+    for name in (user.clone, user.name, user.clone):
+        steps(subject, lost=False)
+        assert subject.value["username"] == name
+        subject.target.log_in(subject.value, HERE)
+        with mysql_family.session(subject.value) as cursor:
+            cursor.execute(f"SELECT n FROM {database}.later")
+    assert not user.is_locked(user.clone, HERE)
+
+
+def test_a_stranger_on_a_narrower_host_is_found_before_anything_is_written(
+    mysql_family: MysqlTarget, rotation_service: RotationService
+) -> None:
+    """Issue 12, A1: it would take the clone's logins from there, and is not ours to change."""
+    user = User(mysql_family)
+    user.add(user.clone, HERE, "of-a-stranger")
+    user.run(f"GRANT PROCESS ON *.* TO {user.account(user.clone, HERE)}")
+    before = user.stored(user.clone, HERE)
+    subject = user.rotated(rotation_service, ALTERNATING)
+    refused = subject.service.rotate(subject.arn)
+    assert isinstance(refused.error, UserPairMismatch)
+    assert refused.failed_step == "createSecret"
+    assert f"{user.account(user.clone, HERE)} may PROCESS" in str(refused.error)
+    assert user.stored(user.clone, HERE) == before
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "found"),
+    [
+        (["%"], "10.2.%", "%"),
+        (["%", "10.%", "10.2.%"], "10.2.3.4", "10.2.%"),
+        (["%", "10.%"], "10.2.0.0/255.255.0.0", "10.%"),
+        (["10.2.0.0/255.255.0.0", "%"], "10.2.3.%", "10.2.0.0/255.255.0.0"),
+        (["10.2.0.0/16"], "10.2.3.4", "10.2.0.0/16"),
+        (["%.example.com"], "a_b.example.com", "%.example.com"),
+        (["h_st"], "host", "h_st"),
+        (["localhost"], "LOCALHOST", "localhost"),
+        (["10.2.3.4"], "10.2.3.4", "10.2.3.4"),
+        ([""], "10.2.3.4", ""),
+        (["10.2.%"], "%", None),
+        (["10.2.%"], "10.20.3.4", None),
+        (["10.2.3.4"], "10.2.%", None),
+        (["10.2.0.0/255.255.0.0"], "10.%", None),
+        (["10.2.0.0/255.0.255.0"], "10.2.3.4", None),
+        (["h_st"], "h%st", None),
+        (["example.com"], "exampleXcom", None),
+        (["a\\_b"], "a_b", None),
+    ],
+)
+def test_which_account_takes_the_logins_of_another(hosts: list[str], host: str, found: str | None) -> None:
+    assert covering(hosts, host) == found
 
 
 def test_a_clone_that_somebody_else_has_locked_stays_so(

@@ -14,7 +14,8 @@ from rotators.engines.identity import Account, Pair, Relation
 from rotators.engines.mysql.accounts import Row, require_password
 from rotators.engines.mysql.dialects import Dialect
 from rotators.engines.mysql.grants import GrantedRight, administers, beyond, lacking, statements
-from rotators.engines.mysql.quoting import quote_account
+from rotators.engines.mysql.hosts import covering
+from rotators.engines.mysql.quoting import quote_account, quote_role
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 from rotators.logs import logger
 from rotators.passwords import placeholder_password
@@ -37,7 +38,7 @@ class _Stranger:
 
 
 class _Beside:
-    """Compares each account of the other user with the account that the user in use has on that host.
+    """Compares each account of the other user with the account that the user in use has on that host, or around it.
 
     Where it has none there, the account that logged in counts.
 
@@ -78,8 +79,8 @@ class _Beside:
 
     @property
     def in_the_way(self) -> list[_Stranger]:
-        """Strangers on hosts where the user in use has an account: a sync would take them for its clone or source."""
-        return [one for one in self.strangers if one.row.host in self._current_rows]
+        """Strangers on hosts from where the user in use logs in: they would take the other one's logins."""
+        return [one for one in self.strangers if self._is_beside(one.row)]
 
     @property
     def unproven(self) -> list[Row]:
@@ -87,7 +88,7 @@ class _Beside:
 
         Where others have one, those on further hosts say nothing, for nothing is brought level there.
         """
-        beside = [row for row in self.related if row.host in self._current_rows]
+        beside = [row for row in self.related if (self.is_source and self._is_beside(row)) or self._has_host_of(row)]
         return beside if beside or self.marked else self.related
 
     def lost(self) -> str:
@@ -105,7 +106,14 @@ class _Beside:
         return beside.host == row.host and beside.clone_of == row.user
 
     def _beside(self, row: Row) -> Row:
-        return self._current_rows.get(row.host, self._own)
+        host = covering(self._current_rows, row.host)
+        return self._own if host is None else self._current_rows[host]
+
+    def _has_host_of(self, row: Row) -> bool:
+        return row.host in self._current_rows
+
+    def _is_beside(self, row: Row) -> bool:
+        return covering(self._current_rows, row.host) is not None
 
     def _power_beside(self, row: Row) -> set[GrantedRight]:
         return self._power[self._beside(row).host]
@@ -152,22 +160,22 @@ class _Checked:
     Args:
         sources: the source's accounts, by their hosts.
         clones: the clone's.
-        hosts: where the two are brought level.
+        levels: where the clone is brought level, and the host of the source's account that counts there.
         rights: on each of these, what the source may do, and what the clone may.
     """
 
     sources: dict[str, Row]
     clones: dict[str, Row]
-    hosts: list[str]
+    levels: dict[str, str]
     rights: dict[str, tuple[set[GrantedRight], set[GrantedRight]]]
 
 
 def _check(dialect: Dialect, pair: Pair) -> _Checked:
     admin = dialect.own_power()
-    sources, clones, hosts = _rows(dialect, pair)
+    sources, clones, levels = _rows(dialect, pair)
     rights: dict[tuple[str, str], set[GrantedRight]] = {}
     if pair.current_is_source or pair.other is None:
-        checked = [sources[host] for host in hosts] + [clones[host] for host in hosts if host in clones]
+        checked = [sources[host] for host in sorted(sources)] + [clones[host] for host in levels if host in clones]
     else:
         checked = list(sources.values())
 
@@ -177,19 +185,46 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
             rights[key] = _seen(dialect, row)
         return rights[key]
 
+    name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
     for row in checked:
         require_usable(dialect, row)
-        refuse_admin(dialect, row, admin, proven=True, own=read(row))
-    both = {host: (read(sources[host]), read(clones[host]) if host in clones else set()) for host in hosts}
+        power = refuse_admin(dialect, row, admin, proven=True, own=read(row))
+        if row.user != name:
+            _refuse_own_clone(dialect, row, power, name)
+    both = {
+        host: (read(sources[around]), read(clones[host]) if host in clones else set())
+        for host, around in levels.items()
+    }
     for host, (wanted, present) in both.items():
         needed = lacking(wanted - present, admin, wanted)
         if needed:
             grants = "; ".join(f"{grant} TO {dialect.admin} WITH {_option(grant)} OPTION" for grant in needed)
             raise PermissionRefused(
-                f"the admin {dialect.admin} at {dialect.where} can't pass on all that {sources[host]} may do",
+                f"the admin {dialect.admin} at {dialect.where} can't pass on all that {sources[levels[host]]} may do",
                 f"as a user who may, run: {grants}",
             )
-    return _Checked(sources, clones, hosts, both)
+        default = dialect.lacking_for_default_roles(sources[levels[host]], clones.get(host), admin)
+        if default:
+            raise PermissionRefused(
+                f"the admin {dialect.admin} at {dialect.where} can't give the default role of {sources[levels[host]]}",
+                f"as a user who may, run: {'; '.join(f'{grant} TO {dialect.admin}' for grant in default)}",
+            )
+    return _Checked(sources, clones, levels, both)
+
+
+def _refuse_own_clone(dialect: Dialect, source: Row, power: set[GrantedRight], clone: str) -> None:
+    """Refuse a source that has its own clone as a role: nobody can be granted itself.
+
+    Raises:
+        UserNotRotatable: it has, by whatever roles are between.
+    """
+    own = {quote_role(clone, host) for host in (row.host for row in dialect.rows(clone))}
+    found = sorted(right.name for right in power if right.kind == "role" and right.name in own)
+    if found:
+        raise UserNotRotatable(
+            f"{source} at {dialect.where} has its second user as a role, directly or by another one: {found[0]}",
+            f"what that role gives, grant to {source} itself, and run: REVOKE {found[0]} FROM {source}",
+        )
 
 
 def _look_at(dialect: Dialect, row: Row) -> set[GrantedRight]:
@@ -207,6 +242,9 @@ def _seen(dialect: Dialect, row: Row) -> set[GrantedRight]:
 def sync(dialect: Dialect, pair: Pair) -> Account:
     """Give the clone exactly what the source has, on each host; see the protocol.
 
+    An account of the clone on a host from where the source logs in by a wider one (its own was dropped, say) takes the
+    clone's logins from there: so it is brought level with that wider one.
+
     Where the clone is the user in use, only those of its accounts that are there are brought level, and none is made,
     locked or given a password: an account on a narrower host would take logins away from the one that is used now.
 
@@ -214,11 +252,11 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
         the second user's accounts, whose password is set next.
     """
     checked = _check(dialect, pair)
-    sources, clones, hosts = checked.sources, checked.clones, checked.hosts
+    sources, clones, levels = checked.sources, checked.clones, checked.levels
     clone_is_other = pair.current_is_source or pair.other is None
     name = pair.other_name if clone_is_other else pair.current.name
-    for host in hosts:
-        source = sources[host]
+    for host, around in levels.items():
+        source = sources[around]
         if host not in clones:
             # Placeholder; the real password is set in the last statement.
             dialect.create(source, name, placeholder_password())
@@ -234,15 +272,15 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
         dialect.set_default_roles(source, clone)
     if clone_is_other:
         for host, clone in clones.items():
-            if host not in sources and not clone.locked:
+            if host not in levels and not clone.locked:
                 # A clone of AWS's template is on any host: where the user may not log in, its clone may not either.
                 logger.warning("an account of the clone is locked: its user has none on that host", account=str(clone))
                 dialect.lock(clone)
-    _compare(dialect, [(sources[host], _row(dialect, name, host)) for host in hosts])
+    _compare(dialect, [(sources[around], _row(dialect, name, host)) for host, around in levels.items()])
     if not clone_is_other and pair.other is not None:
         return pair.other
     host = _host(pair.current)
-    return Account(pair.current.server, (name, host), name, tuple(hosts))
+    return Account(pair.current.server, (name, host), name, tuple(levels))
 
 
 def explain(dialect: Dialect, pair: Pair) -> list[str]:
@@ -251,11 +289,11 @@ def explain(dialect: Dialect, pair: Pair) -> list[str]:
     Returns:
         the statements, host by host; what is copied besides rights is named in words.
     """
-    sources, clones, hosts = _rows(dialect, pair)
+    sources, clones, levels = _rows(dialect, pair)
     name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
     found = []
-    for host in hosts:
-        source, clone = sources[host], clones.get(host)
+    for host, around in levels.items():
+        source, clone = sources[around], clones.get(host)
         account = quote_account(name, host)
         if clone is None:
             found.append(f"CREATE USER {account}")
@@ -265,7 +303,7 @@ def explain(dialect: Dialect, pair: Pair) -> list[str]:
             else {what: value for what, value in source.copied.items() if clone.copied[what] != value}
         )
         found += [f"ALTER USER {account}: {what} as {source}" for what, value in sorted(differing.items()) if value]
-        wanted = dialect.rights(source.user, host, source.revoked)
+        wanted = dialect.rights(source.user, source.host, source.revoked)
         present = set() if clone is None else dialect.rights(clone.user, host, clone.revoked)
         found += statements(wanted, present, account)
     return found
@@ -375,13 +413,14 @@ def _remedy(dialect: Dialect, pair: Pair, others: list[Row]) -> str:
     return dialect.mark_statement([(pair.current.name, host) for host in pair.current.scope], pair.other_name)
 
 
-def _rows(dialect: Dialect, pair: Pair) -> tuple[dict[str, Row], dict[str, Row], list[str]]:
-    """The source's accounts, the clone's, and the hosts on which the clone is to be brought level."""
+def _rows(dialect: Dialect, pair: Pair) -> tuple[dict[str, Row], dict[str, Row], dict[str, str]]:
+    """The source's accounts, the clone's, and where the clone is to be brought level, with which of the source's."""
     current = rows_of(dialect, pair.current)
     other = {} if pair.other is None else rows_of(dialect, pair.other)
     if pair.current_is_source or pair.other is None:
-        return current, other, sorted(current)
-    return other, current, sorted(other.keys() & current.keys())
+        around = {host: covering(current, host) for host in sorted(current.keys() | other.keys())}
+        return current, other, {host: source for host, source in around.items() if source is not None}
+    return other, current, {host: host for host in sorted(other.keys() & current.keys())}
 
 
 def _row(dialect: Dialect, name: str, host: str) -> Row:
@@ -397,7 +436,7 @@ def _sync_rights(dialect: Dialect, clone: Row, wanted: set[GrantedRight], presen
     if own:
         logger.warning("what the clone may do and its user may not is revoked", account=str(clone), rights=own)
     for statement in statements(wanted, present, str(clone)):
-        dialect.connection.execute(statement)
+        dialect.change_right(statement)
 
 
 def _compare(dialect: Dialect, pairs: list[tuple[Row, Row]]) -> None:

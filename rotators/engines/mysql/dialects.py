@@ -197,6 +197,21 @@ class Dialect(ABC):
             else:
                 yield GrantedRight("privilege", right, on)
 
+    def change_right(self, statement: str) -> None:
+        """Run a statement that grants or revokes a right."""
+        self.connection.execute(statement)
+
+    def lacking_for_default_roles(self, source: Row, clone: Row | None, admin: set[GrantedRight]) -> list[str]:
+        """The grants that the admin would need besides, to make the roles of one account the default ones of another.
+
+        Args:
+            source: the one account.
+            clone: the other; None: it is not there yet.
+            admin: all that the admin may do.
+        """
+        del source, clone, admin
+        return []
+
     @abstractmethod
     def _rows(self, name: str) -> list[Row]:
         """All accounts of a name."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from rotators.engines.base import alternate
 from rotators.engines.mysql.accounts import Method, Row
 from rotators.engines.mysql.dialects import Dialect, Granted
-from rotators.engines.mysql.grants import GrantedRight, parse
+from rotators.engines.mysql.grants import EVERYWHERE, GrantedRight, parse
 from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role, quote_text
 from rotators.engines.mysql.verifiers import NATIVE, native_hash
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
@@ -22,6 +22,7 @@ from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 _MARK = "rotators:"
 _LOCK_MARK = "rotators-lock:"
 _LONGEST_ROLE = 128
+_ALL = "ALL PRIVILEGES"
 _LIMITS = {
     "max_questions": "MAX_QUERIES_PER_HOUR",
     "max_updates": "MAX_UPDATES_PER_HOUR",
@@ -141,6 +142,24 @@ class MariadbDialect(Dialect):
         if source.default_roles != clone.default_roles:
             role = source.default_roles[0] if source.default_roles else "NONE"
             self.connection.execute(f"SET DEFAULT ROLE {role} FOR {clone}")
+
+    def lacking_for_default_roles(self, source: Row, clone: Row | None, admin: set[GrantedRight]) -> list[str]:
+        """See the base: for another user that is a change of the table ``mysql.user``."""
+        present = () if clone is None else clone.default_roles
+        able = {GrantedRight("privilege", name, on) for name in ("UPDATE", _ALL) for on in (EVERYWHERE, "`mysql`.*")}
+        return [] if source.default_roles == present or admin & able else ["GRANT UPDATE ON mysql.*"]
+
+    def change_right(self, statement: str) -> None:
+        """See the base; packages and their bodies are named in Oracle's mode only."""
+        if not statement.partition(" ON ")[2].startswith("PACKAGE "):
+            super().change_right(statement)
+            return
+        [(mode,)] = self.connection.execute("SELECT @@session.sql_mode")
+        self.connection.execute("SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES,ORACLE'")
+        try:
+            super().change_right(statement)
+        finally:
+            self.connection.execute(f"SET SESSION sql_mode = {quote_text(str(mode))}")
 
     def match_plugin(self, source: Row, clone: Row, password: str) -> None:
         """See the base: there is one plugin, and setting the password sets it."""
