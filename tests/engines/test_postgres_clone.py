@@ -266,6 +266,55 @@ def test_a_user_that_plays_another_role_has_a_twin_that_plays_it_too(pair: Pair)
         assert pair.run("SELECT current_user::text") == [(owner,)]
 
 
+def test_a_role_that_a_database_has_its_users_play_is_played_by_both(pair: Pair) -> None:
+    """Issue 12, C15: ALTER DATABASE … SET role holds for the user, and the second user's own setting came before it."""
+    group, dbname = f"g_{pair.first}", f"db_{pair.first}"
+    pair.grant(f'CREATE ROLE "{group}"; GRANT "{group}" TO {{app}}')
+    pair.grant(f'CREATE DATABASE "{dbname}"')
+    pair.grant(f'ALTER DATABASE "{dbname}" SET role TO "{group}"')
+    try:
+        for _ in range(2):
+            pair.rotate()
+            assert pair.run("SELECT current_user::text", dbname) == [(group,)]
+            assert pair.run("SELECT current_user::text") == [(pair.first,)]
+        pair.grant(f'REVOKE "{group}" FROM {{app}}')
+        pair.rotate()
+        assert pair.current() == pair.twin
+        assert pair.run("SELECT current_user::text", dbname) == [(pair.first,)]
+    finally:
+        pair.grant(f'DROP DATABASE "{dbname}"')
+
+
+def test_what_the_twin_alone_may_do_with_large_objects_and_what_is_to_come_is_taken(pair: Pair) -> None:
+    """Issue 12, C14: a right of its own outlives its user's, whatever kind of object it is on."""
+    for _ in range(2):
+        pair.rotate()
+    [(number,)] = pair.run("SELECT lo_create(0)")
+    pair.run(f"GRANT SELECT ON LARGE OBJECT {number} TO {{twin}}")
+    pair.run("ALTER DEFAULT PRIVILEGES IN SCHEMA {s} GRANT SELECT ON TABLES TO {twin}")
+    pair.run("ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO {twin}")
+    pair.rotate()
+    granted = "SELECT d.classid::regclass::text FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid"
+    assert pair.grant(f"{granted} WHERE r.rolname = {{twin_text}} AND d.deptype = 'a'") == []
+    pair.run(f"SELECT lo_unlink({number})")
+
+
+def test_a_parameter_that_the_twin_alone_may_set_is_found_before_anything_is_written(pair: Pair) -> None:
+    """Issue 12, C14: since PostgreSQL 15 only a superuser revokes that."""
+    if pair.target.server.installation.version < 15:
+        pytest.skip("before PostgreSQL 15 nobody is granted a parameter")
+    for _ in range(2):
+        pair.rotate()
+    pair.grant("GRANT SET ON PARAMETER log_min_duration_statement TO {twin}")
+    failed = pair.subject.service.rotate(pair.subject.arn)
+    assert isinstance(failed.error, PermissionRefused)
+    assert failed.failed_step == "createSecret"
+    revoke = f'REVOKE SET ON PARAMETER "log_min_duration_statement" FROM "{pair.twin}"'
+    assert revoke in str(failed.error)
+    pair.grant(revoke)
+    assert pair.subject.service.retry(pair.subject.arn).error is None
+
+
 @pytest.mark.parametrize("where", ["", "IN DATABASE postgres "])
 def test_a_user_that_is_kept_from_playing_another_role_is_played_itself(pair: Pair, where: str) -> None:
     """With 'none', the second user would be itself, and own what it makes."""

@@ -33,6 +33,7 @@ from rotators.engines.postgres.roles import (
     by_oid,
     by_oid_and_name,
     by_oids,
+    default_roles,
     execute_advised,
     memberships,
     require_admin,
@@ -260,12 +261,15 @@ def _attributes(source: Role, clone: Role, version: int) -> Iterator[sql.Composa
 
 def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> tuple[Settings, Settings]:
     of_source, of_clone = settings(connection, source, clone)
-    wanted: dict[tuple[str | None, str], str] = {(None, "role"): source.name}
-    for key, value in of_source.items():
-        # The source may itself play a third role: then so does the clone.
-        played = _played(connection, source, value) if key[1] == "role" else value
-        if played is not None:
-            wanted[key] = played
+    wanted = {key: value for key, value in of_source.items() if key[1] != "role"}
+    # The source may itself play a third role, by its own setting or by its database's: then so does the clone.
+    own = {database: value for (database, name), value in of_source.items() if name == "role"}
+    defaults = default_roles(connection)
+    for database in {None, *own, *defaults}:
+        # In the order in which the server asks: what it refuses, it passes over.
+        settings_found = [own.get(database), own.get(None), defaults.get(database), defaults.get(None)]
+        played = (_played(connection, source, value) for value in settings_found if value is not None)
+        wanted[database, "role"] = next((role for role in played if role is not None), source.name)
     return wanted, of_clone
 
 

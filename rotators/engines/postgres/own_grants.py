@@ -59,6 +59,31 @@ SELECT 'ROUTINE', NULL::bigint, o.oid::pg_catalog.regprocedure::text, NULL::text
        pg_catalog.has_function_privilege({{source}}::pg_catalog.oid, o.oid, a.privilege_type || a.option)
 FROM pg_catalog.pg_proc o CROSS JOIN LATERAL {explode} a WHERE a.grantee = {{clone}}
 """
+# Before PostgreSQL 18 no function tells whether a role has a right on a large object; of defaults none ever does.
+_SHARED = """(pg_catalog.pg_has_role({{source}}::pg_catalog.oid, {owner}, 'USAGE') OR EXISTS (
+    SELECT FROM pg_catalog.aclexplode({acl}) s WHERE s.privilege_type = a.privilege_type
+      AND (s.is_grantable OR NOT a.is_grantable)
+      AND (s.grantee = 0 OR pg_catalog.pg_has_role({{source}}::pg_catalog.oid, s.grantee, 'USAGE'))))"""
+_OF_LARGE_OBJECTS = """
+SELECT 'LARGE OBJECT', NULL::bigint, o.oid::text, NULL::text, a.privilege_type, a.is_grantable, a.grantor::bigint,
+       {shared}
+FROM pg_catalog.pg_largeobject_metadata o CROSS JOIN LATERAL {explode} a WHERE a.grantee = {{clone}}
+"""
+# What each object gets that a role makes from now on. The clone's own defaults are for what it makes itself.
+_OF_DEFAULTS = """
+SELECT 'DEFAULT', o.defaclnamespace::bigint, pg_catalog.pg_get_userbyid(o.defaclrole)::text,
+       CASE o.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+                            WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END,
+       a.privilege_type, a.is_grantable, a.grantor::bigint, {shared}
+FROM pg_catalog.pg_default_acl o CROSS JOIN LATERAL {explode} a
+WHERE a.grantee = {{clone}} AND o.defaclrole <> {{clone}}
+"""
+_OF_PARAMETERS = """
+SELECT 'PARAMETER', NULL::bigint, o.parname, NULL::text, a.privilege_type, a.is_grantable, a.grantor::bigint,
+       pg_catalog.has_parameter_privilege({{source}}::pg_catalog.oid, o.parname, a.privilege_type || a.option)
+FROM pg_catalog.pg_parameter_acl o CROSS JOIN LATERAL {explode} a WHERE a.grantee = {{clone}}
+"""
+_PARAMETERS_SINCE = 15
 _EXPLODE = """(SELECT e.*, CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS option
                FROM pg_catalog.aclexplode({acl}) e)"""
 _ALL = " UNION ALL ".join(
@@ -77,14 +102,21 @@ _ALL = " UNION ALL ".join(
         ),
         _OF_COLUMNS.format(explode=_EXPLODE.format(acl="t.attacl")),
         _OF_ROUTINES.format(explode=_EXPLODE.format(acl="o.proacl")),
+        _OF_LARGE_OBJECTS.format(
+            shared=_SHARED.format(owner="o.lomowner", acl="o.lomacl"), explode=_EXPLODE.format(acl="o.lomacl")
+        ),
+        _OF_DEFAULTS.format(
+            shared=_SHARED.format(owner="o.defaclrole", acl="o.defaclacl"), explode=_EXPLODE.format(acl="o.defaclacl")
+        ),
     ]
 )
-_GRANTS = f"""
+_ALL_SINCE_15 = f"{_ALL} UNION ALL {_OF_PARAMETERS.format(explode=_EXPLODE.format(acl='o.paracl'))}"
+_GRANTS = """
 SELECT g.kind, n.nspname, g.name, g.part, g.privilege, g.grantable, g.grantor, g.present
-FROM ({_ALL}) AS g (kind, schema, name, part, privilege, grantable, grantor, present)
+FROM ({all}) AS g (kind, schema, name, part, privilege, grantable, grantor, present)
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = g.schema::pg_catalog.oid
 ORDER BY 1, 2, 3, 4, 5
-"""  # noqa: S608  # made of the constants above
+"""
 
 
 @dataclass(frozen=True)
@@ -102,13 +134,36 @@ class _Grant:
 
     @property
     def what(self) -> sql.Composable:
-        """As GRANT and REVOKE take it: ``SELECT ("a") ON TABLE "s"."t"``."""
-        if self.kind == "ROUTINE":
+        """As GRANT and REVOKE take it: ``SELECT ("a") ON TABLE "s"."t"``; of a default, as a log has it."""
+        if self.kind == "DEFAULT":
+            return sql.SQL("{} ON {} to come of {}").format(
+                sql.SQL(self.privilege), sql.SQL(str(self.part)), sql.Identifier(self.name)
+            )
+        if self.kind in {"ROUTINE", "LARGE OBJECT"}:
             on: sql.Composable = sql.SQL(self.name)
+        elif self.kind == "PARAMETER":
+            on = sql.Identifier(*self.name.split("."))
         else:
             on = sql.Identifier(self.name) if self.schema is None else sql.Identifier(self.schema, self.name)
         column = sql.SQL("") if self.part is None else sql.SQL(" ({})").format(sql.Identifier(self.part))
         return sql.SQL("{}{} ON {} {}").format(sql.SQL(self.privilege), column, sql.SQL(self.kind), on)
+
+    def given(self, role: Role) -> sql.Composable:
+        """The statement that grants it to a role."""
+        option = sql.SQL(" WITH GRANT OPTION" if self.grantable else "")
+        return self._change(sql.SQL("GRANT"), sql.SQL("TO {}{}").format(sql.Identifier(role.name), option))
+
+    def taken(self, role: Role, cascade: str = "") -> sql.Composable:
+        """The statement that revokes it from a role."""
+        return self._change(sql.SQL("REVOKE"), sql.SQL("FROM {}{}").format(sql.Identifier(role.name), sql.SQL(cascade)))
+
+    def _change(self, verb: sql.SQL, whom: sql.Composable) -> sql.Composable:
+        if self.kind != "DEFAULT":
+            return sql.SQL("{} {} {}").format(verb, self.what, whom)
+        place = sql.SQL("") if self.schema is None else sql.SQL(" IN SCHEMA {}").format(sql.Identifier(self.schema))
+        return sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}{} {} {} ON {} {}").format(
+            sql.Identifier(self.name), place, verb, sql.SQL(self.privilege), sql.SQL(str(self.part)), whom
+        )
 
 
 def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool) -> None:
@@ -129,11 +184,7 @@ def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopt
     for grant in before:
         _revoke(connection, grant, source, clone)
     left = list(_granted(connection, source, clone))
-    too_much = [
-        connection.quote(sql.SQL("REVOKE {} FROM {}").format(grant.what, sql.Identifier(clone.name)))
-        for grant in left
-        if not grant.present
-    ]
+    too_much = [connection.quote(grant.taken(clone)) for grant in left if not grant.present]
     if too_much:
         raise PermissionRefused(
             f"'{clone.name}' at {connection.host} was granted itself what '{source.name}' may not, and the admin "
@@ -159,23 +210,21 @@ def take_grants(connection: LibpqConnection, source: Role, clone: Role, *, adopt
 
 
 def _granted(connection: LibpqConnection, source: Role, clone: Role) -> Iterator[_Grant]:
-    statement = sql.SQL(_GRANTS).format(source=sql.Literal(source.oid), clone=sql.Literal(clone.oid))
+    every = _ALL_SINCE_15 if connection.version >= _PARAMETERS_SINCE else _ALL
+    statement = sql.SQL(_GRANTS.format(all=every)).format(source=sql.Literal(source.oid), clone=sql.Literal(clone.oid))
     for row in connection.execute(statement):
         yield _Grant(*row)
 
 
 def _give(connection: LibpqConnection, grant: _Grant, source: Role) -> str:
-    option = sql.SQL(" WITH GRANT OPTION" if grant.grantable else "")
-    statement = sql.SQL("GRANT {} TO {}{}").format(grant.what, sql.Identifier(source.name), option)
-    _run(connection, grant, source, statement)
+    _run(connection, grant, source, grant.given(source))
     return connection.quote(grant.what)
 
 
 def _revoke(connection: LibpqConnection, grant: _Grant, source: Role, clone: Role) -> None:
     """Revoke it, where the admin may; a REVOKE of somebody else's grant is answered with a warning only."""
-    statement = sql.SQL("REVOKE {} FROM {} CASCADE").format(grant.what, sql.Identifier(clone.name))
     try:
-        _run(connection, grant, source, statement)
+        _run(connection, grant, source, grant.taken(clone, " CASCADE"))
     except PermissionRefused:
         # It stays; the caller sees that, and says what that means.
         return

@@ -54,6 +54,13 @@ LEFT JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
 CROSS JOIN LATERAL pg_catalog.unnest(c.setconfig) AS s (setting)
 WHERE c.setrole IN ({first}, {second})
 """
+_DEFAULT_ROLES = """
+SELECT d.datname, pg_catalog.substr(s.setting, 6)
+FROM pg_catalog.pg_db_role_setting c
+LEFT JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
+CROSS JOIN LATERAL pg_catalog.unnest(c.setconfig) AS s (setting)
+WHERE c.setrole = 0 AND s.setting LIKE 'role=%'
+"""
 _ADMIN = """
 SELECT rolsuper, rolcreaterole, ARRAY(
     SELECT r.rolname::text FROM pg_catalog.pg_roles r
@@ -177,6 +184,11 @@ def settings(connection: LibpqConnection, first: Role, second: Role) -> tuple[Se
         name, _, value = setting.partition("=")
         found[oid][database, name] = value
     return found[first.oid], found[second.oid]
+
+
+def default_roles(connection: LibpqConnection) -> Mapping[str | None, str]:
+    """The setting "role" of ALTER DATABASE, by database, and of ALTER ROLE ALL, by None: they hold for who has none."""
+    return dict(connection.execute(sql.SQL(_DEFAULT_ROLES)))
 
 
 def require_password_role(connection: LibpqConnection, role: Role | None, name: str) -> Role:
