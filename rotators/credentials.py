@@ -83,6 +83,17 @@ class SecretValue(Mapping[str, Any]):
         made = type(self)({**self._values, **changed}, self.source)
         return made._written_as(replace_members(self.to_json(), changed))  # noqa: SLF001  # one of this very class
 
+    def differing_keys(self, other: SecretValue, besides: Iterable[str]) -> list[str]:
+        """The keys that only one of two values has, or whose values differ in JSON, where true does not equal 1.
+
+        Args:
+            other: the other value.
+            besides: keys that are not compared.
+        """
+        keys = [*self, *(key for key in other if key not in self)]
+        same = {key for key in keys if key in self and key in other and self._is(key, other[key])}
+        return [key for key in keys if key not in {*besides, *same}]
+
     def _is(self, key: str, value: Any) -> bool:
         """Whether a key holds this value, in any notation: 1.50 equals 1.5, and true does not equal 1."""
         return key in self._values and json.dumps(self._values[key]) == json.dumps(value)

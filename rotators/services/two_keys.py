@@ -148,10 +148,7 @@ class TwoKeys(Rotator[ValueT]):
 
     def require_unedited(self, rotation: Rotation[ValueT]) -> None:
         """Compare everything but the key, so that an edit is not overwritten."""
-        current, pending = rotation.current, rotation.pending
-        edited = sorted(
-            name for name in {*current, *pending} - {*self.fields} if current.get(name) != pending.get(name)
-        )
+        edited = sorted(rotation.current.differing_keys(rotation.pending, besides=self.fields))
         if edited:
             raise PendingUnusable(
                 f"secret {rotation.secret_id} was edited while it rotated, in {', '.join(edited)}",

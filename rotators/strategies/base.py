@@ -115,14 +115,7 @@ class DatabaseRotation:
     @property
     def edited_keys(self) -> list[str]:
         """The keys in which AWSCURRENT differs from the pending version, beside user and password."""
-        current, pending = self.rotation.current, self.rotation.pending
-        keys = [*current, *(key for key in pending if key not in current)]
-        missing = object()
-        return [
-            key
-            for key in keys
-            if key not in {"username", "password"} and current.get(key, missing) != pending.get(key, missing)
-        ]
+        return self.rotation.current.differing_keys(self.rotation.pending, besides=("username", "password"))
 
     @property
     def admin_arn(self) -> str | None:

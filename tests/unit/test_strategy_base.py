@@ -209,6 +209,10 @@ def test_an_expired_password_is_renewed_only_where_the_engine_can() -> None:
         ({"dbname": "a", "port": 1}, {"port": 2}, ["port", "dbname"]),
         ({}, {"note": "x"}, ["note"]),
         ({"note": "x"}, {}, ["note"]),
+        ({"debug": True}, {"debug": 1}, ["debug"]),
+        ({"retries": 1}, {"retries": 1.0}, ["retries"]),
+        ({"more": {"debug": False}}, {"more": {"debug": 0}}, ["more"]),
+        ({"more": [1, "x"]}, {"more": [1, "x"]}, []),
     ],
 )
 def test_what_differs_beside_user_and_password_is_named(
