@@ -294,7 +294,7 @@ def _every_password_and_every_log() -> Iterator[None]:
     yield
     patch.undo()
     logging.getLogger(logger.name).removeHandler(handler)
-    seen = [password for password in _generated if password in _written.getvalue()]
+    seen = _seen(_written.getvalue(), _generated)
     assert not seen, f"{len(seen)} of {len(_generated)} generated passwords stand in our own log"
 
 
@@ -311,6 +311,12 @@ def log() -> Iterator[io.StringIO]:
 
 def _scan(log: str, known: set[str]) -> None:
     """No password that there ever was for it stands in a server's log."""
+    seen = _seen(log, known)
+    assert not seen, f"{len(seen)} of {len(known)} passwords stand in the server's log"
+
+
+def _seen(log: str, known: set[str]) -> set[str]:
+    """The passwords that are in a log."""
     plain = {password for password in known if _PLAIN.fullmatch(password)}
     seen = {password for password in known - plain if password in log}
     # One pass over the log for the many that were generated, whatever stands right before or behind them.
@@ -318,7 +324,7 @@ def _scan(log: str, known: set[str]) -> None:
     for token in set(_PLAIN.findall(log)):
         for length in lengths:
             seen |= plain & {token[start : start + length] for start in range(len(token) - length + 1)}
-    assert not seen, f"{len(seen)} of {len(known)} passwords stand in the server's log"
+    return seen
 
 
 @pytest.fixture(scope="session")
