@@ -34,9 +34,9 @@ def load(file: Path) -> Rotations:
     if _validated(Defaults, defaults, ("defaults",), mistakes) is not None:
         raw = _filled(raw, defaults)
     for name, own in _items(raw, "functions"):
-        general = raw.get("function")
-        given = (general if isinstance(general, dict) else {}) | (own if isinstance(own, dict) else {"": own})
-        _validated(NamedFunction, given, ("functions", name), mistakes)
+        # What is none is told of with the whole.
+        if isinstance(own, dict):
+            _validated(NamedFunction, own, ("functions", name), mistakes)
     rotations = _validated(Rotations, raw, (), mistakes)
     if rotations is not None and not mistakes:
         mistakes.extend(check(rotations, file.parent))
@@ -50,11 +50,10 @@ def schema() -> dict[str, Any]:
     whole = Rotations.model_json_schema()
     for key, model in (("defaults", Defaults), ("functions", NamedFunction)):
         part = model.model_json_schema()
-        whole["$defs"] |= part.pop("$defs", {})
+        whole["$defs"] |= part.pop("$defs")
         whole["$defs"][model.__name__] = part
         reference: dict[str, Any] = {"$ref": f"#/$defs/{model.__name__}"}
-        shown = {name: value for name, value in whole["properties"][key].items() if name in {"description", "default"}}
-        whole["properties"][key] = shown | (
+        whole["properties"][key] = {"description": whole["properties"][key]["description"]} | (
             reference if key == "defaults" else {"type": "object", "additionalProperties": reference}
         )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "title": "rotations.yaml"}
@@ -62,26 +61,26 @@ def schema() -> dict[str, Any]:
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes().decode()
         root = yaml.compose(text, yaml.SafeLoader)
         mistakes = list(_ambiguous(root))
         if mistakes:
-            raise MistakesFound(file, mistakes, {})
+            raise MistakesFound(file, mistakes)
         raw = yaml.safe_load(text)
     except OSError as error:
-        raise MistakesFound(file, [Mistake((), f"can't be read: {error.strerror}")], {}) from None
+        raise MistakesFound(file, [Mistake((), f"can't be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
-        raise MistakesFound(file, [Mistake((), "is not UTF-8 text")], {}) from None
+        raise MistakesFound(file, [Mistake((), "is not UTF-8 text")]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "it can't be parsed"
-        raise MistakesFound(file, [Mistake((), f"is not YAML: {where}{problem}")], {}) from None
+        raise MistakesFound(file, [Mistake((), f"is not YAML: {where}{problem}")]) from None
     except (ValueError, RecursionError) as error:
         # PyYAML parses what looks like a date, and fails if it is not a valid one.
-        raise MistakesFound(file, [Mistake((), f"can't be read: {error}; put texts in quotes")], {}) from None
+        raise MistakesFound(file, [Mistake((), f"can't be read: {error}; put texts in quotes")]) from None
     if not isinstance(raw, dict):
-        raise MistakesFound(file, [Mistake((), "must be a mapping with the key secrets")], {})
+        raise MistakesFound(file, [Mistake((), "must be a mapping with the key secrets")])
     return raw, dict(_lines(root))
 
 

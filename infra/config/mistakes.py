@@ -17,6 +17,7 @@ from rotators.errors import ConfigurationError, one_line
 # A value's place in the file: ("secrets", 2, "engine").
 Place = tuple[str | int, ...]
 _SHOWN = 60
+_NO_LINES: Mapping[Place, int] = {}
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class MistakesFound(ConfigurationError):
     Args:
         file: the file.
         mistakes: all that were found.
-        lines: the line of each place.
+        lines: the line of each place; by default none, for a mistake of the whole file.
     """
 
-    def __init__(self, file: Path, mistakes: Iterable[Mistake], lines: Mapping[Place, int]) -> None:
+    def __init__(self, file: Path, mistakes: Iterable[Mistake], lines: Mapping[Place, int] = _NO_LINES) -> None:
         self.mistakes = list(mistakes)
         # An error is one line, which is truncated if it is too long; here each mistake has its own line.
         self._lines = [one_line(_sentence(file, mistake, lines)) for mistake in self.mistakes]
@@ -59,7 +60,7 @@ def of_pydantic(error: ValidationError, model: type[BaseModel], prefix: Place = 
         model: what was to be read.
         prefix: the place of the value that was read.
     """
-    for one in error.errors(include_url=False):
+    for one in error.errors():
         # If a field may have one of several types, pydantic names the alternative too.
         place = tuple(part for part in one["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part)))
         yield Mistake((*prefix, *(one["loc"] if _is_label(one) else place)), _words(one, model))
@@ -86,7 +87,7 @@ def _sentence(file: Path, mistake: Mistake, lines: Mapping[Place, int]) -> str:
 
 
 def _words(one: Any, model: type[BaseModel]) -> str:  # noqa: PLR0911  # one return for each kind
-    kind, context = one["type"], one.get("ctx", {})
+    kind, context = one["type"], one.get("ctx")
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
@@ -113,8 +114,9 @@ def _fields(model: type[BaseModel], place: Place) -> list[str]:
     """The keys that are allowed at a place."""
     found: Any = model
     for part in place:
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            found = _inner(found.model_fields[str(part)].annotation) if part in found.model_fields else found
+        # A number, or a name of the user's own, which may be a key's as well: it leads to nothing further.
+        field = found.model_fields.get(part)
+        found = (field and _inner(field.annotation)) or found
     return sorted(found.model_fields)
 
 

@@ -35,8 +35,8 @@ def _jump(name: str, stacks: int) -> int:
     So its former stack is deployed before its new one: its rotation is switched off first, and then on.
     https://arxiv.org/abs/1406.2294
     """
-    state = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    place, following = -1, 0
+    state = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    place = following = 0
     while following < stacks:
         place = following
         state = (state * 2862933555777941757 + 1) % 2**64

@@ -96,4 +96,4 @@ def _staggered(expression: str | None, secret: Secret) -> str:
     # Secrets Manager must accept the windows at both ends, whichever the name gives.
     _check(f"cron({match[1]} {first + most} {match[3]})", secret)
     digest = hashlib.sha256(secret.label.encode()).digest()
-    return f"cron({match[1]} {first + int.from_bytes(digest[:4], 'big') % (most + 1)} {match[3]})"
+    return f"cron({match[1]} {first + int.from_bytes(digest[:4]) % (most + 1)} {match[3]})"

@@ -103,6 +103,28 @@ def test_schema_and_page_that_are_checked_in_are_the_models() -> None:
             "secrets[0].admin is missing: the function needs permission to read the admin's secret",
         ),
         ("secrets: []", "secrets is []"),
+        ("secrets: &a [*a]", "secrets[0] contains itself: the anchor of line 1 is used inside its own value"),
+        ("secrets: [\x07]", "rotations.yaml: is not YAML: it can't be parsed"),
+        ("secrets: [{name: app, engine: mysql, every: 2026-01-01}]", 'secrets[0].every is "2026-01-01": '),
+        ("secrets: [{name: app, engine: größer, every: 1 day}]", 'secrets[0].engine is "größer": '),
+        # Names of the user's own, which look like a type's, or are a key's.
+        (f"networks: {{my-net: {{}}}}\n{ONE}", "networks.my-net.vpc is missing"),
+        (f"networks: {{my-net: 3}}\n{ONE}", "networks.my-net is 3: input should be a valid dictionary"),
+        (f"keys: {{my-key: {{}}}}\n{ONE}", "keys.my-key needs either arn or create"),
+        (
+            f"networks: {{kind: {{vpcc: x}}}}\n{ONE}",
+            "networks.kind.vpcc is not a key that is allowed here: use one of da",
+        ),
+        (
+            f"networks: {{vpc: {{vpcc: x}}}}\n{ONE}",
+            "networks.vpc.vpcc is not a key that is allowed here: use one of data",
+        ),
+        (
+            f"networks: {{subnets: {{vpcc: x}}}}\n{ONE}",
+            "networks.subnets.vpcc is not a key that is allowed here: use on",
+        ),
+        (NETWORK.replace("nat", "3") + ONE, "rotations.yaml:7: networks.main.secrets_manager is 3: "),
+        ("defaults: {every: 1 day}\nsecrets: [app]", 'secrets[0] is "app": '),
         ("[]", "must be a mapping with the key secrets"),
         ("secrets: [", "is not YAML: line 1"),
         (f"defaults: {{evry: 3 days}}\n{ONE}", "rotations.yaml:1: defaults.evry is not a key that is allowed here"),
@@ -200,9 +222,68 @@ def test_every_mistake_is_named_at_once_and_each_on_its_line(tmp_path: Path) -> 
     assert [line.split(" ")[0] for line in found.splitlines()] == ["rotations.yaml:2:", "rotations.yaml:3:"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("functions: {postgres: 3}\n", "rotations.yaml:1: functions.postgres is 3: input should be a valid dictionary"),
+        ("functions: {my-fn: 3}\n", "rotations.yaml:1: functions.my-fn is 3: input should be a valid dictionary"),
+        (
+            "function: {memory: 1}\nfunctions: {postgres: {timeout: 30}}\n",
+            "rotations.yaml:1: function.memory is 1: input should be greater than or equal to 128",
+        ),
+    ],
+)
+def test_a_mistake_of_a_function_is_told_once(tmp_path: Path, text: str, said: str) -> None:
+    assert mistakes(tmp_path, text + ONE) == said
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(MistakesFound, match=r"^none\.yaml: can't be read: No such file"):
         load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("file", "stack"),
+    [
+        ("rotations.yaml", "Rotations"),
+        ("payments.yaml", "Rotations-Payments"),
+        ("prod-eu_west.yml", "Rotations-ProdEuWest"),
+        ("7.yaml", "Rotations-7"),
+        ("eu--west.1.yaml", "Rotations-EuWest1"),
+        ("-.yaml", "Rotations"),
+        ("paymentsEU.yaml", "Rotations-PaymentsEU"),
+    ],
+)
+def test_two_files_have_stacks_of_two_names(tmp_path: Path, file: str, stack: str) -> None:
+    path = tmp_path / file
+    path.write_text("secrets: [{name: app, engine: postgres, every: 1 day}]")
+    assert load(path).stack == stack
+    path.write_text("stack: Mine\nsecrets: [{name: app, engine: postgres, every: 1 day}]")
+    assert load(path).stack == "Mine"
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "rotations.yaml"
+    file.write_bytes(b"secrets: [{name: \xff}]")
+    with pytest.raises(MistakesFound, match=r"^rotations\.yaml: is not UTF-8 text$"):
+        load(file)
+    # Whatever the locale is.
+    file.write_bytes("# ä\n".encode() + ONE.encode())
+    assert load(file).secrets
+
+
+def test_several_mistakes_are_one_line_where_an_error_has_one(tmp_path: Path) -> None:
+    with pytest.raises(MistakesFound) as found:
+        read(tmp_path, "secrets: [{name: a, engine: x, every: 1 day}]\nstack: 3\n")
+    first, second = str(found.value).splitlines()
+    assert found.value.what == f"{first} {second}"
+
+
+@pytest.mark.parametrize(("length", "shown"), [(58, '"' + 58 * "-" + '"'), (59, '"' + 59 * "-" + "…")])
+def test_a_value_is_shown_up_to_60_characters(tmp_path: Path, length: int, shown: str) -> None:
+    assert f"secrets[0].engine is {shown}: use" in mistakes(
+        tmp_path, f"secrets: [{{name: a, engine: '{length * '-'}', every: 1 day}}]"
+    )
 
 
 def test_a_ca_that_has_expired_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,12 +310,62 @@ def test_who_names_one_way_of_scheduling_inherits_no_part_of_another(tmp_path: P
     ]
 
 
+def test_neither_window_nor_stagger_of_a_schedule_is_inherited_by_who_has_another(tmp_path: Path) -> None:
+    text = """
+    defaults: {engine: postgres, schedule: 'cron(0 2 * * ? *)', window: 1h, stagger: 3h}
+    secrets: [{name: a, every: 2 days}, {name: b, schedule: 'cron(0 8 1 * ? *)'}]
+    """
+    found = [rules(one) for one in read(tmp_path, text).secrets]
+    assert [(one.expression, one.duration) for one in found] == [("rate(2 days)", None), ("cron(0 8 1 * ? *)", None)]
+
+
 def test_a_fleet_is_staggered_and_each_keeps_its_hour(tmp_path: Path) -> None:
     secrets = "\n".join(f"  - {{name: app{n}, engine: postgres}}" for n in range(40))
     text = f"defaults: {{schedule: 'cron(0 2 * * ? *)', stagger: 3h, window: 1h}}\nsecrets:\n{secrets}\n"
     first, second = ([rules(one).expression for one in read(tmp_path, text).secrets] for _ in range(2))
     assert first == second
     assert set(first) == {f"cron(0 {hour} * * ? *)" for hour in (2, 3, 4, 5)}
+
+
+def test_a_secrets_hour_is_the_same_in_every_release(tmp_path: Path) -> None:
+    """It is made of the name: another way of making it would move a fleet's windows at an update."""
+    found = read(
+        tmp_path,
+        """
+        defaults: {engine: postgres, schedule: 'cron(0 2 * * ? *)', stagger: 11h}
+        secrets: [{name: orders}, {name: billing}, {name: prod/app}]
+        """,
+    )
+    assert [rules(one).expression for one in found.secrets] == [f"cron(0 {hour} * * ? *)" for hour in (13, 10, 4)]
+
+
+@pytest.mark.parametrize(
+    ("every", "expression"),
+    [("1 day", "rate(1 day)"), ("2 days", "rate(2 days)"), ("30 day", "rate(30 days)"), ("4 hours", "rate(4 hours)")],
+)
+def test_a_rate_is_written_as_the_service_takes_it(tmp_path: Path, every: str, expression: str) -> None:
+    """One day, and else several: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html"""
+    (one,) = read(tmp_path, f"secrets: [{{name: app, engine: postgres, every: {every}}}]").secrets
+    assert rules(one).expression == expression
+
+
+@pytest.mark.parametrize(
+    ("hour", "stagger", "said"),
+    [
+        (2, "1h", None),
+        (0, "23h", None),
+        (22, "1h", None),
+        (2, "0h", "secrets[0].stagger is '0h'; write a number of hours from 1h to 23h"),
+        (2, "24h", "secrets[0].stagger is '24h'; write a number of hours from 1h to 23h"),
+        (22, "2h", "secrets[0] has a stagger that reaches into the next day; begin earlier, or make it shorter"),
+    ],
+)
+def test_a_stagger_is_of_1_to_23_hours_within_a_day(tmp_path: Path, hour: int, stagger: str, said: str | None) -> None:
+    text = f"secrets: [{{name: app, engine: mysql, schedule: 'cron(0 {hour} * * ? *)', stagger: {stagger}}}]"
+    if said is None:
+        assert read(tmp_path, text).secrets
+    else:
+        assert said in mistakes(tmp_path, text)
 
 
 def test_secrets_share_a_function_by_engine_network_and_strategy(tmp_path: Path) -> None:
@@ -382,6 +513,8 @@ def test_a_secret_that_is_made_names_its_engine_its_values_and_the_admin_where_i
     assert named.made_values == {"engine": "mysql", "username": "u", "masterarn": "boss"}
     [told] = read(tmp_path, text % "").secrets
     assert told.made_values == {"engine": "mysql", "username": "u"}
+    [found] = read(tmp_path, ONE).secrets
+    assert found.made_values == {}
 
 
 def test_a_permission_that_is_too_long_for_a_policy_is_several(tmp_path: Path) -> None:
@@ -391,3 +524,77 @@ def test_a_permission_that_is_too_long_for_a_policy_is_several(tmp_path: Path) -
     said = mistakes(tmp_path, text % actions)
     assert "functions.own.permissions[0] has " in said
     assert "an IAM policy can have 5,000: write several permissions" in said
+
+
+def test_a_permission_as_long_as_a_policy_has_room_for_is_one(tmp_path: Path) -> None:
+    def text(longer: int) -> str:
+        actions = [*(f"sqs:Action{number:03}" for number in range(291)), "sqs:" + "A" * (18 + longer)]
+        own = f"{{actions: [{', '.join(actions)}], resources: ['arn:aws:sqs:::a']}}"
+        return (
+            "secrets: [{name: own, engine: custom, function: own, every: 1 day}]\n"
+            f"functions: {{own: {{code: own/src, handler: billing.handler, permissions: [{own}]}}}}\n"
+        )
+
+    assert read(tmp_path, text(0)).secrets
+    assert "functions.own.permissions[0] has 5,001 characters" in mistakes(tmp_path, text(1))
+
+
+@pytest.mark.parametrize("wild", ["sqs:*", "sqs:Send?"])
+def test_a_wildcard_of_either_kind_has_a_reason(tmp_path: Path, wild: str) -> None:
+    text = (
+        "secrets: [{name: own, engine: custom, function: own, every: 1 day}]\n"
+        "functions: {own: {code: own/src, handler: billing.handler, permissions: "
+        f"[{{actions: ['{wild}'], resources: ['arn:aws:sqs:::a']MORE}}]}}}}\n"
+    )
+    said = f"functions.own.permissions[0].actions has a wildcard, '{wild}': name each of them, or say why not"
+    assert said in mistakes(tmp_path, text.replace("MORE", ""))
+    assert read(tmp_path, text.replace("MORE", ", because: it has names of its own")).secrets
+
+
+def test_a_bar_in_a_description_does_not_end_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = schema()
+    whole["properties"]["stack"]["description"] = "this|that"
+    monkeypatch.setattr("infra.config.reference.schema", lambda: whole)
+    assert "| `stack` | this\\|that | `Rotations` |" in page()
+
+
+def test_a_function_is_told_what_the_file_says_and_nothing_else(tmp_path: Path) -> None:
+    (plain,) = groups(read(tmp_path, ONE))
+    assert environment(plain) == {"ROTATION_STRATEGY": "auto", "POWERTOOLS_SERVICE_NAME": "postgres"}
+    text = """
+    function: {log_level: DEBUG, environment: {ROTATION_CONNECT_TIMEOUT: '3'}}
+    secrets:
+      - name: app
+        engine: postgres
+        strategy: alternating-users
+        admin: boss
+        admin_host: db:5433
+        user: Ä
+        twin: adopt
+        allow_admin_reset: true
+        test_query: SELECT 1
+        password: {length: 40}
+        every: 1 day
+    """
+    (group,) = groups(read(tmp_path, text))
+    assert environment(group) == {
+        "ROTATION_CONNECT_TIMEOUT": "3",
+        "ROTATION_STRATEGY": "alternating-users",
+        "POWERTOOLS_SERVICE_NAME": "postgres-alternating-users",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+        "PASSWORD_LENGTH": "40",
+        "ROTATION_ADMIN_SECRET": "boss",
+        "ROTATION_ADMIN_HOST": "db:5433",
+        "ROTATION_USERS": '{"app":"Ä"}',
+        "ROTATION_TEST_QUERY": "SELECT 1",
+        "ALLOW_ADMIN_RESET": "true",
+        "ROTATION_TWIN": "adopt",
+    }
+
+
+def test_a_rotator_of_ones_own_has_passwords_of_the_usual_length(tmp_path: Path) -> None:
+    text = (
+        "secrets: [{name: own, engine: custom, function: own, every: 1 day}]\n"
+        "functions: {own: {code: own/src, handler: billing.handler}}\n"
+    )
+    assert generator(read(tmp_path, text).secrets[0]) == Generator(32)

@@ -8,7 +8,6 @@ import aws_cdk as cdk
 import pytest
 from synthesis import bundles, read
 
-from infra.config import load
 from infra.config.model import Secret
 from infra.config.parts import parts
 from infra.stack import RotationStack
@@ -47,23 +46,6 @@ def test_2000_secrets_fit_as_soon_as_there_are_stacks_enough(tmp_path: Path) -> 
     text = f"stacks: 12\ndefaults: {{engine: postgres, every: 30 days}}\nsecrets:\n{names}\n"
     rotations = read(tmp_path, text)
     assert max(len(part) for part in parts(rotations.secrets, rotations.stacks)) <= 220
-
-
-@pytest.mark.parametrize(
-    ("file", "stack"),
-    [
-        ("rotations.yaml", "Rotations"),
-        ("payments.yaml", "Rotations-Payments"),
-        ("prod-eu_west.yml", "Rotations-ProdEuWest"),
-        ("7.yaml", "Rotations-7"),
-    ],
-)
-def test_two_files_have_stacks_of_two_names(tmp_path: Path, file: str, stack: str) -> None:
-    path = tmp_path / file
-    path.write_text("secrets: [{name: app, engine: postgres, every: 1 day}]")
-    assert load(path).stack == stack
-    path.write_text("stack: Mine\nsecrets: [{name: app, engine: postgres, every: 1 day}]")
-    assert load(path).stack == "Mine"
 
 
 @pytest.mark.slow
