@@ -598,3 +598,21 @@ def test_a_rotator_of_ones_own_has_passwords_of_the_usual_length(tmp_path: Path)
         "functions: {own: {code: own/src, handler: billing.handler}}\n"
     )
     assert generator(read(tmp_path, text).secrets[0]) == Generator(32)
+
+
+def test_a_copy_has_the_key_of_its_region_or_the_services_own(tmp_path: Path) -> None:
+    key = "arn:aws:kms:eu-central-1:111122223333:key/1a"
+    replicas = f"[us-east-1, {{region: eu-central-1, kms_key: '{key}'}}]"
+    values = f"{{name: a, values: {{username: u}}, replicas: {replicas}}}"
+    (one,) = read(tmp_path, f"secrets: [{{create: {values}, {DAILY}}}]").secrets
+    assert one.create is not None
+    assert one.create.copies == {"us-east-1": None, "eu-central-1": key}
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [(None, "aws"), ("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+)
+def test_a_region_is_of_a_partition(tmp_path: Path, region: str | None, partition: str) -> None:
+    rotations = read(tmp_path, f"region: {region}\n{ONE}" if region else ONE)
+    assert rotations.partition == partition
