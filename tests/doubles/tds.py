@@ -270,9 +270,14 @@ def _read_login(body: bytes) -> tuple[str, str, str]:
         offset, length = struct.unpack_from("<HH", body, position)
         return body[offset : offset + 2 * length]
 
+    def decoded(text: bytes) -> str:
+        # python-tds counts characters, and not UTF-16's units: with an emoji in it a name ends in half of one. A server
+        # knows no such user, and says so.
+        return text.decode("utf-16-le", errors="surrogatepass")
+
     # https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/773a62b6-ee89-4c02-9e5e-344882630aac
     hidden = bytes(((byte ^ 0xA5) << 4 | (byte ^ 0xA5) >> 4) & 0xFF for byte in text(44))
-    return text(40).decode("utf-16-le"), hidden.decode("utf-16-le"), text(68).decode("utf-16-le")
+    return decoded(text(40)), decoded(hidden), decoded(text(68))
 
 
 def _short(value: str) -> bytes:
@@ -292,7 +297,7 @@ def _database(name: str) -> bytes:
 
 
 def _error(error: SqlError) -> bytes:
-    message = error.message.encode("utf-16-le")
+    message = error.message.encode("utf-16-le", errors="surrogatepass")
     body = struct.pack("<IBBH", error.number, 1, 14, len(message) // 2) + message
     return _token(0xAA, body + _short("double") + _short("") + struct.pack("<I", 1))
 
