@@ -616,3 +616,9 @@ def test_a_copy_has_the_key_of_its_region_or_the_services_own(tmp_path: Path) ->
 def test_a_region_is_of_a_partition(tmp_path: Path, region: str | None, partition: str) -> None:
     rotations = read(tmp_path, f"region: {region}\n{ONE}" if region else ONE)
     assert rotations.partition == partition
+
+
+def test_a_function_is_told_what_a_secret_that_is_made_holds(tmp_path: Path) -> None:
+    text = "secrets: [{create: {name: a, values: {username: Ä, port: 5433}}, engine: postgres, every: 1 day}]"
+    (group,) = groups(read(tmp_path, text))
+    assert environment(group)["ROTATION_VALUES"] == '{"a":{"engine":"postgres","username":"Ä","port":5433}}'
