@@ -285,6 +285,38 @@ def test_a_role_that_a_database_has_its_users_play_is_played_by_both(pair: Pair)
         pair.grant(f'DROP DATABASE "{dbname}"')
 
 
+@pytest.mark.parametrize("strategy", ["single-user", ALTERNATING])
+@pytest.mark.parametrize("plays", [False, True])
+def test_the_test_query_runs_as_whom_the_applications_sessions_are(
+    postgres: PostgresTarget, rotation_service: RotationService, strategy: str, *, plays: bool
+) -> None:
+    """Issue 12, C15: under row security, the second user itself may see other rows than its user."""
+    application = postgres.make_application()
+    played = f"g_{application.username}" if plays else application.username
+    if plays:
+        names = {"group": sql.Identifier(played), "app": sql.Identifier(application.username)}
+        for statement in ("CREATE ROLE {group}", "GRANT {group} TO {app}", "ALTER ROLE {app} SET role TO {group}"):
+            postgres.as_superuser(sql.SQL(statement).format(**names))
+    query = f"SELECT 1 / (current_user = '{played}')::int"
+    subject = rotated(postgres, rotation_service, strategy, application=application, ROTATION_TEST_QUERY=query)
+    for _ in range(2):
+        assert subject.service.rotate(subject.arn).error is None
+
+
+def test_a_database_that_was_not_dropped_to_its_end_stops_no_hand_over(pair: Pair) -> None:
+    """Issue 12, C14: nobody connects to one whose DROP DATABASE was interrupted, but to drop it."""
+    pair.rotate()
+    dbname = f"invalid_{pair.first}"
+    pair.grant(f'CREATE DATABASE "{dbname}"')
+    pair.grant("CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO {twin}", dbname)
+    pair.grant(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{dbname}'")
+    try:
+        pair.rotate()
+    finally:
+        pair.grant(f"UPDATE pg_database SET datconnlimit = -1 WHERE datname = '{dbname}'")
+        pair.grant(f'DROP DATABASE "{dbname}"')
+
+
 def test_what_the_twin_alone_may_do_with_large_objects_and_what_is_to_come_is_taken(pair: Pair) -> None:
     """Issue 12, C14: a right of its own outlives its user's, whatever kind of object it is on."""
     for _ in range(2):

@@ -49,8 +49,12 @@ class LibpqSession(Closing):
             return
         # The application's own search_path, so that the query finds what the application finds.
         with self.connection.rolled_back(("BEGIN",)), test_query_of(self.connection.user):
+            self.be_the_application()
             self.connection.execute(sql.SQL("RESET search_path"))
             self.connection.execute(sql.SQL(test_query))  # the operator's own text
+
+    def be_the_application(self) -> None:
+        """Act as the application's sessions do, for the length of a transaction."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # While we wait for a lock on a table, the application's queries queue up behind us.
 _LOCK_WAIT = "SET LOCAL lock_timeout = '300ms'"
 # Default privileges and user mappings hang on a role, but can't be given to another one.
+# Nobody connects to some databases: a DROP DATABASE that was interrupted leaves one with a limit of -2.
 _OWNS = """
 SELECT DISTINCT d.datname, d.datname IS NULL OR d.datname = pg_catalog.current_database()
 FROM pg_catalog.pg_shdepend o LEFT JOIN pg_catalog.pg_database d ON d.oid = o.dbid
@@ -30,7 +31,7 @@ WHERE o.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND o.refobjid 
     o.deptype = 'o' AND o.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
                                           'pg_catalog.pg_user_mapping'::pg_catalog.regclass)
     OR o.deptype = 'a')
-  AND (d.datname IS NULL OR d.datallowconn)
+  AND (d.datname IS NULL OR d.datallowconn AND d.datconnlimit <> -2)
 """
 _HERE = """
 SELECT o.deptype = 'o', o.classid::bigint, o.objid::bigint,

@@ -130,6 +130,11 @@ class PostgresSession(LibpqSession):
             )
         super().verify(test_query)
 
+    def be_the_application(self) -> None:
+        """Play the role that the server had the login play."""
+        if self._acts_as != self._account.name:
+            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(self._acts_as)))
+
     def check_rotatable(self) -> None:
         """Refuse replicas, and roles that log in by IAM."""
         self._require_writer()
