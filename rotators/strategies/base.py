@@ -209,30 +209,17 @@ class DatabaseRotation:
             LoginRefused: none works; the text tells each.
             ServiceError: the server could not be asked.
         """
-        refusals, code = [], ""
-        tried = {self.current.password}
-        candidates = self._candidates(tried, pending=pending)
-        while True:
+        refusals: list[str] = []
+        code = ""
+        for stage, credentials in self._candidates(refusals, pending=pending):
             try:
-                stage, credentials = next(candidates)
-            except StopIteration:
-                break
-            except SecretsManagerError as error:
-                if not refusals:
-                    raise
-                # What the labelled versions have said is not hidden by it.
-                refusals.append(f"versions without a label: {error.what}; {error.advice}")
-                break
-            try:
-                session = self.connect(credentials)
+                return Login(stage, credentials, self.connect(credentials))
             except LoginRefused as error:
                 if stage == "AWSCURRENT" and isinstance(error, PasswordExpired):
                     # The password is the right one.
                     raise
                 refusals.append(f"{stage}: {error.what}; {error.advice}")
                 code = code or error.code
-            else:
-                return Login(stage, credentials, session)
         raise LoginRefused(
             f"no password of secret {self.rotation.secret_id} is accepted ({'; '.join(refusals)})",
             "set the user's password to the one in AWSCURRENT, or put the right one there; if it happens again, "
@@ -240,7 +227,8 @@ class DatabaseRotation:
             code=code,
         )
 
-    def _candidates(self, tried: set[str], *, pending: bool) -> Iterator[tuple[str, Credentials]]:
+    def _candidates(self, refusals: list[str], *, pending: bool) -> Iterator[tuple[str, Credentials]]:
+        tried = {self.current.password}
         yield "AWSCURRENT", self.current
         if (pending or self.rotation.stored) and self._is_users(self.pending) and self.pending.password not in tried:
             tried.add(self.pending.password)
@@ -249,7 +237,11 @@ class DatabaseRotation:
         if previous is not None and previous.password not in tried and self._is_users(previous):
             tried.add(previous.password)
             yield "AWSPREVIOUS", previous
-        yield from self.unlabelled(tried)
+        try:
+            yield from self.unlabelled(tried)
+        except SecretsManagerError as error:
+            # It must not hide what the logins with the labelled versions have said.
+            refusals.append(f"versions without a label: {error.what}; {error.advice}")
 
     def unlabelled(self, tried: set[str]) -> Iterator[tuple[str, Credentials]]:
         """A few versions without a label: whoever edits the secret takes AWSPREVIOUS off the one that is in force.
