@@ -1,10 +1,10 @@
 """The contract between a strategy and a database.
 
-An :class:`Engine` knows how to connect; a :class:`Session` is one login. What a session can do beyond logging in
-is a protocol of its own: a strategy asks for a protocol, never for the engine's name.
+An :class:`Engine` knows how to connect; a :class:`Session` is one login. Each further ability of a session has its own
+protocol: a strategy asks for a protocol, never for the engine's name.
 
-A login proves an :class:`~rotators.engines.identity.Account`, and an admin's methods take accounts only: none takes
-a user's name out of a secret.
+A login proves an :class:`~rotators.engines.identity.Account`, and an admin's methods take only accounts: none takes a
+user's name from a secret.
 
 Every method raises only errors of :mod:`rotators.errors`: a driver's exceptions end here.
 """
@@ -32,13 +32,13 @@ class ConnectOptions:
     """How to reach the server.
 
     Args:
-        timeout: seconds for the connection to stand, and for any one statement to be answered.
-        ca_file: the CA certificates to trust (PEM).
-        server_name: the name to verify in the certificate; None: the host's own.
-        plaintext: no TLS at all. Only where secret and function both demand it.
-        deadline: when all must have ended, on the clock of ``time.monotonic``.
-        admin: the login is an admin's, whose password no relay may use: tie it to the TLS connection where the
-            server can.
+        timeout: seconds to establish the connection, and for the answer to each statement.
+        ca_file: the file of CA certificates to trust (PEM).
+        server_name: the name to verify in the certificate; None: the host.
+        plaintext: whether to use no TLS. Only if secret and function both ask for it.
+        deadline: when everything must have ended, on the clock of ``time.monotonic``.
+        admin: whether the login is an admin's: bind it to the TLS connection if the server can, so that it can't be
+            relayed.
     """
 
     timeout: float
@@ -54,13 +54,13 @@ class ConnectOptions:
         return max(0.0, self.deadline - time.monotonic())
 
     def limit(self, target: str) -> float:
-        """Seconds that the next connection or statement may take: the time-out, but never beyond the deadline.
+        """Seconds that the next connection or statement may take: the time-out, but not beyond the deadline.
 
         Args:
-            target: what is to be asked, for the message.
+            target: the server, for the message.
 
         Raises:
-            Unreachable: there is no time left to ask anything.
+            Unreachable: there is no time left.
         """
         left = self.time_left
         if left <= _TOO_SHORT:
@@ -71,7 +71,7 @@ class ConnectOptions:
         return min(self.timeout, left)
 
 
-# Less would fail healthy servers, and leave no time to say why.
+# Seconds. With less, healthy servers would fail, and there would be no time to report why.
 _TOO_SHORT = 0.25
 
 
@@ -80,17 +80,24 @@ class Session(Protocol):
 
     @property
     def account(self) -> Account:
-        """Who logged in, as the server sees it."""
+        """Who logged in, according to the server."""
 
     def verify(self, test_query: str | None) -> None:
-        """Show that this login can work: read something, and run the test query (changing nothing)."""
+        """Show that this login works: read something, and run the test query without a change.
+
+        Args:
+            test_query: ROTATION_TEST_QUERY; None: only read.
+
+        Raises:
+            ServiceError: it does not work.
+        """
 
     def check_rotatable(self) -> None:
-        """Make sure that the password of the user who is logged in can be rotated, here.
+        """Require that the password of the logged-in user can be rotated on this server.
 
         Raises:
             ReadOnlyServer: this is a replica.
-            UserNotRotatable: the user logs in by other means, or is no application's user.
+            UserNotRotatable: the user does not log in by password, or is not an application's user.
         """
 
     def close(self) -> None:
@@ -108,37 +115,37 @@ class SelfServicePassword(Protocol):
     """A session whose user can change its own password."""
 
     def set_own_password(self, new: str, old: str) -> None:
-        """Change the password of the user who is logged in.
+        """Change the password of the logged-in user.
 
         Args:
-            new: the password from now on.
-            old: the one that this session logged in with.
+            new: the new password.
+            old: the password with which this session logged in.
 
         Raises:
-            PasswordRefused: the server's policy says no.
+            PasswordRefused: the server's password policy refuses it.
             PermissionRefused: this user may not change its password.
         """
 
 
 @runtime_checkable
 class ExpiredRenewal(Protocol):
-    """An engine whose server lets a user in whose password has expired, to set another one and for nothing else."""
+    """An engine whose server allows a user with an expired password to log in only to set another."""
 
     def renew_expired(self, credentials: Credentials, options: ConnectOptions, new: str) -> None:
         """Log in with a password that has expired, and set another.
 
         Raises:
-            PasswordRefused: the server's policy says no.
-            ServiceError: as the engine's ``connect``.
+            PasswordRefused: the server's password policy refuses it.
+            ServiceError: see :meth:`Engine.connect`.
         """
 
 
 @runtime_checkable
 class SelfServiceCheck(Protocol):
-    """A session that can tell beforehand whether its user may change its own password."""
+    """A session that can check in advance whether its user may change its own password."""
 
     def check_can_set_own_password(self) -> None:
-        """Find out whether ``set_own_password`` would be permitted, changing nothing.
+        """Check, without a change, whether ``set_own_password`` would be allowed.
 
         Raises:
             PermissionRefused: it would not; the text says which grant is missing.
@@ -153,20 +160,20 @@ class SiblingAccounts(Protocol):
         """The other accounts of a user that log in with a password.
 
         Args:
-            account: the user's, as a login proved it.
-            password: the one in question.
+            account: the user's account, as proven by a login.
+            password: the password.
 
         Returns:
-            those beside ``account`` itself, as statements spell them; None where whoever is logged in may not see them.
+            The accounts other than ``account``, as statements spell them; None if the logged-in user may not see them.
         """
 
 
 @runtime_checkable
 class WrongPasswordLimit(Protocol):
-    """A session whose server blocks users after wrong passwords, and tells after how many."""
+    """A session whose server blocks users after wrong passwords, and says after how many."""
 
     def wrong_passwords_allowed(self) -> int | None:
-        """How many wrong passwords in a row block the user who is logged in; None: no number does."""
+        """How many wrong passwords in a row block the logged-in user; None: no number does."""
 
 
 @runtime_checkable
@@ -174,10 +181,10 @@ class TransactionalPassword(Protocol):
     """A session in which a password's change takes effect at the end of a transaction."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """A transaction: what is set inside takes effect at its end, or not at all where the inside raises.
+        """A transaction. Changes in the block take effect at its end, or not at all if the block raises.
 
         Raises:
-            ConnectionLost: the end was asked for and its answer lost: it may have taken effect.
+            ConnectionLost: the answer to the commit was lost: it may have taken effect.
         """
 
 
@@ -187,62 +194,66 @@ class AccountAdmin(Protocol):
 
     @property
     def account(self) -> Account:
-        """Who the admin is."""
+        """The admin's account."""
 
     def recognize(self, account: Account, password: str) -> Account:
         """The account that a login proved, as the admin sees it.
 
         Args:
             account: from the session that logged in with ``password``, at the admin's own host and port.
-            password: the one that logged in. Where a server has several accounts of one name (MySQL's hosts), it
-                tells which of them are this user's: the others are left alone.
+            password: the password that logged in. If a server has several accounts of one name (MySQL's hosts), those
+                with this password belong to the user. The others are not changed.
 
         Returns:
-            the account, widened to all that have this password.
+            The account, extended to all accounts with this password.
 
         Raises:
             UserNotRotatable: there is no such account, or more than one that it could be.
         """
 
     def find_account(self, name: str) -> Account | None:
-        """The account that a name from the function's own settings means; None where there is none.
+        """The account of a name from the function's settings; None if there is none.
 
-        Never called with a name out of a secret: that is no proof of anything.
+        Never called with a name from a secret, which proves nothing.
 
         Raises:
             UserNotRotatable: there are several of that name.
         """
 
     def check_can_set_password(self, account: Account) -> None:
-        """Find out whether :meth:`set_password` would succeed, changing nothing.
+        """Check, without a change, whether :meth:`set_password` would succeed.
 
         Raises:
-            UserNotRotatable: the account is a superuser or an admin, or logs in by other means than a password.
+            UserNotRotatable: the account is a superuser or an admin, or does not log in by password.
             PermissionRefused: the admin may not; the text says which grant is missing.
         """
 
     def set_password(self, account: Account, new: str) -> None:
-        """Change an account's password, and end every other one that it has.
+        """Change an account's password. All its other passwords become invalid.
 
         Raises:
-            PasswordRefused: the server's policy says no.
+            PasswordRefused: the server's password policy refuses it.
             PermissionRefused: the admin may not; the text says which grant is missing.
         """
 
 
 @runtime_checkable
 class SecondPassword(Protocol):
-    """A session whose user can keep its present password beside a new one."""
+    """A session whose user can keep its current password beside a new one."""
 
     def why_no_second_password(self) -> str | None:
-        """What stands against it here (a version, or the grant that would change it); None where nothing does."""
+        """Why that is not possible (the version, or a missing grant); None if it is."""
 
     def add_own_password(self, new: str, old: str) -> None:
-        """Add a password; the one before the present one ends.
+        """Add a password. The one before the current one becomes invalid.
+
+        Args:
+            new: the new password.
+            old: the current password.
 
         Raises:
-            CurrentPasswordMismatch: the present one is not ``old``: it was added already, perhaps.
-            PasswordRefused: the server's policy says no.
+            CurrentPasswordMismatch: the current password is not ``old``; perhaps ``new`` was added already.
+            PasswordRefused: the server's password policy refuses it.
         """
 
 
@@ -251,15 +262,15 @@ class SecondPasswordAdmin(Protocol):
     """An admin's session that can do the same for another account."""
 
     def check_can_add_password(self, account: Account) -> None:
-        """Find out whether :meth:`add_password` would succeed, changing nothing."""
+        """Check, without a change, whether :meth:`add_password` would succeed."""
 
     def add_password(self, account: Account, new: str, old: str) -> None:
-        """Add a password to an account; ``old``, the present one, lives on, and no third one.
+        """Add a password to an account. ``old``, the current one, stays valid; any third one does not.
 
-        May be repeated after any failure: where ``new`` was added already, ``old`` lives on all the same.
+        May be repeated after any failure: if ``new`` was added already, ``old`` still stays valid.
 
         Raises:
-            PasswordRefused: the server's policy says no.
+            PasswordRefused: the server's password policy refuses it.
             PermissionRefused: the admin may not.
             UserNotRotatable: it can't have two passwords.
         """
@@ -267,24 +278,24 @@ class SecondPasswordAdmin(Protocol):
 
 @runtime_checkable
 class CloneAdmin(Protocol):
-    """An admin's session that can make one user the equal of another."""
+    """An admin's session that can give one user exactly the privileges of another."""
 
     def inspect_pair(self, current: Account, other_name: str) -> Pair:
-        """Look at the two users of a secret, changing nothing.
+        """Inspect the two users of a secret, without a change.
 
-        What proves that they are a pair is something that neither the secret's writer nor the users themselves can
-        make. The source is the user without ``_clone``, unless a mark says otherwise.
+        Only something that neither the secret's writer nor the users themselves can make proves that they are a pair.
+        The source is the user without ``_clone``, unless a mark says otherwise.
 
         Args:
             current: the account that was proven.
             other_name: the second user's name, as :meth:`Engine.other_name` forms it.
 
         Raises:
-            UserNotRotatable: one of the two is no application's user.
+            UserNotRotatable: one of the two is not an application's user.
         """
 
     def check_can_sync(self, pair: Pair) -> None:
-        """Find out whether :meth:`sync_clone`, and setting the second user's password after it, would succeed.
+        """Check, without a change, whether :meth:`sync_clone` and setting the second user's password would succeed.
 
         Raises:
             PermissionRefused: the admin may not; the text says which grant is missing.
@@ -292,13 +303,13 @@ class CloneAdmin(Protocol):
         """
 
     def sync_clone(self, pair: Pair) -> Account:
-        """Give the clone exactly what the source has, and leave the mark that the two are a pair.
+        """Give the clone exactly the privileges of the source, and mark the two as a pair.
 
-        A user who is not there is made, with a password that nobody knows. Accounts of ``pair.current`` are never
-        locked, narrowed or given another password. May be repeated after any failure.
+        A user who does not exist is made, with a random password that is not kept. Accounts of ``pair.current`` are
+        never locked, never lose privileges, and keep their passwords. May be repeated after any failure.
 
         Returns:
-            the second user's account, whose password the strategy sets next, as the last thing.
+            The second user's account. The strategy then sets its password, as the last change.
 
         Raises:
             PermissionRefused: the admin may not; the text says which grant is missing.
@@ -311,9 +322,9 @@ class Engine(Protocol):
     name: ClassVar[str]
     default_port: ClassVar[int]
     second_password: ClassVar[bool]
-    """Whether some version of it keeps two passwords for a user."""
+    """Whether some version of the engine supports two passwords for a user."""
     blocks_users: ClassVar[bool]
-    """Whether it may block a user after wrong passwords: then a refused login is not repeated without need."""
+    """Whether the server may block a user after wrong passwords. Refused logins are then not repeated needlessly."""
     password_limits: ClassVar[PasswordLimits]
 
     def other_name(self, username: str) -> str:
@@ -328,7 +339,7 @@ class Engine(Protocol):
 
         Raises:
             Unreachable: no connection: DNS, refused, no route, time-out.
-            TlsFailed: no TLS, or the certificate is not the one it should be.
+            TlsFailed: no TLS, or the certificate could not be verified.
             LoginRefused: wrong user or password.
             PermissionRefused: the user may not use that database.
             ServiceError: anything else.
@@ -339,16 +350,19 @@ CLONE_SUFFIX = "_clone"
 
 
 def alternate(username: str) -> str:
-    """The name AWS's templates give the other user: ``app_clone`` for ``app``, and ``app`` for ``app_clone``."""
+    """The other user's name, as in AWS's templates: ``app_clone`` for ``app``, and ``app`` for ``app_clone``.
+
+    https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas
+    """
     return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
 
 
 def second_name(username: str, spec: EngineSpec) -> str:
-    """The other user of a pair, where the server keeps its name whole.
+    """The name of the other user of a pair, checked against the server's limit.
 
     Args:
-        username: the user whose secret it is.
-        spec: of the engine.
+        username: the secret's user.
+        spec: the engine's limits.
 
     Raises:
         UserPairMismatch: its name would be empty, or too long.

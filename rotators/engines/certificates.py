@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 def names_offered(
     address: tuple[str, int], options: ConnectOptions, start_tls: Callable[[socket.socket], None]
 ) -> list[str]:
-    """Ask a server for its certificate and read the names it is made for.
+    """Read the names in a server's certificate.
 
     Args:
         address: host and port.
-        options: how it is connected to; the certificate itself must be valid, only its name may differ.
+        options: how to connect. The certificate must be valid except for its name.
         start_tls: brings the connection to the point where the TLS handshake begins.
 
     Returns:
-        DNS names and addresses as the certificate spells them; empty where it could not be read.
+        DNS names and addresses as in the certificate; empty if it could not be read.
     """
     context = ssl.create_default_context(cafile=options.ca_file)
     context.check_hostname = False

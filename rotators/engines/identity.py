@@ -1,7 +1,7 @@
-"""Who logged in, as the server sees it; and how two accounts of one secret belong together.
+"""Who logged in, according to the server, and how the two accounts of a secret are related.
 
-A name in a secret is not an identity: whoever writes the secret chooses it. An :class:`Account` is made by a session
-only, from what the server says, and admins act on accounts only.
+A name in a secret is not an identity: anyone who can write the secret chooses it. Only a session makes an
+:class:`Account`, from what the server says, and admins act only on accounts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Account:
     """One account of one server. Equal accounts are the same account, however a secret spells its name.
 
     Args:
-        server: which server: two logins that show another one reached two servers.
-        key: what the server itself tells the account by: a role's oid, a SID, a user's id, its name as catalogued.
-        name: as the catalogue spells it (``APP``, not ``app``). Shown to people, and quoted in statements.
-        scope: where the name holds: the hosts (MySQL), the authentication database (MongoDB), the container.
+        server: identifies the server: two logins with different values reached two servers.
+        key: the server's own identifier of the account: a role's oid, a SID, a user's id, its name in the catalog.
+        name: the name in the catalog (``APP``, not ``app``). Shown in messages, and quoted in statements.
+        scope: where the name applies: the hosts (MySQL), the authentication database (MongoDB), the container.
     """
 
     server: str
@@ -35,7 +35,7 @@ class Account:
 
 
 class Relation(Enum):
-    """What the server shows of how the second user belongs to the first. Facts: the strategy judges."""
+    """How the second user is related to the first, according to the server. The strategy decides what to do."""
 
     ABSENT = "absent"
     """There is no user of that name yet."""

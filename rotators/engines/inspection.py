@@ -1,4 +1,4 @@
-"""What a check may ask of an engine and its sessions, beyond what a rotation needs: each is optional."""
+"""Optional abilities of engines and sessions that a check uses, and a rotation does not."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server says of itself.
+    """What a server reports about itself.
 
     Args:
         product: ``PostgreSQL``, ``MariaDB``.
-        version: as it spells it.
+        version: the version, as the server spells it.
     """
 
     product: str
@@ -25,7 +25,7 @@ class ServerFacts:
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """A session that tells which server it is."""
+    """A session that can read the server's product and version."""
 
     def facts(self) -> ServerFacts:
         """Product and version.
@@ -40,22 +40,22 @@ class CountsRefusals(Protocol):
     """A session that knows whether refused logins lock its account."""
 
     def refusals_afforded(self) -> int | None:
-        """How many wrong passwords the account can stand without being locked; None: any number.
+        """How many wrong passwords do not lock the account; None: any number.
 
         Raises:
-            ServiceError: the server did not tell.
+            ServiceError: the server did not answer.
         """
 
 
 @runtime_checkable
 class PasswordRules(Protocol):
-    """A session that knows what the server asks of a new password."""
+    """A session that knows the server's rules for a new password."""
 
     def check_password(self, sample: str) -> None:
-        """Compare a sample with the server's rules, changing nothing.
+        """Check a sample against the server's rules, without a change.
 
         Args:
-            sample: a password made for this alone.
+            sample: a password made only for this.
 
         Raises:
             PasswordRefused: the server would refuse it.
@@ -64,34 +64,34 @@ class PasswordRules(Protocol):
 
 @runtime_checkable
 class StartsTls(Protocol):
-    """An engine whose TLS can be looked at without logging in."""
+    """An engine whose TLS can be checked without a login."""
 
     def start_tls(self, plain: socket.socket) -> None:
-        """Bring a new connection to where the TLS handshake begins.
+        """Bring a new connection to the point where the TLS handshake begins.
 
         Raises:
-            OSError: the server offers none, or speaks another protocol.
+            OSError: the server offers no TLS, or uses another protocol.
         """
 
 
 @runtime_checkable
 class RecordsStatements(Protocol):
-    """A session that can note which of its statements change something."""
+    """A session that can record those of its statements that change something."""
 
     def record(self) -> list[str]:
-        """From now on, note them.
+        """Record statements from now on.
 
         Returns:
-            a list that grows with each; passwords and verifiers in it are masked.
+            A list to which each statement is added, with passwords and verifiers masked.
         """
 
 
 @runtime_checkable
 class ExplainsSync(Protocol):
-    """An admin's session that tells what :meth:`rotators.engines.base.CloneAdmin.sync_clone` would change."""
+    """An admin's session that can say what :meth:`rotators.engines.base.CloneAdmin.sync_clone` would change."""
 
     def explain_sync(self, pair: object) -> list[str]:
-        """The statements, or the difference in rights, without running anything.
+        """The statements, or the difference in privileges, without running anything.
 
         Args:
             pair: from ``inspect_pair``.

@@ -1,7 +1,7 @@
-"""Maps what a server answers to our errors: a table of codes for each engine, applied here, in one way.
+"""Maps servers' error codes to :mod:`rotators.errors`, by a table of codes for each engine.
 
-An engine's errors.py holds its tables (:class:`ErrorMap`) and how its driver tells code and text apart. Every call
-of a driver stands in :func:`driver_errors`, where the driver's exceptions end.
+An engine's errors.py has its tables (:class:`ErrorMap`), and reads code and text from its driver's exceptions. Every
+driver call is inside :func:`driver_errors`, which replaces the driver's exceptions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POLICY_ADVICE = "fit PASSWORD_LENGTH and the EXCLUDE_ settings of the function t
 
 
 class Meaning(NamedTuple):
-    """An error of ours, and what to do then."""
+    """A class of error, and what to do about it."""
 
     kind: type[ServiceError]
     advice: str
@@ -40,8 +40,8 @@ class ErrorMap:
     Args:
         codes: the meaning of each code.
         otherwise: what to do about a code that is not listed.
-        of_passwords: what codes mean where the statement sets a password; they come before ``codes``.
-        lost: the codes after which the connection is gone.
+        of_passwords: the meaning of codes if the statement sets a password; these come before ``codes``.
+        lost: the codes after which the connection is lost.
     """
 
     codes: Mapping[Code, Meaning]
@@ -55,11 +55,11 @@ class ErrorMap:
         """The error for a code.
 
         Args:
-            code: what the server or the driver told.
+            code: the server's or the driver's code.
             where: server and user, for the error's text.
-            message: the server's, for the error's text.
-            advice: what to do where a right is missing; empty: what the table says.
-            password_of: the user whose password the statement sets, where it does.
+            message: the server's message, for the error's text.
+            advice: what to do if a privilege is missing; empty: the table's advice.
+            password_of: the user whose password the statement sets; None: it sets none.
         """
         if code in self.lost:
             return connection_lost(where, code)
@@ -77,13 +77,13 @@ def driver_errors(
     *kinds: type[Exception],
     on_lost: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Raise our error for what a driver raises inside the block, without the driver's, which may hold a statement.
+    """Replace what a driver raises in the block with a RotationError. The original is dropped: it may hold a statement.
 
     Args:
-        translate: the engine's error for an exception.
-        kinds: which exceptions are the driver's; by default all but our own, for what a server sends may make a
-            driver fail in any way.
-        on_lost: called before a :class:`ConnectionLost` is raised, since the connection can't be used again.
+        translate: makes the engine's error for an exception.
+        kinds: the driver's exceptions; by default all except RotationError, because a server's answer may make a driver
+            fail in any way.
+        on_lost: called before a :class:`ConnectionLost` is raised: the connection can't be used again.
     """
     try:
         yield
@@ -107,5 +107,5 @@ def connection_broke(target: str, code: Code | None = None) -> ConnectionLost:
 
 
 def no_answer(where: str) -> ConnectionLost:
-    """The error for a statement that takes too long: it may have been carried out."""
+    """The error for a statement that takes too long. It may have been executed."""
     return ConnectionLost(f"{where}: no answer in time", REPEATED)

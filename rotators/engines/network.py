@@ -1,4 +1,4 @@
-"""Maps failures of the network and of TLS to our errors."""
+"""Maps network and TLS failures to :mod:`rotators.errors`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
 _NAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _NOT_YET, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
-# What OpenSSL says where the other side has no version that we speak: its alert, or its own choice.
+# OpenSSL's reasons if the two sides have no TLS version in common: the server's alert, or OpenSSL's own refusal.
 _TOO_OLD = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
 _NOTHING_IN_COMMON = "SSLV3_ALERT_HANDSHAKE_FAILURE"
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH}
@@ -26,10 +26,10 @@ OTHER_NAME = "put one of these names as 'tlsServerName' into the secret, or into
 
 
 def require_ca(options: ConnectOptions, target: str) -> None:
-    """Make sure that a server's certificate can be verified, where there is to be one.
+    """Require CA certificates to verify the server with, unless TLS is not used.
 
     Args:
-        options: how it is connected to.
+        options: how to connect.
         target: the server, for the message.
 
     Raises:
@@ -43,10 +43,10 @@ def require_ca(options: ConnectOptions, target: str) -> None:
 
 
 def require_text(credentials: Credentials) -> None:
-    """Make sure that what is sent at a login is text: a driver would fail on half a character, and not say so.
+    """Require that what a login sends can be encoded: a driver would fail on a lone surrogate with an unclear error.
 
     Raises:
-        SecretMalformed: a value holds a lone surrogate, which JSON can.
+        SecretMalformed: a value holds a lone surrogate, which JSON allows.
     """
     for key in ("username", "password", "dbname"):
         try:
@@ -59,28 +59,31 @@ def require_text(credentials: Credentials) -> None:
 
 
 def require_own_name(options: ConnectOptions, host: str, port: int, whose: str) -> None:
-    """Make sure that the name to verify is the host's, for drivers that can't verify another.
+    """Require that the name to verify is the host, for drivers that can't verify another.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is another name.
     """
     if not options.plaintext and options.server_name not in {None, host}:
         raise ConfigurationError(
             f"the certificate of {host}:{port} is to be verified for '{options.server_name}', and {whose} driver "
             "verifies the host's own name only",
-            "put a name that the certificate has as 'host' into the secret, and take tlsServerName away",
+            "put a name that the certificate has as 'host' into the secret, and remove tlsServerName",
         )
 
 
 def trust(context: ContextT, ca_file: str) -> ContextT:
-    """Have a TLS context verify servers by these CA certificates, over TLS 1.2 or newer.
+    """Make a TLS context verify servers by these CA certificates, over TLS 1.2 or newer.
 
     Args:
-        context: for a client.
-        ca_file: the CA certificates (PEM).
+        context: a client's context.
+        ca_file: the file of CA certificates (PEM).
+
+    Returns:
+        The context.
 
     Raises:
-        ConfigurationError: the file holds none.
+        ConfigurationError: the file holds no CA certificates.
     """
     try:
         context.load_verify_locations(cafile=ca_file)
@@ -98,12 +101,12 @@ def unreachable(
     target: str,
     refused: str = "check host and port in the secret, and that the server runs",
 ) -> Unreachable | None:
-    """The error for what the network said; None where it was something else.
+    """The error for a network failure; None if it is something else.
 
     Args:
         cause: what the operating system or the driver raised.
         target: server and user, for the message.
-        refused: what to do where the connection was refused.
+        refused: what to do if the connection was refused.
     """
     if isinstance(cause, socket.gaierror | UnicodeError):
         return Unreachable(
@@ -122,7 +125,7 @@ def unreachable(
 
 
 def no_answer(target: str) -> Unreachable:
-    """The error for a server that stays silent."""
+    """The error for a server that does not answer."""
     return Unreachable(
         f"{target}: no answer in time",
         "let the function's security group into the database's, and attach the function to subnets that reach it",
@@ -138,15 +141,15 @@ def certificate_refused(
     advice: str = OTHER_NAME,
     bundle: str = "for RDS: AWS's global bundle",
 ) -> TlsFailed:
-    """The error for a certificate that is not trusted, of another time or of another name.
+    """The error for a certificate that is not trusted, not valid at this time, or for another name.
 
     Args:
         error: what Python's ``ssl`` raised.
         target: server and user, for the message.
-        name: what was to be verified.
-        names_offered: finds out which names the certificate has.
-        advice: what to do with these.
-        bundle: where the CA certificates are usually to be had.
+        name: the name to verify.
+        names_offered: reads the names in the certificate.
+        advice: what to do with these names.
+        bundle: where to get the CA certificates.
     """
     if error.verify_code in _NAME_MISMATCH:
         return another_name(target, name, names_offered(), advice)
@@ -157,7 +160,7 @@ def certificate_refused(
             "--db-instance-identifier NAME --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately",
         )
     if error.verify_code == _NOT_YET:
-        return TlsFailed(f"{target}: the certificate is not valid yet", "see the server's clock, or issue it anew")
+        return TlsFailed(f"{target}: the certificate is not valid yet", "check the server's clock, or issue it again")
     return TlsFailed(
         f"{target}: certificate verify failed: {error.verify_message}",
         f"put the CA that signed the server's certificate into ROTATION_CA_BUNDLE ({bundle})",
@@ -165,12 +168,12 @@ def certificate_refused(
 
 
 def tls_failed(error: ssl.SSLError, target: str, advice: str) -> TlsFailed:
-    """The error for a handshake that failed before there was a certificate to verify.
+    """The error for a handshake that failed before the certificate could be verified.
 
     Args:
         error: what Python's ``ssl`` raised.
         target: server and user, for the message.
-        advice: what to do, unless it is the version.
+        advice: what to do, unless the TLS version is the cause.
     """
     if error.reason in {*_TOO_OLD, _NOTHING_IN_COMMON}:
         further = ", or no cipher that we take" if error.reason == _NOTHING_IN_COMMON else ""
@@ -182,7 +185,7 @@ def tls_failed(error: ssl.SSLError, target: str, advice: str) -> TlsFailed:
 
 
 def another_name(target: str, name: str, offered: list[str], advice: str = OTHER_NAME) -> TlsFailed:
-    """The error for a certificate that is not for the name that was to be verified, but for those offered."""
+    """The error for a certificate that is not for the name to verify, but for those offered."""
     names = ", ".join(offered) or "other names"
     return TlsFailed(f"{target}: the certificate is not for '{name}', but for {names}", advice)
 
@@ -193,16 +196,16 @@ def probe_tls(
     name: str | None = None,
     start_tls: Callable[[socket.socket], None] = lambda _: None,
 ) -> Exception | None:
-    """Connect without a driver, as far as TLS: for those that tell what they met as a text only.
+    """Connect up to TLS without a driver, for drivers that report failures only as text.
 
     Args:
         address: host and port.
-        options: how it is connected to.
-        name: what the certificate is to be made for; by default the host.
+        options: how to connect.
+        name: the name to verify in the certificate; by default the host.
         start_tls: brings the connection to the point where the TLS handshake begins.
 
     Returns:
-        What stands against it, if anything does.
+        The failure; None if there is none.
     """
     try:
         with socket.create_connection(address, options.timeout) as plain:

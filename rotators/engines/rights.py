@@ -1,4 +1,4 @@
-"""Rights as values, and the steps that lead from one set to another where a REVOKE takes more than one right."""
+"""Privileges as values, and the steps from one set to another if a REVOKE removes more than one privilege."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _Key = tuple[str, str, str]
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """One thing that was granted.
+    """One grant.
 
     Args:
         kind: the kind of object, in the engine's words.
-        what: the privilege or role, as GRANT takes it: ``CREATE TABLE``, ``"READER"``, ``UPDATE ("PRICE")``.
-        on: the object as GRANT takes it; empty where there is none.
-        passed_on: with its ADMIN or GRANT OPTION.
+        what: the privilege or role, as in GRANT: ``CREATE TABLE``, ``"READER"``, ``UPDATE ("PRICE")``.
+        on: the object as in GRANT; empty if there is none.
+        passed_on: whether it has the ADMIN or GRANT OPTION.
     """
 
     kind: str
@@ -26,25 +26,25 @@ class Right:
 
     @property
     def key(self) -> _Key:
-        """All but the option."""
+        """The grant without its option."""
         return self.kind, self.what, self.on
 
 
 def changes(wanted: set[Right], present: set[Right], unit: Callable[[Right], Hashable]) -> Iterator[tuple[bool, Right]]:
-    """What to grant, to revoke, and to grant again, in this order: what stays is there all the time, if it can be.
+    """What to grant, to revoke, and to grant again, in this order. A wanted right stays granted throughout if possible.
 
-    An option can't be revoked alone: then the right goes and comes back. Nor can a column's right where REVOKE takes
-    the whole table's: those that stay are granted again.
+    An option can't be revoked alone: the right is revoked and granted again. Where REVOKE removes the rights on all of
+    a table's columns, those that stay are granted again.
 
     Args:
-        wanted: what should be there.
-        present: what is there, and may be revoked.
-        unit: what a REVOKE of a right takes with it: all rights that give the same.
+        wanted: the rights to have.
+        present: the rights that exist and may be revoked.
+        unit: what a REVOKE of a right removes: all rights for which this gives the same value.
 
     Returns:
         For each step whether it is a grant, and of what.
     """
-    # Sorted, so that of two of a kind the one with its option stays.
+    # Sorted, so that of two equal rights the one with the option stays.
     to, has = {right.key: right for right in sorted(wanted)}, {right.key: right for right in sorted(present)}
     gone = [key for key, right in sorted(has.items()) if key not in to or (right.passed_on and not to[key].passed_on)]
     taken = {unit(has[key]) for key in gone}

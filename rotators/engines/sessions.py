@@ -1,4 +1,4 @@
-"""What every session has in common, whatever its driver."""
+"""What the sessions of all engines share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Closing(ABC):
-    """A session that a ``with`` block ends."""
+    """A session that ends with its ``with`` block."""
 
     @abstractmethod
     def close(self) -> None:
@@ -36,7 +36,7 @@ def run_test_query(execute: Callable[[str], object], query: str, user: str, *, b
     Args:
         execute: runs a statement.
         query: the test query.
-        user: as whom, for the message.
+        user: the user that runs it, for the message.
         begin: begins the transaction.
         end: rolls it back.
 
@@ -54,7 +54,7 @@ def run_test_query(execute: Callable[[str], object], query: str, user: str, *, b
 
 @contextmanager
 def test_query_of(user: str) -> Iterator[None]:
-    """Say of what fails inside the block that it was ROTATION_TEST_QUERY, and as whom."""
+    """Add to errors in the block that ROTATION_TEST_QUERY failed, and for which user."""
     try:
         yield
     except ServiceError as error:

@@ -1,4 +1,4 @@
-"""What is known of each engine without its driver: one row for each, for names, packaging, infra and the engines."""
+"""What is known about each engine without its driver: one row each, for names, packaging, infra and the engines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import Enum
 
 
 class NameUnit(Enum):
-    """What a server counts a name's length in."""
+    """The unit in which a server counts a name's length."""
 
     CHARACTERS = "characters"
     BYTES = "bytes"
     UTF16_UNITS = "UTF-16 code units"
 
     def length(self, name: str) -> int:
-        """How long a name is."""
+        """The length of a name in this unit."""
         if self is NameUnit.BYTES:
             return len(name.encode(errors="surrogatepass"))
         if self is NameUnit.UTF16_UNITS:
@@ -27,22 +27,22 @@ class EngineSpec:
     """An engine.
 
     Args:
-        name: its handler's module, and what a secret says.
+        name: its handler's module, and the usual ``engine`` in a secret.
         title: the product's name, for messages.
-        spellings: what a secret's ``engine`` may say, as RDS's API and older secrets do:
+        spellings: the values that a secret's ``engine`` may have, as in RDS's API and older secrets:
             https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
         port: where the server listens by default.
         driver_layer: the folder of ``layers/`` that holds its driver.
-        longest_password: the most characters that it takes.
+        longest_password: the most characters in a password.
         longest_name: the longest name of a user.
-        name_unit: what that is counted in.
-        second_password: whether some version of it keeps two passwords for a user.
+        name_unit: the unit of ``longest_name``.
+        second_password: whether some version supports two passwords for a user.
         self_service: whether a user may change its own password.
         public_ca: whether its certificates are signed by a public CA, which a function's operating system trusts, and
             not by RDS's.
         x86_only: whether its driver is published for x86_64 only.
-        locks: what locks a user after some refused logins; empty where nothing does.
-        reset_statement: the statement by which an admin sets a password, for a person to complete; ``{}`` is the user.
+        locks: the setting that locks a user after some refused logins; empty if there is none.
+        reset_statement: the statement with which an admin sets a password, to be completed by hand; ``{}`` is the user.
     """
 
     name: str
@@ -62,7 +62,7 @@ class EngineSpec:
 
     @property
     def blocks_users(self) -> bool:
-        """Whether it may block a user after wrong passwords."""
+        """Whether the server may block a user after wrong passwords."""
         return bool(self.locks)
 
 
@@ -181,4 +181,4 @@ _ROWS = (
     ),
 )
 SPECS: dict[str, EngineSpec] = {row.name: row for row in _ROWS}
-"""Each engine by its name, which is its handler's module and the first of what a secret may say."""
+"""Each engine by its name, which is its handler's module and the first of its spellings."""

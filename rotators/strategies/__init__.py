@@ -1,1 +1,1 @@
-"""How a database secret gets its next credential: one module per strategy."""
+"""The strategies: how a database secret gets its next credential. One module each."""

@@ -1,8 +1,8 @@
 """The admin of a rotation: where it acts, for whom, and what proves that it may.
 
-Whoever writes an application's secret chooses its names, its host and its identifiers. So none of them says where an
-admin logs in or whose password it sets: the address comes from the admin's side, and the account from a login with
-the application's password, made at that address.
+Anyone who can write an application's secret chooses its names, its host and its identifiers. So none of these decides
+where an admin logs in or whose password it sets. The address comes from the admin's secret or settings, and the account
+from a login with the application's password at that address.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rotators.strategies.base import DatabaseRotation, require
 if TYPE_CHECKING:
     from rotators.credentials import Credentials
 
-# What an admin's secret says of the way to its server, and an application's secret never does for it.
+# The keys for the connection to the admin's server. They never come from an application's secret.
 _PLACE = ("host", "port", "tlsServerName", "ssl")
 
 
 @dataclass(frozen=True)
 class Proof:
-    """An account, and the password that logged in as it where the admin acts."""
+    """An account, and the password that logged in to it at the admin's server."""
 
     account: Account
     password: str = field(repr=False)
@@ -51,8 +51,8 @@ def resolve(context: DatabaseRotation) -> Credentials:
     Raises:
         SecretMalformed: no admin secret is named, or it can't be used.
         UserPairMismatch: the secret names itself as its admin's.
-        ConfigurationError: nothing tells where the admin's server is.
-        SecretsManagerError: the admin's secret may not be read, or is not there.
+        ConfigurationError: nothing names the admin's server.
+        SecretsManagerError: the admin's secret may not be read, or does not exist.
     """
     arn = context.admin_arn
     if arn is None:
@@ -65,7 +65,7 @@ def resolve(context: DatabaseRotation) -> Credentials:
     admin = context.rotation.admin(arn)
     if admin.text("host") is None:
         admin = admin.replace(**_address(context, arn))
-    # The admin works where the application does, and may not be allowed into its own default database.
+    # The admin works in the application's database, and may not be allowed to connect to its own default database.
     return context.checked(admin.replace(dbname=context.current.dbname))
 
 
@@ -89,17 +89,17 @@ def _address(context: DatabaseRotation, arn: str) -> dict[str, str | int]:
 def prove(
     context: DatabaseRotation, credentials: Credentials, *, own_host: bool, session: Session | None = None
 ) -> Proof:
-    """Log in as an application's user where the admin acts.
+    """Log in as an application's user at the admin's server.
 
-    Without that, whoever may write the secret could have the admin act for any user of the server
+    Without that, anyone who can write the secret could have the admin act for any user of the server
     (https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html).
 
     Args:
         context: the rotation.
         credentials: the user's.
-        own_host: where the secret names another host than the admin's, log in there as well, and make sure that both
-            are names of one server.
-        session: a login with these credentials, which is the proof itself where it went the admin's way.
+        own_host: if the secret names another host than the admin's, log in there too, and require that both names are
+            of one server.
+        session: a login with these credentials. It is the proof itself if it used the admin's host and TLS settings.
 
     Raises:
         LoginRefused: the password is not accepted.
@@ -136,7 +136,7 @@ def _at(credentials: Credentials, admin: Credentials) -> Credentials:
 
 @contextmanager
 def acting(context: DatabaseRotation, proof: Proof | None) -> Iterator[Acting]:
-    """Log in as the admin, to act for an account that was proven, or that whoever deploys has named.
+    """Log in as the admin, to act for an account that was proven, or that the deployment names.
 
     Args:
         context: the rotation.
@@ -144,7 +144,7 @@ def acting(context: DatabaseRotation, proof: Proof | None) -> Iterator[Acting]:
 
     Raises:
         UserPairMismatch: the account is the admin itself, or the proof was made on another server.
-        ServiceError: as the engine's ``connect``, and the text says that it was the admin.
+        ServiceError: see the engine's ``connect``. The text says that the admin logged in.
     """
     with _log_in(context) as session:
         admin = require(
@@ -184,28 +184,28 @@ def _named(context: DatabaseRotation, admin: AccountAdmin) -> Account:
             f"there is no user '{name}' at {context.admin.host}, whom ROTATION_USERS names",
             "create it, or correct both",
         )
-    # Never an admin's password, nor a second user with an admin's rights, without a login that proves it.
+    # Without a login as proof, never set an admin's password, or that of a second user with an admin's privileges.
     admin.check_can_set_password(account)
     return account
 
 
 def named_user(context: DatabaseRotation, variable: str) -> str:
-    """The secret's user, if it is one of the two that whoever deploys has named for this secret.
+    """The secret's user, if it is one of the two that the deployment names for this secret.
 
     Args:
         context: the rotation.
-        variable: what asks for it: ``ALLOW_ADMIN_RESET``, ``ROTATION_TWIN``.
+        variable: the setting that needs it: ``ALLOW_ADMIN_RESET``, ``ROTATION_TWIN``.
 
     Raises:
-        ConfigurationError: nobody has named one.
-        UserPairMismatch: the secret names somebody else.
+        ConfigurationError: the deployment names none.
+        UserPairMismatch: the secret names another user.
     """
     user = context.current.username
     named = context.settings.user_of(context.rotation.secret_arn)
     if named is None:
         raise ConfigurationError(
             f"{variable} is set, and the function does not know for which user of secret {context.rotation.secret_id}",
-            "a name in a secret is no order: whoever deploys names the user, as the secret's 'user' in rotations.yaml, "
+            "a name in a secret is not enough: name the user at deployment, as the secret's 'user' in rotations.yaml, "
             f'or in the function\'s variable ROTATION_USERS={{"{context.rotation.secret_id}": "{user}"}}',
         )
     if user not in {named, context.engine.other_name(named)}:
@@ -217,15 +217,15 @@ def named_user(context: DatabaseRotation, variable: str) -> str:
 
 
 def may_reset(context: DatabaseRotation) -> bool:
-    """Whether the admin may set the password of a user who can't log in; who that may be, is another question."""
+    """Whether the admin may set the password of a user who can't log in. :func:`named_user` says which user."""
     return context.settings.allow_admin_reset and context.admin_arn is not None
 
 
 def prove_or_reset(context: DatabaseRotation, credentials: Credentials, *, own_host: bool) -> Proof | None:
-    """As :func:`prove`; None where the login is refused and the admin may repair that.
+    """Like :func:`prove`, but returns None if the login is refused and the admin may repair that.
 
     Raises:
-        LoginRefused: the login is refused, and nobody may repair it.
+        LoginRefused: the login is refused, and the admin may not repair it.
     """
     try:
         return prove(context, credentials, own_host=own_host)

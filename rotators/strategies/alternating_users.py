@@ -1,6 +1,6 @@
 """Two users, ``app`` and ``app_clone``: while one is current, the other gets the next password.
 
-Nobody is refused: an application that still holds the former secret logs in with it until the rotation after this one.
+No login is refused: an application that still has the former secret can log in with it until the next rotation.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotation-strategy.html#rotating-secrets-two-users
 """
 
@@ -24,12 +24,12 @@ _PROXY = ".proxy-"
 
 
 class AlternatingUsers:
-    """Have the admin give the second user exactly the first one's privileges, and set its password last."""
+    """The admin gives the second user exactly the first one's privileges, and sets its password last."""
 
     name: ClassVar[str] = "alternating-users"
 
     def propose(self, context: DatabaseRotation) -> Credentials:
-        """The other user with a new password, once it is clear that the admin can make it."""
+        """The other user with a new password, after checking that the admin can set it."""
         other = context.engine.other_name(context.current.username)
         redactor.show([other])
         limit = context.settings.username_limit
@@ -39,7 +39,7 @@ class AlternatingUsers:
                 f"USERNAME_CHARACTER_LIMIT allows {limit}: raise it, or give the secret's user a shorter name",
             )
         if _PROXY in context.current.host:
-            # testSecret would have to log in with a password that the proxy learns of only by the promotion.
+            # testSecret would log in with a password that the proxy knows only after the promotion.
             raise UserPairMismatch(
                 f"{context.current.source} goes through RDS Proxy ({context.current.host}), which knows the user of "
                 "AWSCURRENT only",
@@ -58,7 +58,7 @@ class AlternatingUsers:
         """Synchronize the pair, then set the pending user's password."""
         proof = _proof(context)
         if context.rotation.promoted and proof is None:
-            logger.info("the pending user is current already")
+            logger.info("the pending user is already current")
             return
         other = context.pending.username
         with acting(context, proof) as act:
@@ -71,7 +71,7 @@ class AlternatingUsers:
                 with transaction_of(act.session):
                     act.admin.set_password(account, context.pending.password)
             except PasswordRefused:
-                # A server that remembers passwords refuses the one that an interrupted attempt has set already.
+                # A server with a password history refuses the one that an interrupted attempt already set.
                 if not context.pending_logs_in():
                     raise
         logger.info("the pending user is ready", user=other)
@@ -82,13 +82,13 @@ class AlternatingUsers:
 
 
 def _proof(context: DatabaseRotation) -> Proof | None:
-    """The login that stands for the secret; None where the admin repairs, or nothing is left to do."""
+    """The login that proves the secret's user; None if the admin repairs it, or nothing is left to do."""
     if not context.rotation.promoted:
         _require_pair_of(context, context.current)
         return prove_or_reset(context, context.current, own_host=False)
     if context.pending_logs_in():
         return None
-    # finishSecret was called out of turn, or somebody moved the label: AWSCURRENT must be made to work.
+    # finishSecret was called out of order, or the label was moved by hand: AWSCURRENT must be made to work.
     previous = context.previous
     if previous is None:
         raise LoginRefused(
@@ -110,25 +110,25 @@ def _require_pair_of(context: DatabaseRotation, credentials: Credentials) -> Non
             f"{pending.source} is not the other user of AWSCURRENT, which was edited meanwhile",
             "nothing was changed; the next rotation makes a new pending version",
         )
-    # Nobody uses the pending user yet: what was made for it is made again, from what the secret holds now.
+    # The pending user is not in use yet: what was made for it is made again, from what the secret holds now.
     if not context.rotation.promoted and (edited := context.edited_keys):
         raise PendingUnusable(
             f"AWSCURRENT of secret {context.rotation.secret_id} was edited meanwhile ({', '.join(edited)})",
-            "its user goes on working; the next rotation makes a new pending version from it",
+            "its user keeps working; the next rotation makes a new pending version from it",
         )
 
 
 def pair_of(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: str) -> Pair:
-    """The two users of the secret, once it is clear that they are a pair.
+    """The two users of the secret, after checking that they are a pair.
 
     Args:
         context: the rotation.
         act: the admin, and the user that was proven.
-        admin: the same session, which can make one user the equal of another.
+        admin: the same session, which can synchronize one user with another.
         other: the second user's name.
 
     Raises:
-        UserPairMismatch: the second user is the admin, or somebody else's.
+        UserPairMismatch: the second user is the admin, or another user's.
     """
     pair = admin.inspect_pair(act.account, other)
     if pair.other == act.admin.account:
@@ -141,17 +141,17 @@ def pair_of(context: DatabaseRotation, act: Acting, admin: CloneAdmin, other: st
 
 
 def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account:
-    """The second of two users that are kept by hand, and that ROTATION_USERS names.
+    """The second of two users that were made by hand and that ROTATION_USERS names.
 
     Raises:
-        UserPairMismatch: it is not there, or is the admin; or somebody else logged in.
+        UserPairMismatch: it does not exist, or is the admin; or another user logged in.
     """
     user = named_user(context, "ROTATION_TWIN=adopt")
     own_account, account = act.admin.find_account(user), act.admin.find_account(other)
     if account is None:
         raise UserPairMismatch(
             f"there is no user '{other}' at {context.admin.host}, and ROTATION_TWIN=adopt makes none",
-            "create it with the rights that it needs, or set ROTATION_TWIN=manage",
+            "create it with the privileges that it needs, or set ROTATION_TWIN=manage",
         )
     if account == act.admin.account:
         raise UserPairMismatch(f"the other user of {context.current.source} is the admin itself", "name another admin")
@@ -164,10 +164,10 @@ def second_of_two(context: DatabaseRotation, act: Acting, other: str) -> Account
 
 
 def clone_admin(act: Acting) -> CloneAdmin:
-    """The admin's session as one that can make one user the equal of another.
+    """The admin's session as one that can synchronize one user with another.
 
     Raises:
-        ConfigurationError: it can't.
+        ConfigurationError: the engine does not support it.
     """
     if not isinstance(act.session, CloneAdmin):
         raise ConfigurationError(

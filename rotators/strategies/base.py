@@ -1,4 +1,4 @@
-"""What a strategy is, and the rotation of a database secret as strategies see it."""
+"""The interface of strategies, and the rotation of a database secret as strategies see it."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _UNLABELLED_READ, _UNLABELLED_TRIED = 10, 3
 
 
 class Strategy(Protocol):
-    """A way from the current credential to the next one."""
+    """How to get from the current credential to the next one."""
 
     name: ClassVar[str]
 
     def propose(self, context: DatabaseRotation) -> Credentials:
-        """The next credential; what would stop the rotation is found here, and nothing is changed."""
+        """The next credential. Checks for whatever would stop the rotation, and changes nothing."""
 
     def apply(self, context: DatabaseRotation) -> None:
         """Make the pending credential valid in the database. May be called again after any failure."""
 
     def require_unedited(self, context: DatabaseRotation) -> None:
-        """Raise where AWSCURRENT was edited since the pending version was made of it.
+        """Raise an error if AWSCURRENT was edited after the pending version was made from it.
 
         Raises:
-            PendingUnusable: it was; nothing is lost if the pending version is discarded.
-            EditedMeanwhile: it was, and the database has the pending password already.
+            PendingUnusable: it was edited; the pending version can be discarded without loss.
+            EditedMeanwhile: it was edited, and the database already has the pending password.
         """
 
 
@@ -68,14 +68,14 @@ class DatabaseRotation:
     """A rotation whose secret is a database user's.
 
     Args:
-        rotation: the step under way.
-        engine: the database's kind.
+        rotation: the current step.
+        engine: the kind of database.
         settings: the function's settings.
         ca_file: the CA certificates to trust.
         new_password: makes a password.
         resolve_admin: finds the admin's credential.
-        managed_endpoint: asks AWS where the server of a managed admin secret is, by the secret's ARN and what its
-            owner says of it; None where AWS does not tell.
+        managed_endpoint: asks AWS for the server of a managed admin secret, by the secret's ARN and a deadline; gives
+            None if AWS does not say.
     """
 
     rotation: Rotation[Credentials]
@@ -96,7 +96,7 @@ class DatabaseRotation:
         """The credential under rotation, checked.
 
         Raises:
-            PendingUnusable: it is one that nobody could use.
+            PendingUnusable: it can't be used.
         """
         try:
             return self.checked(self.rotation.pending)
@@ -105,11 +105,11 @@ class DatabaseRotation:
 
     @cached_property
     def previous(self) -> Credentials | None:
-        """The credential in AWSPREVIOUS, where there is one that could still be of use."""
+        """The credential in AWSPREVIOUS; None if there is none that can be used."""
         try:
             return None if self.rotation.previous is None else self.checked(self.rotation.previous)
         except (SecretMalformed, EngineMismatch):
-            # A user's first version is often a stub: it must not hide what is wrong with the others.
+            # A secret's first version is often a placeholder. It must not hide what is wrong with the others.
             return None
 
     @property
@@ -127,7 +127,7 @@ class DatabaseRotation:
         """The admin's credential, with the address of its server.
 
         Raises:
-            RotationError: as :func:`rotators.strategies.admin.resolve`.
+            RotationError: see :func:`rotators.strategies.admin.resolve`.
         """
         return self.resolve_admin(self)
 
@@ -135,24 +135,24 @@ class DatabaseRotation:
         """Log in within the step's time.
 
         Args:
-            credentials: who, and where.
-            admin: it is the admin who logs in.
+            credentials: the user and the server.
+            admin: whether the admin logs in.
 
         Raises:
-            ServiceError: as the engine's ``connect``.
+            ServiceError: see the engine's ``connect``.
         """
         return self.engine.connect(credentials, self._options(credentials, admin=admin))
 
     @property
     def can_renew(self) -> bool:
-        """Whether a user whose password has expired may set another one by itself."""
+        """Whether a user with an expired password may set another one itself."""
         return isinstance(self.engine, ExpiredRenewal)
 
     def renew(self) -> None:
         """Set the pending password with the one in AWSCURRENT, which has expired.
 
         Raises:
-            PasswordRefused: the server's policy says no.
+            PasswordRefused: the server's password policy refuses it.
             ServiceError: as the engine's ``connect``.
         """
         if isinstance(self.engine, ExpiredRenewal):
@@ -172,7 +172,7 @@ class DatabaseRotation:
         """Whether a secret asks for a connection without TLS, and gets it.
 
         Raises:
-            TlsFailed: it asks, and ROTATION_ALLOW_PLAINTEXT does not allow it.
+            TlsFailed: it asks for that, and ROTATION_ALLOW_PLAINTEXT does not allow it.
         """
         plaintext = not credentials.wants_tls
         if plaintext and not self.settings.allow_plaintext:
@@ -183,7 +183,7 @@ class DatabaseRotation:
         return plaintext
 
     def pending_logs_in(self) -> bool:
-        """Whether the pending password is valid already, by an attempt that was interrupted.
+        """Whether an interrupted attempt already made the pending password valid.
 
         Raises:
             ServiceError: the server could not be asked.
@@ -195,18 +195,19 @@ class DatabaseRotation:
         return True
 
     def login(self, *, pending: bool) -> Login:
-        """Log in as the user whose secret this is, with the first of its passwords that works.
+        """Log in as the secret's user, with the first of its passwords that works.
 
         AWSCURRENT first, so that a healthy rotation has no failed login; then, where something went wrong before,
         AWSPENDING and AWSPREVIOUS. A repeated rotation has one refused login at a time, then, and not three in a row:
         servers count them until one is right. Where a server counts none, a few versions without a label follow.
 
         Args:
-            pending: the version under rotation has a value; else that is found out where AWSCURRENT is refused.
+            pending: whether the version under rotation is known to have a value; if False, that is checked only after
+                AWSCURRENT is refused.
 
         Raises:
-            PasswordExpired: AWSCURRENT is the right password, and has expired.
-            LoginRefused: none works; the text tells each.
+            PasswordExpired: the password in AWSCURRENT is right, and has expired.
+            LoginRefused: no password works; the text has the reason for each.
             ServiceError: the server could not be asked.
         """
         refusals: list[str] = []
@@ -272,19 +273,19 @@ class DatabaseRotation:
                 return
 
     def _is_users(self, version: Credentials) -> bool:
-        """Whether a version is the user's of AWSCURRENT: else its password is none of ours to try."""
+        """Whether a version is for the user in AWSCURRENT. If not, its password must not be tried."""
         return version.username == self.current.username and version.same_server(self.current, self.engine.default_port)
 
     def checked(self, credentials: Credentials) -> Credentials:
-        """The same credentials, once it is clear that this engine can use them.
+        """The credentials, after checking that this engine can use them.
 
         Raises:
             SecretMalformed: a key is missing or wrong.
-            EngineMismatch: they are another engine's.
+            EngineMismatch: they are for another engine.
         """
         engine = credentials.engine
         served_by = None if engine is None else serving(engine)
-        # An engine of somebody's own is known by its name alone.
+        # Of an engine that a user wrote, only the name is known.
         if engine is not None and self.engine.name not in {served_by, engine}:
             advice = (
                 f"give it the handler rotators.handlers.{served_by}.handler"
@@ -299,21 +300,21 @@ class DatabaseRotation:
 
 
 def transaction_of(session: Session) -> AbstractContextManager[None]:
-    """A transaction, where passwords take effect at the end of one; else nothing."""
+    """A transaction, if the session's passwords take effect at its end; otherwise a block without effect."""
     return session.transaction() if isinstance(session, TransactionalPassword) else nullcontext()
 
 
 def require(session: Session, capability: type[CapabilityT], what: str, advice: str) -> CapabilityT:
-    """A session as what it can do besides logging in.
+    """Require that a session has an ability, and return it with that type.
 
     Args:
-        session: any login.
+        session: any session.
         capability: a protocol of ``rotators.engines.base``.
-        what: the sentence for a session that lacks it.
+        what: the error's text for a session that lacks it.
         advice: what to do then.
 
     Raises:
-        UserNotRotatable: it can't do that.
+        UserNotRotatable: the session lacks it.
     """
     if not isinstance(session, capability):
         raise UserNotRotatable(what, advice)

@@ -1,4 +1,4 @@
-"""One user with two passwords: the new one is added, and the present one stays valid until the next rotation."""
+"""One user with two passwords: the new one is added, and the current one stays valid until the next rotation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class DualPassword(SingleUser):
-    """Add a password, by the user itself or by the admin; refuse nobody.
+    """Add a password, by the user itself or by the admin. No login is refused.
 
     Args:
-        forced: it was asked for by name: where it can't be had, that is an error. Otherwise the user is rotated as a
-            single one, and a line in the log says what would change that.
+        forced: whether ROTATION_STRATEGY names this strategy. Then it is an error if it is not possible. Otherwise the
+            user is rotated as a single user, and a log line says what would change that.
     """
 
     name: ClassVar[str] = "dual-password"
@@ -30,7 +30,7 @@ class DualPassword(SingleUser):
         self._forced = forced
 
     def propose(self, context: DatabaseRotation) -> Credentials:
-        """The same user with a new password, once it is clear that it can be added."""
+        """The same user with a new password, after checking that it can be added."""
         proposed = super().propose(context)
         if self._forced and context.admin_arn is not None:
             login = context.login(pending=False)
@@ -46,7 +46,7 @@ class DualPassword(SingleUser):
         return proposed
 
     def change(self, context: DatabaseRotation, login: Login) -> None:
-        """Add the password; the staging label is left to finishSecret, since both are good."""
+        """Add the password. finishSecret moves the staging label, because both passwords are valid."""
         if self._forced and context.admin_arn is not None:
             self._by_the_admin(context, login)
             return
@@ -63,11 +63,11 @@ class DualPassword(SingleUser):
         try:
             session.add_own_password(context.pending.password, login.credentials.password)
         except PasswordRefused:
-            # A server that remembers passwords refuses the one that an interrupted attempt has added already.
+            # A server with a password history refuses the one that an interrupted attempt already added.
             if not context.pending_logs_in():
                 raise
         except CurrentPasswordMismatch as error:
-            # An interrupted attempt may have added it: then the present one is no longer the first.
+            # An interrupted attempt may have added it: then the current one is no longer the primary password.
             if not context.pending_logs_in() and not self._after_another(context, login, session):
                 raise error.reworded(
                     error.what,
@@ -77,18 +77,18 @@ class DualPassword(SingleUser):
         logger.info("the new password is valid beside the present one")
 
     def _siblings(self, context: DatabaseRotation, login: Login) -> list[str]:
-        """See the base; the admin of a forced rotation changes them all by itself."""
+        """See the base class; the admin of a forced rotation changes them all by itself."""
         return [] if self._forced and context.admin_arn is not None else super()._siblings(context, login)
 
     def _check_wrong_passwords(self, context: DatabaseRotation, session: Session) -> None:
-        """See the base: with two passwords none is tried in vain."""
+        """See the base class: with two passwords, no wrong one is tried."""
         if _why_not(session) is not None and not (self._forced and context.admin_arn is not None):
             super()._check_wrong_passwords(context, session)
 
     def _after_another(self, context: DatabaseRotation, login: Login, session: SecondPassword) -> bool:
-        """Add it where another of the secret's passwords is the first: a label was moved back by hand, say.
+        """Add it if another of the secret's passwords is the primary one, for example after a label was moved by hand.
 
-        The password of AWSCURRENT is made the first one again before, so that it stays valid.
+        First, AWSCURRENT's password is made the primary one again, so that it stays valid.
         """
         present = login.credentials.password
         others = [one for one in (context.previous, context.current) if one is not None and one.password != present]
@@ -98,8 +98,8 @@ class DualPassword(SingleUser):
             except CurrentPasswordMismatch:
                 continue
             except PasswordRefused:
-                # The server remembers passwords and takes none twice. Then the present one ends with this change, and
-                # the label moves at once.
+                # The server has a password history and accepts none twice. Then the current one becomes invalid with
+                # this change, and the label moves at once.
                 session.add_own_password(context.pending.password, first.password)
                 context.rotation.promote()
                 return True

@@ -1,4 +1,4 @@
-"""Whether the two users of a secret may be taken for a pair: one policy for every engine."""
+"""Decides whether the two users of a secret are a pair: one policy for every engine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _PROVEN = {Relation.ABSENT, Relation.MARKED, Relation.RELATED}
 
 
 def require_pair(context: DatabaseRotation, pair: Pair) -> None:
-    """Make sure that the second user is this secret's, and nobody else's.
+    """Require that the second user belongs to this secret, and to no other.
 
-    AWSPREVIOUS is no proof, for its writer puts there what they like; nor is a name. What counts is what only an admin
-    can make in the database, or what whoever deploys has named (ROTATION_USERS).
+    AWSPREVIOUS is not a proof, because anyone who can write the secret chooses it; nor is a name. Only something that
+    an admin made in the database counts, or the users that the deployment names (ROTATION_USERS).
 
     Raises:
         UserPairMismatch: nothing shows that the two belong together.
     """
     if pair.relation in _PROVEN:
         return
-    # The login that was proven is the secret's user's, as the secret spells it.
+    # The proven login is that of the secret's user, as the secret spells it.
     user = context.current.username
     if context.settings.user_of(context.rotation.secret_arn) in {user, context.engine.other_name(user)}:
         logger.info("ROTATION_USERS says that the two are a pair", user=user, other=pair.other_name)
@@ -29,7 +29,7 @@ def require_pair(context: DatabaseRotation, pair: Pair) -> None:
     remedies = [
         *([f"if it is, run once, as an admin: {pair.remedy}"] if pair.remedy else []),
         "name the secret's user in rotations.yaml ('user') or in ROTATION_USERS",
-        "if it is somebody else's, rename it",
+        "if it belongs to something else, rename it",
     ]
     raise UserPairMismatch(
         f"nothing shows that '{pair.other_name}' at {context.admin.host} is the second user of {pair.current}"

@@ -333,7 +333,8 @@ def test_and_nothing_else(users: dict[str, str]) -> None:
         require_pair(with_admin({"users": users}), pair(Relation.UNRELATED))
     assert str(caught.value) == (
         "nothing shows that 'app_clone' at db.example is the second user of 'app'. "
-        "name the secret's user in rotations.yaml ('user') or in ROTATION_USERS; if it is somebody else's, rename it."
+        "name the secret's user in rotations.yaml ('user') or in ROTATION_USERS; "
+        "if it belongs to something else, rename it."
     )
 
 

@@ -2,7 +2,7 @@
 
 There a user is one of the host, and the admin alone gives it a password, by a task that is done some time after it was
 asked for. ``quoting`` is how names are written, ``errors`` says what went wrong, ``connection`` logs in and runs
-statements, ``catalog`` reads who somebody is and what was granted, ``tasks`` asks for tasks and waits until they are
+statements, ``catalog`` reads who a user is and what was granted, ``tasks`` asks for tasks and waits until they are
 done, ``clone`` makes one user the equal of another, and ``session`` is what one login can do.
 """
 

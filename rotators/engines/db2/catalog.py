@@ -33,7 +33,7 @@ ADMINISTRATIVE = {
 # Only who has SECADM can grant these:
 # https://www.ibm.com/docs/en/db2/11.5.x?topic=statements-grant-database-authorities
 BEYOND_ACCESSCTRL = {"CREATE_SECURE_OBJECT"}
-# The mark of a clone: USAGE on a sequence that nobody needs. Only who may grant everything can give it.
+# The mark of a clone: USAGE on a sequence that has no other use. Only a user who may grant everything can give it.
 _MARK_SCHEMA, _MARK_NAME = "ROTATORS", "CLONE"
 MARK = Right("sequence", "USAGE", f"SEQUENCE {quoted(_MARK_SCHEMA)}.{quoted(_MARK_NAME)}")
 MAKE_MARK = f"CREATE SEQUENCE {quoted(_MARK_SCHEMA)}.{quoted(_MARK_NAME)}"
@@ -168,7 +168,7 @@ class Grants:
     """What a user may do.
 
     Args:
-        explicit: what somebody granted.
+        explicit: what was granted explicitly.
         implicit: what it has as the owner.
     """
 
@@ -182,7 +182,7 @@ class Grants:
 
 
 def account(connection: Connection) -> Account:
-    """Who is logged in: the user whose password it was, whoever the session has become since.
+    """The user who logged in, even if the session has changed to another user since.
 
     https://www.ibm.com/docs/en/db2/11.5.x?topic=registers-system-user
     """
@@ -217,7 +217,7 @@ def authorities(connection: Connection, user: str) -> set[str]:
 
 
 def may_grant(connection: Connection, user: str) -> bool:
-    """Whether a user may grant everything in this database to everybody."""
+    """Whether a user may grant everything in this database to anyone."""
     return bool(authorities(connection, user) & _MAY_GRANT)
 
 
@@ -231,7 +231,7 @@ def grants(connection: Connection, user: str) -> Grants:
 
 
 def is_marked(connection: Connection, user: str) -> bool:
-    """Whether somebody who may grant everything has marked a user as a clone of ours.
+    """Whether a user who may grant everything has marked another user as a clone.
 
     The grantor is what the server has noted. Others may make such a sequence, and grant it, too.
     """
@@ -282,7 +282,7 @@ def beyond(connection: Connection, one: str, other: str) -> str:
 
 
 def uncopied(connection: Connection, user: str) -> set[str]:
-    """What a user has that only who has SECADM could give to another one, or nobody: phrases, for a person."""
+    """What a user has that only a user with SECADM, or no one, can give to another: phrases for messages."""
     found = {f"SETSESSIONUSER on {name}" for (name,) in connection.execute(_SURROGATES, (user,))}
     found |= {f"the trusted context {name}" for (name,) in connection.execute(_CONTEXTS, (user,))}
     for statement, phrase in (

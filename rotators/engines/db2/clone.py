@@ -58,7 +58,7 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
 
 
 def require_application(connection: Connection, account: Account) -> None:
-    """Make sure that an account does not administer the database.
+    """Require that an account does not administer the database.
 
     Raises:
         UserNotRotatable: it does.
@@ -71,7 +71,7 @@ def require_application(connection: Connection, account: Account) -> None:
 
 
 def require_known(connection: Connection, account: Account) -> None:
-    """Make sure that an account has a right in the database, or is in a group.
+    """Require that an account has a right in the database, or is in a group.
 
     Raises:
         UserNotRotatable: it has not.

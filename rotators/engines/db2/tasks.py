@@ -32,7 +32,7 @@ _ADVICE = "the admin '{user}' must be the instance's master user, who alone may 
 
 
 def require(connection: Connection) -> None:
-    """Make sure that whoever is logged in may run RDS's tasks.
+    """Require that the logged-in user may run RDS's tasks.
 
     Raises:
         PermissionRefused: it may not log in to the database ``rdsadmin``.
@@ -45,7 +45,7 @@ def other_databases(connection: Connection) -> list[str]:
     """The host's databases, but for the present one and RDS's own.
 
     Raises:
-        PermissionRefused: whoever is logged in may not log in to the database ``rdsadmin``.
+        PermissionRefused: the logged-in user may not log in to the database ``rdsadmin``.
     """
     with connection.connected_to(DATABASE) as rds:
         names = {str(name).strip().upper() for (name,) in rds.execute(_DATABASES)}
@@ -91,7 +91,7 @@ def _run(
                     f"the task {task} for '{values[0]}' at {connection.host} failed",
                     "see rdsadmin.get_task_status; fit PASSWORD_LENGTH and the EXCLUDE_ settings to what it says",
                 )
-            # Nobody logs in with a password that is not in force yet: that would count as a wrong one.
+            # Do not log in before the password is valid: that would count as a wrong password.
             if lives and set(lives) == {"SUCCESS"} and is_done():
                 return
             if time.monotonic() + pause > connection.deadline - _RESERVE:

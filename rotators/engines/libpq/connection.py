@@ -1,4 +1,4 @@
-"""A connection over libpq: runs statements within their time, in transactions, and says what went wrong."""
+"""A connection over libpq: runs statements with a time-out, in transactions, and maps their errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
     from rotators.engines.libpq.login import Opened, Product
 
-# What a rehearsal runs and a person wants to see; reads and the transaction's own words are not among it.
+# Statements to show after a rehearsal; reads and transaction statements are left out.
 _CHANGES = re.compile(r"(ALTER|COMMENT|CREATE|DROP|GRANT|REASSIGN|REVOKE)\b", re.IGNORECASE)
 _MASKED = re.compile(r"(?i)(\bPASSWORD )(?:E?'(?:[^'\\]|''|\\.)*'|NULL\b)")
 
@@ -32,8 +32,8 @@ class LibpqConnection(Closing):
     Args:
         opened: an open connection.
         product: the kind of server.
-        credentials: who logged in, and where.
-        options: how long anything may take.
+        credentials: the user and the server.
+        options: the time limits.
         begin: the statements that begin a transaction.
         connect_to: logs in to another database of the server with the same password.
     """
@@ -64,7 +64,7 @@ class LibpqConnection(Closing):
 
     @property
     def statement_timeout(self) -> int:
-        """Milliseconds after which the server itself should give up a statement: before we do, who can't say why."""
+        """Milliseconds after which the server should cancel a statement: before this side does, which can't say why."""
         return max(100, round(self._options.limit(self._where) * 1000) - 100)
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class LibpqConnection(Closing):
         """A transaction.
 
         Args:
-            keep: commit it; else it is rolled back, which shows whether all of it could be done.
+            keep: whether to commit it; if not, it is rolled back, which only shows whether all of it is possible.
         """
         if not keep:
             with self.rolled_back():
@@ -97,7 +97,7 @@ class LibpqConnection(Closing):
         """A transaction that is always rolled back: for rehearsals and test queries.
 
         Args:
-            begin: the statements that begin it; by default as ever.
+            begin: the statements that begin it; by default those of :meth:`transaction`.
         """
         first, *others = self._begin if begin is None else begin
         self.execute(sql.SQL(first))
@@ -125,15 +125,15 @@ class LibpqConnection(Closing):
         """Run one statement.
 
         Args:
-            statement: names and values are composed by psycopg2's quoting.
-            advice: what to do where a right is missing.
-            password_of: the role whose password the statement sets, where it does.
+            statement: the statement, with names and values quoted by psycopg2.
+            advice: what to do if a privilege is missing.
+            password_of: the role whose password the statement sets; None: it sets none.
 
         Returns:
             The rows of its last result, if it gives any.
 
         Raises:
-            ServiceError: as what the server's answer means.
+            ServiceError: the server refused it, or did not answer.
         """
         if self._recorded is not None:
             self._note(statement)
@@ -152,16 +152,16 @@ class LibpqConnection(Closing):
             return list(cursor.fetchall()) if cursor.description else []
 
     def record(self) -> list[str]:
-        """From now on, note each statement that changes something, with verifiers masked.
+        """Record each statement that changes something from now on, with verifiers masked.
 
         Returns:
-            a list that grows with each.
+            A list to which each statement is added.
         """
         self._recorded = []
         return self._recorded
 
     def quote(self, statement: sql.Composable) -> str:
-        """A statement as a text that a person can run."""
+        """A statement as text that can be run by hand."""
         return statement.as_string(self._connection)
 
     @property
@@ -185,7 +185,7 @@ class LibpqConnection(Closing):
         try:
             self.execute(sql.SQL("ROLLBACK"))
         except ServiceError:
-            # The connection is gone, and the transaction with it.
+            # The connection is lost, and the transaction with it.
             self.close()
 
     def _translate(self, error: Exception, limit: Limit, advice: str, password_of: str | None) -> ServiceError:

@@ -1,4 +1,4 @@
-"""What SQLSTATEs mean, to PostgreSQL and to what grew from it.
+"""The meaning of SQLSTATEs, for PostgreSQL and servers derived from it.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -14,11 +14,11 @@ _CONNECTION_EXCEPTIONS = ("08000", "08001", "08003", "08004", "08006", "08007", 
 
 
 class LockHeld(ServiceFailed):
-    """Another session holds a lock for longer than we wait."""
+    """Another session holds a lock longer than the time-out."""
 
 
 class NoAnswer(ConnectionLost):
-    """The server stayed silent, and we hung up."""
+    """The server did not answer, and the connection was closed."""
 
 
 STATEMENT = ErrorMap(

@@ -1,7 +1,7 @@
-"""Logging in over libpq, and telling apart the ways in which that fails.
+"""Logs in over libpq, and maps failed logins to errors.
 
-libpq gives no SQLSTATE for a failed login, only text: its own messages, which are English here, and the server's,
-which come in the server's language and are told by their form.
+libpq gives no SQLSTATE for a failed login, only text: its own messages, which are in English here, and the server's
+messages, which are in the server's language and are recognized by their form.
 https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from rotators.engines.base import ConnectOptions
 
 SCRAM, MD5 = "scram-sha-256", "md5"
-# What libpq says where a server asks for MD5 although SCRAM alone is answered.
+# libpq's text if a server asks for MD5 and only SCRAM is allowed.
 _ASKS_FOR_MD5 = re.compile(r'requirement "scram-sha-256" failed: server requested a hashed password')
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
-# What libpq says of TLS without telling why: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/interfaces/libpq/fe-secure-openssl.c
+# libpq's text for a TLS failure, without the reason: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/interfaces/libpq/fe-secure-openssl.c
 _OF_TLS = re.compile(r"SSL error:")
 # Seconds to find that out, for the error's text only.
 _LOOK = 2.0
 _WITHOUT_REASON = "the database's log tells more"
 
-# In this order: with several addresses the text holds a line for each, and a server's word says most.
+# In this order: with several addresses the text has a line for each, and a server's own message says most.
 _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
     (
         r"password authentication failed",
@@ -98,7 +98,7 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         TlsFailed,
         "switch TLS on in the server; nothing is ever sent without it",
     ),
-    # Nothing that arrives before the server is verified says anything of the user.
+    # What arrives before the server is verified says nothing about the user.
     (r"error response during SSL exchange|invalid response to SSL negotiation", ConnectionLost, _WITHOUT_REASON),
     (
         r"certificate verify failed|SSL error|could not read root certificate",
@@ -117,7 +117,7 @@ _MEANINGS: tuple[tuple[str, type[ServiceError], str], ...] = (
         "let the function's security group into the database's, and attach the function to subnets that reach it",
     ),
     (r"closed the connection|SYSCALL|reset by peer|could not receive", ConnectionLost, "the rotation will be repeated"),
-    # Whatever else a server says at login, in any language: SEVERITY and two blanks before it.
+    # Any other message of a server at login, in any language: after SEVERITY and two blanks.
     (r"failed: \S+:  ", LoginRefused, "the server's own words tell why"),
 )
 
@@ -127,10 +127,10 @@ class Product:
     """A server that speaks PostgreSQL's protocol.
 
     Args:
-        name: as messages call it.
-        port: its own.
-        database: the one that is meant where the credentials name none.
-        methods: the ways to prove a password, the strongest first. Never in clear: not even to a verified server.
+        name: its name in messages.
+        port: its default port.
+        database: the database to use if the credentials name none.
+        methods: the authentication methods, the strongest first. Never plaintext, not even to a verified server.
     """
 
     name: str
@@ -144,8 +144,8 @@ class Opened:
     """An open connection.
 
     Args:
-        connection: psycopg2's, in autocommit.
-        method: how the password was proven: ``scram-sha-256`` or ``md5``.
+        connection: psycopg2's connection, in autocommit.
+        method: the authentication method used: ``scram-sha-256`` or ``md5``.
     """
 
     connection: Connection
@@ -155,18 +155,18 @@ class Opened:
 def connect(credentials: Credentials, product: Product, options: ConnectOptions, startup: str = "") -> Opened:
     """Log in to the credentials' database, over verified TLS.
 
-    An admin's login by SCRAM is tied to the TLS connection (``channel_binding=require``), so that nobody can relay it:
+    An admin's SCRAM login is bound to the TLS connection (``channel_binding=require``), so that it can't be relayed:
     https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256
 
     Args:
-        credentials: who, and where.
+        credentials: the user and the server.
         product: the kind of server.
         options: how to reach the server.
         startup: command-line options for the server's session, such as ``-c lock_timeout=0``.
 
     Raises:
-        ServiceError: it did not work; the kind says why.
-        SecretMalformed: user, password or database are no text.
+        ServiceError: the login failed; the class says why.
+        SecretMalformed: user, password or database can't be encoded.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host, credentials.port(product.port)
@@ -176,7 +176,7 @@ def connect(credentials: Credentials, product: Product, options: ConnectOptions,
     name = options.server_name or host
     network.require_ca(options, target)
     parameters: dict[str, Any] = {
-        # The name to verify and the addresses to connect to, apart: 'host' alone would be both.
+        # 'host' is the name to verify, 'hostaddr' the addresses to connect to. 'host' alone would be both.
         "host": ",".join([name] * len(addresses)),
         "hostaddr": ",".join(addresses),
         "port": port,
@@ -212,7 +212,7 @@ def connect(credentials: Credentials, product: Product, options: ConnectOptions,
     raise ConfigurationError(f"{product.name} has no way to log in", "name one in Product.methods")
 
 
-def _open(  # what varies between two attempts, beside what does not
+def _open(  # what varies between two attempts, and what does not
     parameters: dict[str, Any], method: str, user: str, addresses: int, options: ConnectOptions, *, bound: bool
 ) -> Connection:
     limit = options.limit(user)
@@ -222,7 +222,7 @@ def _open(  # what varies between two attempts, beside what does not
             **parameters,
             require_auth=method,
             channel_binding="require" if bound else "prefer",
-            # Whole seconds, for each address. For a single one the limit around it comes first, and says so.
+            # Whole seconds per address. For a single address, the limit around this call ends it first.
             connect_timeout=max(1, round(limit / addresses)) if addresses > 1 else math.ceil(limit) + 1,
         ),
     )
@@ -257,7 +257,7 @@ def _explain(text: str, target: str, address: tuple[str, int], name: str, option
 
 
 def _look(address: tuple[str, int], name: str, options: ConnectOptions) -> ssl.SSLError | None:
-    # Only for the message: nobody waits long for it.
+    # Only for the message, so do not wait long for it.
     try:
         cause = within(_LOOK, lambda: network.probe_tls(address, options, name, start_tls))
     except (TimeoutError, ValueError):
@@ -266,17 +266,17 @@ def _look(address: tuple[str, int], name: str, options: ConnectOptions) -> ssl.S
 
 
 def _reason(text: str, pattern: str) -> str:
-    """The line that says why, without libpq's preamble."""
+    """The line with the reason, without libpq's prefix."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = next((line for line in lines if re.search(pattern, line)), lines[0] if lines else "no reason given")
     return re.sub(r"^connection to server at .* failed: (\S+:  )?", "", line).rstrip(".")
 
 
 def start_tls(plain: socket.socket) -> None:
-    """Ask a server that speaks PostgreSQL's protocol for TLS.
+    """Ask a server with PostgreSQL's protocol for TLS.
 
     Raises:
-        OSError: it offers none.
+        OSError: it offers no TLS.
     """
     # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
     plain.sendall(_TLS_REQUEST)

@@ -1,4 +1,4 @@
-"""What one login over libpq can do, to PostgreSQL and to what grew from it."""
+"""The base of sessions over libpq, for PostgreSQL and servers derived from it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class LibpqSession(Closing):
         self.connection = connection
 
     def require_whole_name(self, name: str) -> None:
-        """Make sure that the server did not cut the user's name: a verifier by MD5 is made of the name that is sent.
+        """Require that the server did not cut the user's name: an MD5 verifier contains the name that was sent.
 
         Args:
-            name: whom the server logged in.
+            name: the user that the server logged in.
 
         Raises:
-            UserNotRotatable: it is the beginning of the secret's only.
+            UserNotRotatable: it is only the beginning of the secret's user name.
         """
         asked = self.connection.user
         if asked != name and asked.startswith(name):

@@ -1,4 +1,4 @@
-"""Settings of roles, as the catalogue keeps them and as SET takes them."""
+"""Converts settings of roles from the catalog's form to SET's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from psycopg2 import sql
 
-# Whose values are lists of names, each quoted by itself; the server keeps them so, and has no view that tells.
+# Settings whose values are lists of separately quoted names. The server stores them so, and no view says which.
 # https://www.postgresql.org/docs/current/sql-alterrole.html and src/bin/pg_dump/dumputils.c
 _LISTS = {
     "local_preload_libraries",
@@ -18,7 +18,7 @@ _LIST_ITEM = re.compile(r'"((?:[^"]|"")*)"|([^,\s"]+)')
 
 
 def setting_value(name: str, value: str) -> sql.Composable:
-    """A setting's value, as the server keeps it, as SET takes it."""
+    """A setting's value from the catalog, as SET takes it."""
     if name.lower() not in _LISTS:
         return sql.Literal(value)
     items = [quoted.replace('""', '"') if quoted else bare for quoted, bare in _LIST_ITEM.findall(value)]

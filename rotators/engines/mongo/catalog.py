@@ -1,4 +1,4 @@
-"""What the servers say of users and roles, and of whoever is logged in.
+"""What the servers say of users and roles, and of the logged-in user.
 
 https://www.mongodb.com/docs/manual/reference/command/usersInfo/,
 https://www.mongodb.com/docs/manual/reference/command/rolesInfo/
@@ -171,7 +171,7 @@ def account(connection: Connection, greeting: Mapping[str, Any]) -> Account:
         greeting: the server's answer to ``hello``.
 
     Raises:
-        UserNotRotatable: the server says that it is nobody, or several.
+        UserNotRotatable: the server names no user, or several.
     """
     users = connection.run(ADMIN, {"connectionStatus": 1})["authInfo"]["authenticatedUsers"]
     if len(users) != 1:
@@ -232,7 +232,7 @@ def power(connection: Connection, roles: Iterable[Role]) -> Power:
     """What these roles allow, with all that they lead to.
 
     Raises:
-        PermissionRefused: whoever is logged in may not look at a role.
+        PermissionRefused: the logged-in user may not look at a role.
     """
     built_in: set[Role] = set()
     privileges: set[tuple[str, str]] = set()
@@ -263,7 +263,7 @@ def exists(connection: Connection, role: Role) -> bool:
 
 
 def told_power(connection: Connection) -> Power | None:
-    """What whoever is logged in may do, where the server tells it itself; else None.
+    """What the logged-in user may do, where the server tells it itself; else None.
 
     https://www.mongodb.com/docs/manual/reference/command/connectionStatus/
     """
@@ -278,7 +278,7 @@ def told_power(connection: Connection) -> Power | None:
 
 
 def own_power(connection: Connection) -> Power:
-    """What whoever is logged in may do: as the server tells, else by what its roles lead to."""
+    """What the logged-in user may do: as the server tells, else by what its roles lead to."""
     if (told := told_power(connection)) is not None:
         return told
     roles = _roles_of(_status(connection))

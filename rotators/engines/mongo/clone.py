@@ -107,7 +107,7 @@ def require(connection: Connection, account: Account) -> MongoUser:
 
 
 def require_application(connection: Connection, user: MongoUser) -> None:
-    """Make sure that a user is not one who may give itself anything.
+    """Require that a user is not one who may give itself anything.
 
     Raises:
         UserNotRotatable: it is.
@@ -121,7 +121,7 @@ def require_application(connection: Connection, user: MongoUser) -> None:
 
 
 def require_right(connection: Connection, power: catalog.Power, database: str, actions: set[str]) -> None:
-    """Make sure that the admin may do this to the users and roles of a database, as far as the server tells.
+    """Require that the admin may do this to the users and roles of a database, as far as the server tells.
 
     Raises:
         PermissionRefused: it may not.
@@ -179,7 +179,7 @@ def _remedy(connection: Connection, source: MongoUser, clone: MongoUser) -> str:
 def _present(connection: Connection, pair: Pair, source: MongoUser) -> MongoUser | None:
     """The clone as it is now; None where it is yet to be made."""
     if pair.clone is None:
-        # One that was made since is nobody's that we know: making it again fails.
+        # A user that was made since then is unknown: creating it again fails.
         return None
     name = pair.clone.name
     found = catalog.find(connection, source.database, name)

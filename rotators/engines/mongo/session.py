@@ -62,7 +62,7 @@ class MongoSession(Closing):
             self._read(self._dbname or clone.database_of(account), _reading(test_query))
 
     def check_rotatable(self) -> None:
-        """Make sure that this is a server that can be written to.
+        """Require that this is a server that can be written to.
 
         Raises:
             ReadOnlyServer: it is a secondary.

@@ -2,9 +2,9 @@
 
 From below: ``quoting`` and ``verifiers`` know no server; ``errors`` says what error numbers mean; ``connection`` logs
 in and runs statements; ``grants`` compares what accounts may do; ``accounts`` are the facts of an account, which
-``dialects`` reads and changes, in ``mysql`` and ``mariadb`` as each server has it; ``clone`` makes one user the equal
-of another; ``session`` is what one login can do. Which of the two a server is, it says itself: a MariaDB behind a
-secret that says ``mysql`` is served as the MariaDB that it is.
+``dialects`` reads and changes, in ``mysql`` and ``mariadb`` for each server; ``clone`` synchronizes one user with
+another; ``session`` is one login. The server itself says which of the two it is: a MariaDB server is handled as
+MariaDB even if its secret says ``mysql``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MysqlEngine:
     blocks_users: ClassVar[bool] = spec.blocks_users
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(spec.longest_password)
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE, CACHING_SHA2, SHA256})
-    """The plugins by which a password is proven: the last two send it itself to a server that is verified."""
+    """The authentication plugins. The last two send the password itself, only to a verified server."""
 
     def other_name(self, username: str) -> str:
         """The other of the pair.
@@ -65,7 +65,7 @@ class MariadbEngine(MysqlEngine):
 
     spec: ClassVar[EngineSpec] = SPECS["mariadb"]
     name: ClassVar[str] = spec.name
-    # MariaDB has no plugin that is sent the password: whoever asks for it is another server.
+    # MariaDB has no plugin that is sent the password: a server that asks for it is another one.
     spoken: ClassVar[frozenset[str]] = frozenset({NATIVE})
 
 

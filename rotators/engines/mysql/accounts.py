@@ -1,6 +1,6 @@
-"""What the servers' catalogues say of an account, fact by fact, and who is who among accounts of one name.
+"""The facts of an account from the servers' catalogs, and which accounts of one name belong to a user.
 
-Nothing here is text that a server would take back: what is sent is put together of facts, and quoted by us.
+No text of a server is sent back to it: statements are made from the facts, with every name quoted here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Method:
     """A way to log in.
 
     Args:
-        plugin: the server's name for it.
-        stored: what the server keeps of the password.
-        second: of a second password, where the plugin keeps one beside the first (MySQL).
+        plugin: the plugin's name.
+        stored: what the server stores of the password.
+        second: what it stores of a second password, if the plugin supports one (MySQL).
     """
 
     plugin: str
@@ -35,7 +35,7 @@ class Method:
     second: str = field(default="", repr=False)
 
     def is_first(self, password: str) -> bool:
-        """Whether this is the password, and not the one kept beside it."""
+        """Whether this is the primary password, not the second one."""
         return accepts(self.plugin, self.stored, password)
 
     def takes(self, password: str) -> bool:
@@ -51,7 +51,7 @@ class Row:
         user: its name.
         host: where it logs in from, as a pattern.
         methods: the ways in which it logs in.
-        locked: nobody may log in.
+        locked: whether logins are refused (ACCOUNT LOCK).
         tls: REQUIRE, as ALTER USER takes it.
         limits: the resource limits that are not 0, by the words of ALTER USER.
         password_rules: what else ALTER USER says of the password, each clause by itself.
@@ -59,7 +59,7 @@ class Row:
         default_roles: as GRANT takes them.
         revoked: partial revokes: privilege and database.
         clone_of: the user whose clone it is, by our mark.
-        locked_by_us: that it is locked, is our doing.
+        locked_by_us: whether a rotation locked it.
         unknown: what it has that can't be copied.
     """
 
@@ -99,17 +99,17 @@ class Row:
 def of_password(rows: Iterable[Row], account: Account, password: str, plugins: frozenset[str], where: str) -> list[Row]:
     """The accounts of a user: those of its name that have its password.
 
-    Another account of the name, with another password, is another person's: it is left alone, and named in the log.
+    An account of the same name with another password belongs to someone else: it is not changed, and the log names it.
 
     Args:
-        rows: all of that name.
+        rows: all accounts of that name.
         account: the one that logged in.
-        password: with which.
+        password: the password with which it logged in.
         plugins: those whose passwords can be set.
         where: the server, for messages.
 
     Raises:
-        UserNotRotatable: the one that logged in is not there, or has another password by now.
+        UserNotRotatable: the account that logged in is missing, or has another password by now.
     """
     found = list(rows)
     matching = [row for row in found if row.takes(password)]
@@ -129,7 +129,7 @@ def of_password(rows: Iterable[Row], account: Account, password: str, plugins: f
 
 
 def require_password(row: Row, plugins: frozenset[str], where: str) -> None:
-    """Make sure that an account logs in by passwords that can be set.
+    """Require that an account logs in by passwords that can be set.
 
     Args:
         row: the account.
@@ -143,10 +143,10 @@ def require_password(row: Row, plugins: frozenset[str], where: str) -> None:
 
 
 def refuse_plugins(unknown: set[str], account: str, plugins: frozenset[str], where: str) -> None:
-    """Refuse an account that logs in by plugins that we can't set, if there are any.
+    """Refuse an account that logs in by plugins whose passwords can't be set here.
 
     Raises:
-        UserNotRotatable: there are.
+        UserNotRotatable: there are such plugins.
     """
     if unknown:
         how = "by IAM" if _AWS_IAM in unknown else f"by the plugin {', '.join(sorted(unknown))}"

@@ -1,4 +1,4 @@
-"""How an admin makes one user the equal of another: account by account, fact by fact, right by right.
+"""Synchronizes one user with another, as the admin: each account, its facts and its rights.
 
 The source is the user without ``_clone``, unless a mark says that it was made as the other's clone. What is granted to
 the source or revoked from it reaches the clone at the next rotation.
@@ -23,7 +23,7 @@ from rotators.passwords import placeholder_password
 
 @dataclass(frozen=True)
 class _Stranger:
-    """An account that no mark says is the user's, and that may do more.
+    """An account without a mark that may do more than the user.
 
     Args:
         row: the account.
@@ -40,7 +40,7 @@ class _Stranger:
 class _Beside:
     """Compares each account of the other user with the account that the user in use has on that host, or around it.
 
-    Where it has none there, the account that logged in counts.
+    If that user has none there, the account that logged in is compared.
 
     Args:
         dialect: the server.
@@ -86,7 +86,7 @@ class _Beside:
     def unproven(self) -> list[Row]:
         """Accounts without a mark: their rights alone suggest that the two are a pair.
 
-        Where others have one, those on further hosts say nothing, for nothing is brought level there.
+        If other accounts have a mark, those on further hosts do not matter, because nothing is synchronized there.
         """
         beside = [row for row in self.related if (self.is_source and self._is_beside(row)) or self._has_host_of(row)]
         return beside if beside or self.marked else self.related
@@ -122,8 +122,8 @@ class _Beside:
 def inspect_pair(dialect: Dialect, current: Account, other_name: str) -> Pair:
     """Look at the two users of a secret; see :meth:`rotators.engines.base.CloneAdmin.inspect_pair`.
 
-    Each account of the other user is looked at by itself: a mark, or rights that the user in use has as well, on that
-    very host or where it logged in, say that it is this secret's. Others are another person's.
+    Each account of the other user is inspected separately. It belongs to this secret if it has a mark, or if the user
+    in use has the same rights on that host or where it logged in. Others belong to someone else.
     """
     current_rows, others = rows_of(dialect, current), dialect.rows(other_name)
     beside = _Beside(dialect, current, current_rows, others)
@@ -234,7 +234,7 @@ def _look_at(dialect: Dialect, row: Row) -> set[GrantedRight]:
 
 
 def _seen(dialect: Dialect, row: Row) -> set[GrantedRight]:
-    """What the look at the pair has just read; once only, so that what comes later reads anew."""
+    """What inspecting the pair has just read. Given only once, so that later steps read again."""
     found = dialect.looked_at.pop((row.user, row.host), None)
     return dialect.rights(row.user, row.host, row.revoked) if found is None else found
 
@@ -249,7 +249,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
     locked or given a password: an account on a narrower host would take logins away from the one that is used now.
 
     Returns:
-        the second user's accounts, whose password is set next.
+        The second user's accounts, whose password is set next.
     """
     checked = _check(dialect, pair)
     sources, clones, levels = checked.sources, checked.clones, checked.levels
@@ -284,10 +284,10 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
 
 
 def explain(dialect: Dialect, pair: Pair) -> list[str]:
-    """What :func:`sync` would grant and revoke, by reading alone.
+    """What :func:`sync` would grant and revoke, found without a change.
 
     Returns:
-        the statements, host by host; what is copied besides rights is named in words.
+        The statements for each host. What is copied besides rights is described in words.
     """
     sources, clones, levels = _rows(dialect, pair)
     name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
@@ -325,10 +325,10 @@ def rows_of(dialect: Dialect, account: Account) -> dict[str, Row]:
 
 
 def require_usable(dialect: Dialect, row: Row) -> None:
-    """Make sure that an account's password can be set, and that it can log in then.
+    """Require that an account's password can be set, and that it can log in then.
 
     Raises:
-        UserNotRotatable: it logs in without a password, is locked, or has what we don't know.
+        UserNotRotatable: it logs in without a password, is locked, or has something that can't be copied.
     """
     require_password(row, dialect.plugins, dialect.where)
     if row.locked and not row.locked_by_us:
@@ -336,7 +336,7 @@ def require_usable(dialect: Dialect, row: Row) -> None:
     if row.unknown:
         raise UserNotRotatable(
             f"{row} at {dialect.where} has what can't be copied: {', '.join(row.unknown)}",
-            "take it away from the account, or rotate it as a single user",
+            "remove it from the account, or rotate it as a single user",
         )
 
 
@@ -348,27 +348,27 @@ def refuse_admin(
     proven: bool = False,
     own: set[GrantedRight] | None = None,
 ) -> set[GrantedRight]:
-    """Make sure that an account is no admin's.
+    """Require that an account is not an admin's.
 
     Args:
         dialect: the server.
         row: the account.
         admin: all that the function's admin may do.
-        proven: its own password has logged in, or it is the clone of one whose has.
-        own: what was granted to the account itself, where that was just read.
+        proven: whether its own password has logged in, or it is the clone of an account whose password has.
+        own: the grants to the account itself, if they were just read.
 
     Returns:
-        all that the account may do.
+        All rights of the account.
 
     Raises:
-        UserNotRotatable: it may make itself anybody.
+        UserNotRotatable: it may act as any user.
     """
     power = dialect.power(row, own)
     right = administers(power, admin, proven=proven)
     if right is not None:
         raise UserNotRotatable(
             f"{row} at {dialect.where} is an admin's account: it may {right}",
-            "rotate it as a single user without an admin secret, or take that right away from it",
+            "rotate it as a single user without an admin secret, or revoke that right from it",
         )
     return power
 
@@ -406,7 +406,7 @@ def _refused(dialect: Dialect, pair: Pair, others: list[Row], stranger: _Strange
 
 
 def _remedy(dialect: Dialect, pair: Pair, others: list[Row]) -> str:
-    """The statement that leaves the mark on each account of the clone that is in question."""
+    """The statement that marks each unproven account of the clone."""
     if pair.current_is_source:
         hosts = [row.host for row in others if row.host in pair.current.scope] or [row.host for row in others]
         return dialect.mark_statement([(pair.other_name, host) for host in hosts], pair.current.name)
@@ -427,7 +427,7 @@ def _row(dialect: Dialect, name: str, host: str) -> Row:
     for row in dialect.rows(name):
         if row.host == host:
             return row
-    raise UserNotRotatable(f"'{name}'@'{host}' at {dialect.where} is gone", "somebody dropped it: rotate again")
+    raise UserNotRotatable(f"'{name}'@'{host}' at {dialect.where} is gone", "it was dropped meanwhile: rotate again")
 
 
 def _sync_rights(dialect: Dialect, clone: Row, wanted: set[GrantedRight], present: set[GrantedRight]) -> None:
@@ -440,7 +440,7 @@ def _sync_rights(dialect: Dialect, clone: Row, wanted: set[GrantedRight], presen
 
 
 def _compare(dialect: Dialect, pairs: list[tuple[Row, Row]]) -> None:
-    """Read both again: a clone that differs from its source is given no password.
+    """Read both again: a clone that differs from its source gets no password.
 
     Raises:
         ServiceFailed: something differs.

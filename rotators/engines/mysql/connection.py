@@ -1,4 +1,4 @@
-"""Logging in to MySQL or MariaDB, and running statements there, each within its time.
+"""Logs in to MySQL or MariaDB, and runs statements there, each with a time-out.
 
 https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
 """
@@ -53,10 +53,10 @@ _OLD_PASSWORD = b"\xfe"
 
 
 class _RefusedError(Exception):
-    """A login that we end ourselves.
+    """A login that this side ends.
 
     Args:
-        reason: our error for it.
+        reason: the error to raise.
     """
 
     def __init__(self, reason: ServiceError) -> None:
@@ -65,7 +65,7 @@ class _RefusedError(Exception):
 
 
 class _Driver(_PymysqlConnection):
-    """PyMySQL's connection, which sends a password only by the plugins that we let it.
+    """PyMySQL's connection, which sends a password only by allowed plugins.
 
     Args:
         target: server and user, for messages.
@@ -92,7 +92,7 @@ class _Driver(_PymysqlConnection):
         return self._secure
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
-        """Ask for it by a statement, unless there may be none: the login has asked for it already."""
+        """Set it by a statement, unless no statement is allowed: the login has set it already."""
         if not self._expired:
             super().set_character_set(charset, collation)
 
@@ -100,7 +100,7 @@ class _Driver(_PymysqlConnection):
         super()._get_server_information()  # type: ignore[misc]
         named = self._auth_plugin_name
         if named not in self._spoken or (named != NATIVE and not self.ssl):
-            # With sha256_password PyMySQL would send the password itself at once. So the server is asked to switch.
+            # With sha256_password PyMySQL would send the password itself at once. So have the server switch plugins.
             self._auth_plugin_name = ""
         self.plugin = self._auth_plugin_name
 
@@ -131,9 +131,9 @@ class _Driver(_PymysqlConnection):
 
 
 class _FastPathOnly:
-    """MySQL's plugins without TLS, as far as they need only a proof, and never the password itself.
+    """MySQL's plugins without TLS, as far as they do not need the password itself.
 
-    Its encryption by the server's key would do no good: nothing says whose key it is.
+    Encrypting it with the server's key would not help: nothing proves whose key it is.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -191,24 +191,27 @@ class Connection:
 
     @property
     def greeting(self) -> str:
-        """The server's version, as it greeted with it."""
+        """The server's version from its greeting."""
         return str(self._driver.server_version)
 
     def execute(self, statement: str, advice: str = "") -> list[tuple[Any, ...]]:
-        """Run one statement, whose texts and names are quoted already.
+        """Run one statement, in which texts and names are already quoted.
 
         Args:
-            statement: the statement; it is never shown, for it may hold a password.
-            advice: what to do where a right is missing.
+            statement: the statement. It is never shown, because it may hold a password.
+            advice: what to do if a privilege is missing.
+
+        Returns:
+            The rows.
 
         Raises:
-            ServiceError: as what the server's answer means.
+            ServiceError: the server refused it, or did not answer.
         """
         _, rows = self._run(statement, advice)
         return rows
 
     def read(self, statement: str, advice: str = "") -> list[dict[str, Any]]:
-        """Like :meth:`execute`, each row by its columns' names in lower case."""
+        """Like :meth:`execute`, with each row as a dict by lower-case column names."""
         columns, rows = self._run(statement, advice)
         names = [name.lower() for name in columns]
         return [dict(zip(names, row, strict=True)) for row in rows]
@@ -236,7 +239,7 @@ class Connection:
         if limit.expired:
             return no_answer(where)
         if not isinstance(error, pymysql.Error):
-            # What was read of the answer is unknown.
+            # It is unknown how much of the answer was read.
             self.close()
         return of_statement(error, where, advice)
 
@@ -252,15 +255,15 @@ def connect(
     """Log in, over verified TLS, in autocommit.
 
     Args:
-        credentials: who, and where.
-        default_port: where the secret has none.
-        options: how, and until when.
-        spoken: the plugins by which a password may be proven, or sent to the server once it is verified.
-        expired: the password has expired, and the login is there to set another: nothing else may be run in it.
+        credentials: the user and the server.
+        default_port: the port if the secret has none.
+        options: how to connect, and until when.
+        spoken: the authentication plugins allowed; some send the password, only to a verified server.
+        expired: whether the password has expired, and the login only sets another: no other statement is run.
 
     Raises:
-        ServiceError: it did not work; the kind says why.
-        SecretMalformed: no server could have such a user, or such a name.
+        ServiceError: the login failed; the class says why.
+        SecretMalformed: no server can have such a user, or such a name.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
@@ -289,14 +292,14 @@ def _driver(
     credentials: Credentials, name: str, target: str, spoken: frozenset[str], options: ConnectOptions, *, expired: bool
 ) -> _Driver:
     seconds = max(1, round(options.timeout))
-    # Then the only character to be doubled in a text is the quote, and names stand in backticks. The database gives up
-    # before Lambda ends us, and we can say why.
+    # Then only the quote must be doubled in a text, and names are in backticks. The database gives up a lock before
+    # Lambda ends the function, so the error can say why.
     first = f"SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
     return _Driver(
         target,
         spoken,
         expired=expired,
-        # Of the two, PyMySQL needs only the name to verify: the socket is ours.
+        # PyMySQL needs only the name to verify: the socket is passed to it.
         host=name,
         user=credentials.username,
         # As bytes: PyMySQL would encode a text as latin-1.
@@ -306,7 +309,7 @@ def _driver(
         ssl=_context(options),
         ssl_disabled=options.plaintext,
         charset="utf8mb4",
-        # With a password that has expired no statement is allowed but one.
+        # With an expired password, only one statement is allowed.
         autocommit=None if expired else True,
         auth_plugin_map=dict.fromkeys((CACHING_SHA2, SHA256), _FastPathOnly) if options.plaintext else None,
         init_command=None if expired else first,
@@ -341,10 +344,10 @@ def _require_tls_name(name: str, target: str, options: ConnectOptions) -> None:
 
 
 def _open(login: _Login) -> socket.socket:
-    """A connection to the first of a host's addresses that answers.
+    """Connect to the first of a host's addresses that answers.
 
     Raises:
-        OSError: none does, or there is no such host.
+        OSError: none answers, or there is no such host.
     """
     host, port = login.address
     found = within(login.time_left, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -374,13 +377,13 @@ def _cut(driver: _Driver) -> None:
 
 @dataclass(frozen=True)
 class _Login:
-    """A login that is tried.
+    """A login attempt.
 
     Args:
         target: server and user, for messages.
         address: host and port.
-        name: to be verified in the certificate.
-        options: how, and until when.
+        name: the name to verify in the certificate.
+        options: how to connect, and until when.
         until: when it must have ended, on the clock of ``time.monotonic``.
     """
 
@@ -400,8 +403,8 @@ class _Login:
 
         Args:
             error: what was raised.
-            expired: our own limit did it.
-            verified: the server had been verified, or need not be.
+            expired: whether this side's time limit ended it.
+            verified: whether the server was verified, or need not be.
         """
         if isinstance(error, _RefusedError):
             return error.reason
@@ -421,7 +424,7 @@ class _Login:
     def _answered(self, error: Exception, *, verified: bool) -> ServiceError:
         code, message = server_message(error)
         if not verified and code != CR.CR_SSL_CONNECTION_ERROR:
-            # The server is not verified yet: whatever it says counts as a lost connection.
+            # The server is not verified yet: any answer counts as a lost connection.
             kind, advice = LOGIN.codes.get(code, (ConnectionLost, ""))
             hint = f"; if it was the server that said [{code}]: {advice}" if kind is not ConnectionLost else ""
             return ConnectionLost(
@@ -437,7 +440,7 @@ class _Login:
         return LOGIN.error(code, self.target, f"{message or type(error).__name__} [{code}]")
 
     def _names_offered(self) -> list[str]:
-        # Only for the message: nobody waits long for it.
+        # Only for the message, so do not wait long for it.
         seconds = max(0.1, min(_LOOK, self.time_left))
         try:
             return within(seconds, lambda: names_offered(self.address, self.options, start_tls))
@@ -470,18 +473,18 @@ def _receive(plain: socket.socket, length: int) -> bytes:
 
 
 def own_login(connection: Connection, username: str) -> tuple[str, str]:
-    """The account that logged in, as the server sees it.
+    """The account that logged in, according to the server.
 
     Args:
         connection: the login.
-        username: whom the secret names.
+        username: the user in the secret.
 
     Returns:
-        its user and host, as mysql.user has them.
+        Its user and host, as in mysql.user.
 
     Raises:
         LoginRefused: the account is another one than the secret names.
-        UserNotRotatable: it is a proxy's, or one that takes anybody.
+        UserNotRotatable: it is a proxy account, or one that accepts any user name.
     """
     [(current, proxy)] = connection.execute("SELECT CURRENT_USER(), @@proxy_user")
     # No host has an @ in it, and a name may.
@@ -499,6 +502,6 @@ def own_login(connection: Connection, username: str) -> tuple[str, str]:
     if user != username:
         raise LoginRefused(
             f"'{username}' at {connection.host} was logged in as another user, '{user}'@'{host}'",
-            "put that user's name into the secret, if it is the one that is meant",
+            "put that user's name into the secret, if it is the right one",
         )
     return user, host

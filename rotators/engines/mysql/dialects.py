@@ -1,4 +1,4 @@
-"""What an admin reads and runs: the part that MySQL and MariaDB have in common."""
+"""What an admin reads and runs: the part that MySQL and MariaDB share."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _ROUTINES = {"FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY", "LIBRARY"}
 
 @dataclass(frozen=True)
 class Granted:
-    """A row of what the server's catalogues have of grants.
+    """A row of grants in the server's catalogs.
 
     Args:
-        level: which of them.
+        level: the catalog that it is from.
         first: the database; or a proxied user, or a role.
         second: the table or routine; or that user's or role's host.
         third: the column; or the kind of routine.
-        name: the privilege; of routines all, separated by commas.
-        option: it may be passed on.
+        name: the privilege; for routines all privileges, separated by commas.
+        option: whether it may be passed on.
     """
 
     level: str
@@ -51,7 +51,7 @@ class Granted:
 
 
 class Dialect(ABC):
-    """The accounts of a server, read as facts and changed by statements.
+    """Reads a server's accounts as facts, and changes them by statements.
 
     Args:
         connection: an admin's login.
@@ -62,7 +62,7 @@ class Dialect(ABC):
 
     product: ClassVar[str]
     plugins: ClassVar[frozenset[str]]
-    """The ways to log in whose passwords it can set."""
+    """The authentication plugins whose passwords can be set."""
 
     @property
     @abstractmethod
@@ -75,7 +75,7 @@ class Dialect(ABC):
         self.user = user
         self.admin_host = host
         self.looked_at: dict[tuple[str, str], set[GrantedRight]] = {}
-        """What a look at a pair has read of each account's rights, for the check that follows at once."""
+        """Each account's rights, as read by inspecting the pair, for the check that follows at once."""
 
     @property
     def where(self) -> str:
@@ -93,12 +93,12 @@ class Dialect(ABC):
         return f"run: GRANT SELECT ON mysql.* TO {self.admin}"
 
     def rows(self, name: str) -> list[Row]:
-        """All accounts of a name, by their hosts; none where there is no such user.
+        """All accounts of a name, sorted by host; none if there is no such user.
 
         Raises:
             PermissionRefused: the admin may not read them.
         """
-        # Compared without blanks at the end by the server, and exactly here.
+        # The server ignores trailing blanks in comparisons; this one is exact.
         return [] if has_no_account(name) else [row for row in self._rows(name) if row.user == name]
 
     def rights(self, user: str, host: str, revoked: tuple[tuple[str, str], ...] = ()) -> set[GrantedRight]:
@@ -126,11 +126,11 @@ class Dialect(ABC):
         return found
 
     def power(self, row: Row, own: set[GrantedRight] | None = None) -> set[GrantedRight]:
-        """All that an account may do: what was granted to it and to its roles, with all that these lead to.
+        """All rights of an account: granted to it, to its roles, and to the roles of these.
 
         Args:
             row: the account.
-            own: what was granted to the account itself, where that was just read.
+            own: the grants to the account itself, if they were just read.
         """
         found = self.rights(row.user, row.host, row.revoked) if own is None else set(own)
         waiting = {right.name for right in found if right.kind == "role"}
@@ -146,7 +146,7 @@ class Dialect(ABC):
         """All that an account was granted, in one answer."""
         # As the views write an account, without quoting; they compare it without regard to case.
         grantee = f"'{user}'@'{host}'"
-        # Names of ours, and texts that are quoted. One text for each row: a user may have thousands of them.
+        # Constant names, and quoted texts. One text for each row: a user may have thousands of them.
         selects = [
             f"SELECT '{level}', {_packed(*columns, 'PRIVILEGE_TYPE')}, IS_GRANTABLE = 'YES' "  # noqa: S608
             f"FROM information_schema.{view}_PRIVILEGES "
@@ -254,19 +254,19 @@ class Dialect(ABC):
 
     @abstractmethod
     def lock(self, row: Row) -> None:
-        """Lock an account, and note that it was us."""
+        """Lock an account, and note that a rotation locked it."""
 
     @abstractmethod
     def unlock(self, row: Row) -> None:
-        """Unlock an account that we have locked."""
+        """Unlock an account that a rotation locked."""
 
     @abstractmethod
     def set_password(self, row: Row, new: str) -> None:
-        """Give an account a password, and end every other one that it has."""
+        """Set an account's password. All its other passwords become invalid."""
 
     @abstractmethod
     def add_password(self, row: Row, new: str, old: str) -> None:
-        """Give an account a password beside the present one. May be repeated."""
+        """Add a password beside the account's current one. May be repeated."""
 
 
 def _exact(column: str) -> str:

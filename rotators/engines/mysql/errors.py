@@ -1,4 +1,4 @@
-"""What the servers' error numbers mean.
+"""The meaning of the servers' error numbers.
 
 https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html, https://mariadb.com/kb/en/mariadb-error-codes/
 """
@@ -88,7 +88,7 @@ STATEMENT = ErrorMap(
 
 
 def server_message(error: Exception) -> tuple[int, str]:
-    """A driver's error as the server's number and text; 0 where the server said nothing."""
+    """The server's number and text in a driver's error; the number is 0 if they are not from the server."""
     arguments = error.args
     if not arguments or not isinstance(arguments[0], int):
         return 0, ""
@@ -96,7 +96,7 @@ def server_message(error: Exception) -> tuple[int, str]:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether the connection is gone."""
+    """Whether the connection is lost."""
     return server_message(error)[0] in STATEMENT.lost or isinstance(error, OSError | pymysql.err.InterfaceError)
 
 
@@ -106,7 +106,7 @@ def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
     Args:
         error: what the driver raised.
         where: server and user, for the message.
-        advice: what to do where a right is missing.
+        advice: what to do if a privilege is missing.
     """
     code, message = server_message(error)
     if is_lost(error):
@@ -116,7 +116,7 @@ def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
             f"{where}: the answer is none that a statement has ({type(error).__name__})",
             "see that MySQL or MariaDB itself listens there",
         )
-    # The server has one number for all options that forbid a statement, and names the option in its message only.
+    # The server has one number for all options that forbid a statement. Only its message names the option.
     if code == _OPTION_PREVENTS and "strict-password-validation" in message:
         kind, hint = _HASHES_REFUSED
         return kind(f"{where}: {message} [{code}]", hint, code=code)

@@ -1,7 +1,7 @@
-"""What an account may do, as a set that can be compared, and the statements that lead from one set to another.
+"""An account's rights as a set to compare, and the statements that change one set into another.
 
-The sets are made of the servers' catalogues (:mod:`rotators.engines.mysql.accounts`), with every name quoted by us.
-The text of SHOW GRANTS is taken apart only where it is compared and never sent back.
+The sets are made from the servers' catalogs (:mod:`rotators.engines.mysql.accounts`), with every name quoted here.
+The text of SHOW GRANTS is parsed only to compare it. It is never sent back.
 
 https://dev.mysql.com/doc/refman/8.4/en/show-grants.html, https://mariadb.com/kb/en/show-grants/
 """
@@ -17,7 +17,7 @@ from rotators.engines.mysql.quoting import quote_account
 
 # A name in backticks, a text in quotes, a word, or a single character: quotes inside are doubled.
 _TOKEN = re.compile(r"`(?:[^`]|``)*`|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s`'\"(),]+|[(),]")
-# Who stands for anybody in GRANT PROXY: ''@'' or ''@'%'.
+# The account that means any user in GRANT PROXY: ''@'' or ''@'%'.
 _ANYBODY = re.compile(r"''@")
 _ACCOUNT = re.compile(r"(`(?:[^`]|``)*`|'(?:[^']|'')*')@(`(?:[^`]|``)*`|'(?:[^']|'')*')")
 _OPEN, _CLOSE, _COMMA = "(", ")", ","
@@ -48,18 +48,18 @@ _TAKE: dict[Kind, str] = {
     "proxy": "REVOKE PROXY ON {name} FROM {account}",
     "revoked": "GRANT {name} ON {on} TO {account}",
 }
-# An option that can't be taken alone goes with its right, which then comes back.
+# An option that can't be revoked alone is revoked with its right, which is then granted again.
 _OPTION_OF: dict[Kind, Kind] = {"admin option": "role", "proxy option": "proxy", "dynamic option": "privilege"}
 
 
 @dataclass(frozen=True, order=True)
 class GrantedRight:
-    """One thing an account may do (or, ``revoked``, may not do although it may everywhere else).
+    """One right of an account (or, if ``revoked``, an exception to a global right).
 
     Args:
-        kind: what sort of right. ``dynamic option``: the grant option of one dynamic privilege, which MySQL keeps
-            apart from the others'.
-        name: the privilege (``SELECT``, ``SELECT (`a`)``), or the role, or the account to be a proxy of.
+        kind: the kind of right. ``dynamic option``: the grant option of one dynamic privilege, which MySQL stores
+            separately.
+        name: the privilege (``SELECT``, ``SELECT (`a`)``), or the role, or the proxied account.
         on: the object, as the server writes it: ``*.*``, ``TABLE `db`.`t```; empty for roles and proxies.
     """
 
@@ -84,10 +84,10 @@ _OPTION_EVERYWHERE = GrantedRight("grant option", GRANT_OPTION, EVERYWHERE)
 
 
 def parse(grants: Iterable[str]) -> set[GrantedRight]:
-    """Take the lines of SHOW GRANTS apart.
+    """Parse the lines of SHOW GRANTS.
 
     Raises:
-        ValueError: a line is of no form that is known; without the line, which may hold a hash.
+        ValueError: a line has an unknown form. The text does not hold the line, which may contain a hash.
     """
     found: set[GrantedRight] = set()
     for grant in grants:
@@ -96,15 +96,15 @@ def parse(grants: Iterable[str]) -> set[GrantedRight]:
 
 
 def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: str) -> Iterator[str]:
-    """What to run so that an account with some rights has exactly those that are wanted.
+    """The statements that give an account exactly the wanted rights.
 
-    Nothing that is wanted is taken away on the way, but where an option can't be taken alone, or takes those of dynamic
-    privileges with it, or a table's privilege not without its columns': what is missing comes first. Privileges on one
-    object are given, and taken, together.
+    Missing rights are granted first. A wanted right is never revoked in between, with three exceptions: an option that
+    can't be revoked alone, one that takes the options of dynamic privileges with it, and a table's privilege, which
+    takes those of its columns with it. Privileges on one object are granted and revoked together.
 
     Args:
-        wanted: what it should have.
-        present: what it has.
+        wanted: the rights that it should have.
+        present: the rights that it has.
         account: the account, quoted.
     """
     revokes_option = _revokes_option_everywhere(wanted, present)
@@ -119,7 +119,7 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
     # GRANT … WITH GRANT OPTION gives the right as well.
     whole = {GrantedRight(_OPTION_OF[one.kind], one.name, one.on) for one in missing if one.kind in _OPTION_OF}
     if any(one.kind == "proxy option" for one in missing):
-        # MariaDB keeps an option that is added later in memory only, until it restarts: so the proxy is granted anew.
+        # MariaDB stores an option that is added later only in memory, until it restarts: so the proxy is granted again.
         for right in sorted(whole & present):
             if right.kind == "proxy":
                 yield _TAKE["proxy"].format(name=right.name, on=right.on, account=account)
@@ -137,7 +137,7 @@ def statements(wanted: set[GrantedRight], present: set[GrantedRight], account: s
 
 
 def _revokes_option_everywhere(wanted: set[GrantedRight], present: set[GrantedRight]) -> bool:
-    """Whether the grant option of ``*.*`` has to go: GRANT PROXY … WITH GRANT OPTION gives it as well."""
+    """Whether to revoke the grant option of ``*.*``: GRANT PROXY … WITH GRANT OPTION gives it as well."""
     gives = any(one.kind == "proxy option" for one in wanted - present)
     return _OPTION_EVERYWHERE not in wanted and (_OPTION_EVERYWHERE in present or gives)
 
@@ -155,12 +155,12 @@ def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: 
 
 
 def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set[GrantedRight]) -> list[str]:
-    """The grants that an admin would need to pass rights on, as statements without their account.
+    """The grants that an admin lacks to pass rights on, as statements without their account.
 
     Args:
-        wanted: what is to be given.
-        admin: what the admin may do, its active roles included.
-        everything: all that the receiver is to have: where a partial revoke is part of it, the admin may have it too.
+        wanted: the rights to grant.
+        admin: the admin's rights, including its active roles.
+        everything: all rights that the receiver should have. If they include a partial revoke, the admin may have it.
     """
     everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == EVERYWHERE}
     may_pass = _OPTION_EVERYWHERE in admin
@@ -207,11 +207,11 @@ def _passes(right: GrantedRight, admin: set[GrantedRight], everywhere: set[str],
 
 
 def beyond(rights: set[GrantedRight], power: set[GrantedRight]) -> GrantedRight | None:
-    """The first right that goes beyond a power; None where there is none.
+    """The first right that another account does not have; None if there is none.
 
     Args:
-        rights: of the account in question.
-        power: all that the other one may do, roles with all that they lead to included.
+        rights: the account's rights.
+        power: all rights of the other account, including those of its roles.
     """
     limits = {(right.name, right.on) for right in power if right.kind == "revoked"}
     for right in sorted(rights):
@@ -220,7 +220,7 @@ def beyond(rights: set[GrantedRight], power: set[GrantedRight]) -> GrantedRight 
         if right.kind in {"privilege", "grant option"} and _comprised(right, power, limits):
             continue
         return right
-    # What one of them has with a partial revoke, the other must not have everywhere.
+    # A right that one has with a partial revoke, the other must not have everywhere.
     whole = {right.name for right in rights if right.kind == "privilege" and right.on == EVERYWHERE}
     for name, on in sorted(limits):
         if name in whole and GrantedRight("revoked", name, on) not in rights:
@@ -237,7 +237,7 @@ def _comprised(right: GrantedRight, power: set[GrantedRight], limits: set[tuple[
     return any(GrantedRight(right.kind, one, on) in power for on in places for one in (right.name, name, *_ALL))
 
 
-# Whoever has one of these can make itself anybody, whatever else it may do.
+# A user with one of these can act as any other user.
 _ADMINS = {
     "SUPER", "CREATE USER", "ROLE_ADMIN", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER", "ALLOW_NONEXISTENT_DEFINER",
 }  # fmt: skip
@@ -247,13 +247,13 @@ _SYSTEM_TABLES = "mysql"
 
 
 def administers(power: set[GrantedRight], admin: set[GrantedRight], *, proven: bool = False) -> GrantedRight | None:
-    """A right that makes an account an admin, whose password no function sets; None where it is an application's user.
+    """A right that makes an account an admin, whose password no function sets; None for an application's user.
 
     Args:
-        power: all that the account may do.
-        admin: all that the function's own admin may do: above it stands who has SYSTEM_USER, where it has not.
-        proven: the account's own password has logged in. Then data of every database is an application's right, too,
-            though the system's tables are among them.
+        power: all rights of the account.
+        admin: all rights of the function's own admin. If it lacks SYSTEM_USER, accounts with it are above it.
+        proven: whether the account's own password has logged in. Then rights on the data of every database are allowed
+            too, although these include the system's tables.
     """
     limits = {(right.name, right.on) for right in power if right.kind == "revoked"}
     found = []
@@ -275,7 +275,7 @@ def administers(power: set[GrantedRight], admin: set[GrantedRight], *, proven: b
 
 
 def _is_system(on: str) -> bool:
-    """Whether an object is in the database of the accounts: its name is a pattern where it stands for all tables."""
+    """Whether an object is in the database with the accounts. For all tables, the database's name is a pattern."""
     match = re.match(r"`((?:[^`]|``)*)`\.", on)
     if match is None:
         return False
@@ -304,7 +304,7 @@ def _rights(tokens: list[str]) -> Iterator[GrantedRight]:
     on = words.index("ON")
     [target] = _names(tokens[on + 1 : end])
     if words[1] == "PROXY":
-        # MySQL writes it in backticks, and its tables have it bare.
+        # MySQL's SHOW GRANTS writes it in backticks, its tables do not.
         account = _account(target)
         yield GrantedRight("proxy", account)
         if "GRANT" in tail:
@@ -318,7 +318,7 @@ def _rights(tokens: list[str]) -> Iterator[GrantedRight]:
 
 
 def _account(target: str) -> str:
-    """An account, however it is quoted, as we quote it."""
+    """An account in any quoting, as it is quoted here."""
     match = _ACCOUNT.fullmatch(target)
     if match is None:
         raise ValueError(target)
@@ -328,7 +328,7 @@ def _account(target: str) -> str:
 
 def _options(names: list[str], target: str) -> Iterator[GrantedRight]:
     """What WITH GRANT OPTION gives beside privileges."""
-    # MySQL's dynamic privileges stand in a line of their own, and only their names have underscores.
+    # MySQL's dynamic privileges are in a separate line, and only their names have underscores.
     dynamic = [name for name in names if "_" in name and target == EVERYWHERE]
     for name in dynamic:
         yield GrantedRight("dynamic option", name, target)
@@ -337,7 +337,7 @@ def _options(names: list[str], target: str) -> Iterator[GrantedRight]:
 
 
 def _last(words: list[str], word: str) -> int:
-    # From the end: a name may hold the word too, but then it stands in backticks.
+    # From the end: a name may contain the word too, but then it is in backticks.
     for index in range(len(words) - 1, -1, -1):
         if words[index] == word:
             return index
@@ -380,7 +380,7 @@ def _take(right: GrantedRight, account: str, wanted: set[GrantedRight]) -> Itera
     if right.kind == "privilege":
         return
     if right.kind == "revoked" and GrantedRight("privilege", right.name, EVERYWHERE) not in wanted:
-        # It went with the privilege that it limits: a GRANT would now give it.
+        # It was revoked with the privilege that it limits: a GRANT would now give it.
         return
     base = _OPTION_OF.get(right.kind)
     if base is None:

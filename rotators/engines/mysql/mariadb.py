@@ -1,4 +1,4 @@
-"""What is MariaDB's own in accounts: several ways to log in, one default role, and hashes instead of passwords.
+"""What differs in MariaDB's accounts: several ways to log in, one default role, and hashes instead of passwords.
 
 https://mariadb.com/kb/en/mysqlglobal_priv-table/, https://mariadb.com/kb/en/alter-user/
 """
@@ -18,7 +18,7 @@ from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role
 from rotators.engines.mysql.verifiers import NATIVE, native_hash
 from rotators.errors import PermissionRefused, ServiceFailed, UserNotRotatable
 
-# Only who has CREATE USER makes roles, and one of such a name means nothing else.
+# Only a user with CREATE USER can make roles, and a role of such a name has no other meaning.
 _MARK = "rotators:"
 _LOCK_MARK = "rotators-lock:"
 _LONGEST_ROLE = 128
@@ -46,7 +46,7 @@ class MariadbDialect(Dialect):
     tables = (("role", "roles_mapping", "User", "Host", "Role", "''", "''", "''", "Admin_option = 'Y'"),)
 
     def own_power(self) -> set[GrantedRight]:
-        """See the base; SHOW GRANTS has texts of its own behind an account's name, so only roles' are read of it."""
+        """See the base class. SHOW GRANTS adds other texts after an account's name, so only roles' grants are read."""
         found = self.rights(self.user, self.admin_host)
         [(role,)] = self.connection.execute("SELECT CURRENT_ROLE()")
         return found if role is None else found | self._role_rights(quote_name(str(role)))
@@ -119,13 +119,13 @@ class MariadbDialect(Dialect):
             ) from None
 
     def create(self, source: Row, name: str, password: str) -> None:
-        """See the base; the mark first, so that there is never an account without."""
+        """See the base class; the mark first, so that there is never an account without."""
         self._make_role(_mark(_MARK, name, source.host, source.user))
         account = quote_account(name, source.host)
         self.connection.execute(f"CREATE USER IF NOT EXISTS {account} {_identified(native_hash(password))}")
 
     def copy_facts(self, source: Row, clone: Row) -> None:
-        """See the base."""
+        """See the base class."""
         if (source.tls, dict(source.limits), source.password_rules) == (
             clone.tls,
             dict(clone.limits),
@@ -138,7 +138,7 @@ class MariadbDialect(Dialect):
         )
 
     def set_default_roles(self, source: Row, clone: Row) -> None:
-        """See the base."""
+        """See the base class."""
         if source.default_roles != clone.default_roles:
             role = source.default_roles[0] if source.default_roles else "NONE"
             self.connection.execute(f"SET DEFAULT ROLE {role} FOR {clone}")
@@ -162,33 +162,33 @@ class MariadbDialect(Dialect):
             self.connection.execute(f"SET SESSION sql_mode = {quote_text(str(mode))}")
 
     def match_plugin(self, source: Row, clone: Row, password: str) -> None:
-        """See the base: there is one plugin, and setting the password sets it."""
+        """See the base class: there is one plugin, and setting the password sets it."""
 
     def mark(self, clone: Row, source: str) -> None:
-        """See the base: a role's name, which nobody makes without CREATE USER."""
+        """See the base class: a role's name, which only a user with CREATE USER can make."""
         if clone.clone_of != source:
             self._make_role(_mark(_MARK, clone.user, clone.host, source))
 
     def mark_statement(self, clones: list[tuple[str, str]], source: str) -> str:
-        """See the base."""
+        """See the base class."""
         return "CREATE ROLE " + ", ".join(quote_name(_mark(_MARK, user, host, source)) for user, host in clones)
 
     def lock(self, row: Row) -> None:
-        """See the base."""
+        """See the base class."""
         self._make_role(_mark(_LOCK_MARK, row.user, row.host))
         self.connection.execute(f"ALTER USER {row} ACCOUNT LOCK")
 
     def unlock(self, row: Row) -> None:
-        """See the base."""
+        """See the base class."""
         self.connection.execute(f"ALTER USER {row} ACCOUNT UNLOCK")
         self.connection.execute(f"DROP ROLE IF EXISTS {quote_name(_mark(_LOCK_MARK, row.user, row.host))}")
 
     def set_password(self, row: Row, new: str) -> None:
-        """See the base."""
+        """See the base class."""
         self.connection.execute(f"ALTER USER {row} {_identified(native_hash(new))}")
 
     def add_password(self, row: Row, new: str, old: str) -> None:
-        """See the base."""
+        """See the base class."""
         self.connection.execute(f"ALTER USER {row} {_identified(native_hash(new), native_hash(old))}")
 
     def _make_role(self, name: str) -> None:
@@ -236,7 +236,7 @@ def _identified(*hashes: str) -> str:
 
 
 def require_global_priv(version: tuple[int, ...], where: str) -> None:
-    """Make sure that an admin can read accounts' facts.
+    """Require that an admin can read accounts' facts.
 
     Raises:
         PermissionRefused: the server is older than the table that has them.

@@ -52,7 +52,7 @@ class MysqlDialect(Dialect):
 
     @property
     def tables(self) -> tuple[tuple[str, ...], ...]:
-        """See the base."""
+        """See the base class."""
         return _TABLES if self.version >= _ROLES_SINCE else ()
 
     @property
@@ -61,7 +61,7 @@ class MysqlDialect(Dialect):
         return self.version >= _SECOND_PASSWORD_SINCE
 
     def own_power(self) -> set[GrantedRight]:
-        """See the base; SHOW GRANTS counts the active roles, and shows nothing but names and privileges."""
+        """See the base class; SHOW GRANTS counts the active roles, and shows nothing but names and privileges."""
         try:
             return parse(str(grant) for (grant,) in self.connection.execute("SHOW GRANTS"))
         except (ValueError, IndexError):
@@ -160,14 +160,14 @@ class MysqlDialect(Dialect):
         return self.rights(user, host, revoked)
 
     def create(self, source: Row, name: str, password: str) -> None:
-        """See the base: made with its mark, so that there is never one without."""
+        """See the base class: made with its mark, so that there is never one without."""
         account = quote_account(name, source.host)
         how = f"IDENTIFIED WITH {quote_text(source.methods[0].plugin)} BY {quote_text(password)}"
         mark = f" ATTRIBUTE {_json(_mark(clone_of=source.user))}" if self.version >= _ATTRIBUTES_SINCE else ""
         self.connection.execute(f"CREATE USER IF NOT EXISTS {account} {how}{mark}")
 
     def copy_facts(self, source: Row, clone: Row) -> None:
-        """See the base."""
+        """See the base class."""
         if (source.tls, dict(source.limits), source.password_rules) != (
             clone.tls,
             dict(clone.limits),
@@ -181,12 +181,12 @@ class MysqlDialect(Dialect):
             self.connection.execute(f"ALTER USER {clone} ATTRIBUTE {_json(patch)}")
 
     def set_default_roles(self, source: Row, clone: Row) -> None:
-        """See the base."""
+        """See the base class."""
         if self.version >= _ROLES_SINCE and source.default_roles != clone.default_roles:
             self.connection.execute(f"ALTER USER {clone} DEFAULT ROLE {', '.join(source.default_roles) or 'NONE'}")
 
     def match_plugin(self, source: Row, clone: Row, password: str) -> None:
-        """See the base."""
+        """See the base class."""
         plugin = source.methods[0].plugin
         if plugin != clone.methods[0].plugin:
             self.connection.execute(
@@ -194,29 +194,29 @@ class MysqlDialect(Dialect):
             )
 
     def mark(self, clone: Row, source: str) -> None:
-        """See the base: an attribute, which nobody sets without CREATE USER, not even for itself."""
+        """See the base class: an attribute, which only a user with CREATE USER can set, even for itself."""
         if self.version >= _ATTRIBUTES_SINCE and clone.clone_of != source:
             self.connection.execute(f"ALTER USER {clone} ATTRIBUTE {_json(_mark(clone_of=source))}")
 
     def mark_statement(self, clones: list[tuple[str, str]], source: str) -> str:
-        """See the base."""
+        """See the base class."""
         if self.version < _ATTRIBUTES_SINCE:
             return ""
         accounts = ", ".join(quote_account(user, host) for user, host in clones)
         return f"ALTER USER {accounts} ATTRIBUTE {_json(_mark(clone_of=source))}"
 
     def lock(self, row: Row) -> None:
-        """See the base."""
+        """See the base class."""
         mark = f" ATTRIBUTE {_json(_mark(locked=True))}" if self.version >= _ATTRIBUTES_SINCE else ""
         self.connection.execute(f"ALTER USER {row} ACCOUNT LOCK{mark}")
 
     def unlock(self, row: Row) -> None:
-        """See the base."""
+        """See the base class."""
         mark = f" ATTRIBUTE {_json(_mark(locked=None))}" if self.version >= _ATTRIBUTES_SINCE else ""
         self.connection.execute(f"ALTER USER {row} ACCOUNT UNLOCK{mark}")
 
     def set_password(self, row: Row, new: str) -> None:
-        """See the base."""
+        """See the base class."""
         how = f"IDENTIFIED WITH {quote_text(row.methods[0].plugin)} BY {quote_text(new)}"
         # Ends the temporary lock of FAILED_LOGIN_ATTEMPTS; an account that was locked by hand stays so.
         unblock = " ACCOUNT UNLOCK" if self.version >= _LOGIN_LIMIT_SINCE and not row.locked else ""
@@ -225,7 +225,7 @@ class MysqlDialect(Dialect):
             self.connection.execute(f"ALTER USER {row} DISCARD OLD PASSWORD")
 
     def add_password(self, row: Row, new: str, old: str) -> None:
-        """See the base: by what the server has stored, so that nobody needs to try a login."""
+        """See the base class: by what the server has stored, so that no login is needed."""
         [method] = row.methods
         if method.is_first(new):
             return

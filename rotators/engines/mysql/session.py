@@ -57,7 +57,7 @@ _LOCKED_WITHIN = 2
 # Wrong passwords that are left to applications before the account is locked.
 _LEFT_TO_OTHERS = 2
 _STRENGTH_OF_POLICY = {"0": 50, "LOW": 50, "1": 75, "MEDIUM": 75, "2": 100, "STRONG": 100}
-# MariaDB's default, which nobody reaches: https://mariadb.com/kb/en/server-system-variables/#max_password_errors
+# MariaDB's default, which is never reached: https://mariadb.com/kb/en/server-system-variables/#max_password_errors
 _NEVER_LOCKED = 4_294_967_295
 
 
@@ -155,7 +155,7 @@ class _Session(Closing):
             self.dialect.add_password(row, new, old)
 
     def siblings(self, account: Account, password: str) -> list[str] | None:
-        """The accounts of that name on other hosts with this password: whoever may read mysql.user sees them."""
+        """The accounts of that name on other hosts with this password, if the user may read mysql.user."""
         try:
             rows = self._rows(account.name)
         except PermissionRefused:
@@ -295,7 +295,7 @@ class MysqlSession(_Session):
         if not rules:
             return
         policy = str(rules[0][1]).upper()
-        # Nobody is ever given the sample; it stands in no log all the same.
+        # The sample is never anyone's password. Keep it out of the logs even so.
         text = f"CONVERT(UNHEX('{sample.encode().hex()}') USING utf8mb4)"
         [(strength,)] = self._connection.execute(f"SELECT VALIDATE_PASSWORD_STRENGTH({text})")
         if int(str(strength)) < _STRENGTH_OF_POLICY.get(policy, 0):
@@ -306,7 +306,7 @@ class MysqlSession(_Session):
             )
 
     def check_can_add_password(self, account: Account) -> None:
-        """See the base; and whether this version keeps a second one."""
+        """See the base class; and whether this version keeps a second one."""
         if not self.dialect.keeps_second_password:
             raise UserNotRotatable(
                 f"MySQL {'.'.join(map(str, self.version))} at {self.host} keeps one password per user",
@@ -315,10 +315,10 @@ class MysqlSession(_Session):
         super().check_can_add_password(account)
 
     def add_password(self, account: Account, new: str, old: str) -> None:
-        """See the base; one function at a time.
+        """See the base class; one function at a time.
 
         RETAIN keeps whatever is the first password. Of two functions at once, the second one's would end the present
-        one. The lock ends with the session. Whoever holds it longer (any user may, by its name) stops no rotation.
+        one. The lock ends with the session. A user who holds it longer (any user may, by its name) stops no rotation.
         https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html
         """
         name = f"rotators.{hashlib.sha256(account.name.encode()).hexdigest()[:32]}"
@@ -345,7 +345,7 @@ class MariadbSession(_Session):
     dialect_type = MariadbDialect
 
     def check_rotatable(self) -> None:
-        """See the base; an account may have further ways to log in."""
+        """See the base class; an account may have further ways to log in."""
         super().check_rotatable()
         refuse_plugins({one.plugin for one in self._own_methods()} - self._plugins, self._own, self._plugins, self.host)
 
@@ -421,7 +421,7 @@ class MariadbSession(_Session):
 
     def _activate_roles(self) -> None:
         """Only one role can be active: the first that lets it change users, where it may not by itself."""
-        # Everybody sees their own rows here, without SELECT on mysql.*.
+        # Every user sees its own rows here, without SELECT on mysql.*.
         own = self._connection.execute(
             "SELECT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'CREATE USER'"
         )
@@ -451,14 +451,14 @@ def renew_expired(connection: Connection, new: str, old: str) -> None:
         old: the one that has expired.
 
     Raises:
-        PasswordRefused: the server's policy says no, or it holds what can't stand in a statement.
+        PasswordRefused: the server's password policy refuses it, or it holds what can't stand in a statement.
     """
     try:
         if "mariadb" in connection.greeting.lower():
             connection.execute(f"SET PASSWORD = {quote_text(native_hash(new))}")
             return
         if "\\" in new + old:
-            # How the server reads one, hangs on a setting that can't be asked for here.
+            # How the server reads one depends on a setting that can't be read here.
             raise PasswordRefused(
                 f"a password for {connection.host} that has expired is not renewed with a backslash in it",
                 "have the admin set it, or add it to EXCLUDE_CHARACTERS",

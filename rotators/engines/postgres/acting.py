@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def acting_as(connection: LibpqConnection, roles: list[Role]) -> Iterator[None]:
-    """Let the admin act as these roles until the end of the block, within the transaction: nobody sees it.
+    """Let the admin act as these roles until the end of the block, within the transaction: no other session sees it.
 
     What it had before is there again afterwards, row by row.
     """

@@ -208,7 +208,7 @@ def _sync(connection: LibpqConnection, roles: _Roles) -> Role:
     for change in _attributes(source, clone, connection.version):
         execute_advised(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)
     if changes := list(setting_statements(*_wanted_settings(connection, source, clone))):
-        # Older minor versions let nobody write a setting "role" who could not play that role.
+        # Older minor versions let a user write a setting "role" only if it may switch to that role.
         with acting_as(connection, [source]):
             for change in changes:
                 execute_advised(connection, sql.SQL("ALTER ROLE {} {}").format(name, change), first)

@@ -52,7 +52,7 @@ SELECT 'TABLE', o.relnamespace::bigint, o.relname::text, t.attname::text, a.priv
 FROM pg_catalog.pg_attribute t JOIN pg_catalog.pg_class o ON o.oid = t.attrelid CROSS JOIN LATERAL {explode} a
 WHERE a.grantee = {{clone}}
 """
-# regprocedure's text is quoted by the server, and means this very routine.
+# The server quotes regprocedure's text, which identifies exactly this routine.
 _OF_ROUTINES = """
 SELECT 'ROUTINE', NULL::bigint, o.oid::pg_catalog.regprocedure::text, NULL::text, a.privilege_type, a.is_grantable,
        a.grantor::bigint,

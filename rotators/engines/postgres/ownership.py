@@ -74,7 +74,7 @@ class _Belonging:
 def hand_over(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool = False) -> None:
     """Give the source what the clone owns, and take from the clone what it was granted itself, in every database.
 
-    What somebody else has locked is left for the next rotation, and said.
+    What another session has locked is left for the next rotation, and logged.
 
     Args:
         connection: the admin's.

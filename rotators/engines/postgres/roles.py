@@ -213,7 +213,7 @@ def require_password_role(connection: LibpqConnection, role: Role | None, name: 
 
 
 def require_admin(connection: LibpqConnection, altered: list[Role]) -> None:
-    """Make sure that the role that is logged in may alter others.
+    """Require that the role that is logged in may alter others.
 
     Args:
         connection: the admin's.
@@ -252,7 +252,7 @@ def run_once(connection: LibpqConnection, statement: sql.Composable) -> str:
 def execute_advised(
     connection: LibpqConnection, statement: sql.Composable, first: sql.Composable | None = None
 ) -> None:
-    """Run a statement that somebody else may have to run for the admin, and say so where they must.
+    """Run a statement. If the admin may not run it, the error says who must.
 
     Args:
         connection: the admin's.

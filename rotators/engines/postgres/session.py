@@ -49,7 +49,7 @@ SELECT r.oid::bigint, r.rolname, current_user::text,
         ORDER BY d.setdatabase DESC LIMIT 1)
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
-# A verifier of fewer rounds than PostgreSQL's own default is a weaker one, whoever set that.
+# A verifier with fewer rounds than PostgreSQL's default is weaker, even if the server is configured so.
 _ROUNDS = """,
        pg_catalog.set_config('scram_iterations', (GREATEST(
            4096, pg_catalog.int4(pg_catalog.current_setting('scram_iterations'))))::pg_catalog.text, false)"""
@@ -175,7 +175,7 @@ class PostgresSession(LibpqSession):
         return None if role is None else self._as_account(role)
 
     def check_can_set_password(self, account: Account) -> None:
-        """Try to take the password away, and roll that back: it needs the very rights that setting one needs."""
+        """Remove the password and roll back: this needs the same privileges as setting one."""
         self._require_writer()
         role = self._role(account)
         if role.superuser or role.flags["rolcreaterole"]:

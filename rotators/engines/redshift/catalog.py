@@ -18,7 +18,7 @@ from rotators.errors import ServiceFailed
 if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
 
-# https://docs.aws.amazon.com/redshift/latest/dg/r_CURRENT_NAMESPACE.html: the unique id of a cluster, for everybody.
+# https://docs.aws.amazon.com/redshift/latest/dg/r_CURRENT_NAMESPACE.html: a cluster's id; every user can read it.
 _SERVER = "SELECT CURRENT_NAMESPACE"
 _WHO = "SELECT usesysid, usename FROM pg_user WHERE usename = SESSION_USER"
 _USER = """
@@ -102,7 +102,7 @@ _UNCOPIED = (
     (_MASKED, "the masking policy {} on {}.{}"),
     (_ROW_SECURITY, "the row-level security policy {} on {}.{}"),
 )
-# Whoever has one of these can set others' passwords or give itself roles, without being a superuser.
+# A user with one of these can set other users' passwords or give itself roles, without being a superuser.
 _ADMIN_ROLES = {"sys:secadmin", "sys:superuser"}
 _ADMIN_PRIVILEGES = {"CREATE USER", "ALTER USER", "DROP USER", "CREATE ROLE", "ALTER ROLE", "GRANT ROLE"}
 # Types and privileges as the views have them: words that may stand in a statement unquoted.
@@ -210,7 +210,7 @@ def is_group(connection: LibpqConnection, group: str) -> bool:
 
 
 def databases(connection: LibpqConnection) -> list[str]:
-    """The databases of this cluster or workgroup; those of datashares are somebody else's."""
+    """The databases of this cluster or workgroup, without those of datashares, which belong to others."""
     return [str(name) for (name,) in connection.execute(sql.SQL(_DATABASES))]
 
 
@@ -256,7 +256,7 @@ def uncopied(connection: LibpqConnection, user: str) -> set[str]:
     """What a user has in the cluster or in this database that we can't give to another one: phrases, for a person.
 
     Raises:
-        PermissionRefused: whoever is logged in may not look.
+        PermissionRefused: the logged-in user may not look.
     """
     found: set[str] = set()
     advice = f"as the cluster's admin, run: GRANT ROLE sys:secadmin TO {_quoted(connection, connection.user)}"

@@ -119,7 +119,7 @@ def sync(connection: LibpqConnection, pair: Pair) -> RedshiftUser:
 
 
 def require_admin(connection: LibpqConnection) -> None:
-    """Make sure that whoever is logged in is a superuser, as the admin of a cluster or namespace is.
+    """Require that the logged-in user is a superuser, as the admin of a cluster or namespace is.
 
     Raises:
         PermissionRefused: it is not.
@@ -147,7 +147,7 @@ def require_user(connection: LibpqConnection, account: Account) -> RedshiftUser:
 
 
 def require_password(connection: LibpqConnection, name: str) -> None:
-    """Make sure that a user is none of IAM's or of an identity provider.
+    """Require that a user is none of IAM's or of an identity provider.
 
     Raises:
         UserNotRotatable: it is.
@@ -159,7 +159,7 @@ def require_password(connection: LibpqConnection, name: str) -> None:
 
 
 def require_application(connection: LibpqConnection, user: RedshiftUser) -> None:
-    """Make sure that a user is none who may give itself anything.
+    """Require that a user is none who may give itself anything.
 
     Raises:
         UserNotRotatable: it is.

@@ -30,7 +30,7 @@ _HOW = {
 }
 _WORDS = re.compile(r"[A-Z ]+")
 
-# Everybody sees their own session, their own login and user, and tempdb, which is made anew at each start:
+# Every user sees its own session, its own login and user, and tempdb, which is made again at each start:
 # https://learn.microsoft.com/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql
 _WHO = """
 SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ServerName')), CONVERT(nvarchar(30), t.create_date, 126), DB_NAME(),
@@ -79,7 +79,7 @@ LEFT JOIN (
 ) AS a ON p.class = 108 AND a.replica_metadata_id = p.major_id
 WHERE p.grantee_principal_id IN ({ids})
 """
-# What lets somebody act beyond what was granted: owning a part of the server, or being somebody elsewhere.
+# What lets a user act beyond what was granted: owning a part of the server, or having an identity elsewhere.
 _SERVER_EXTRAS = """
 SELECT r.owning_principal_id, N'owns the server role', r.name COLLATE DATABASE_DEFAULT
 FROM sys.server_principals AS r WHERE r.type = 'R' AND r.owning_principal_id IN ({ids})
@@ -252,7 +252,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class Membership:
-    """A role that somebody is a member of."""
+    """A role that a user is a member of."""
 
     role: int
     name: str
@@ -368,7 +368,7 @@ def require(connection: Connection, account: Account) -> Login:
     """A login whose password the server itself keeps.
 
     Raises:
-        PermissionRefused: whoever is logged in can't see whether there is one.
+        PermissionRefused: the logged-in user can't see whether there is one.
         UserNotRotatable: there is none, or it is of another kind.
     """
     found = find(connection, account)
@@ -422,7 +422,7 @@ def server_extras(connection: Connection, principals: Iterable[int]) -> set[str]
 
 
 def databases(connection: Connection) -> list[Database]:
-    """Each database but tempdb and model, which a start makes anew, and which nobody works in."""
+    """Each database except tempdb, which every start makes again, and model, which users do not work in."""
     return [_database(connection, *row) for row in connection.execute(_DATABASES)]
 
 
@@ -467,7 +467,7 @@ def owned(connection: Connection, principals: Iterable[int]) -> Mapping[int, set
 
 
 def has_triggers(connection: Connection) -> bool:
-    """Whether anybody's DDL trigger is switched on in the present database."""
+    """Whether any DDL trigger is enabled in the current database."""
     [(count,)] = connection.execute(
         "SELECT COUNT(*) FROM sys.triggers AS t WHERE t.parent_class = 0 AND t.is_disabled = 0 AND t.is_ms_shipped = 0"
     )
@@ -475,7 +475,7 @@ def has_triggers(connection: Connection) -> bool:
 
 
 def may(connection: Connection, permission: str, *, here: bool = False) -> bool:
-    """Whether whoever is logged in has a permission on the server, or in the present database."""
+    """Whether the logged-in user has a permission on the server, or in the present database."""
     # A database's name may hold a full stop, and would then be read as two.
     securable = "QUOTENAME(DB_NAME()), 'DATABASE'" if here else "NULL, NULL"
     [(answer,)] = connection.execute(f"SELECT HAS_PERMS_BY_NAME({securable}, '{permission}')")
@@ -483,7 +483,7 @@ def may(connection: Connection, permission: str, *, here: bool = False) -> bool:
 
 
 def may_alter_role(connection: Connection, role: str, *, here: bool = False) -> bool:
-    """Whether whoever is logged in may add members to a server role that is not fixed, or to the present database's."""
+    """Whether the logged-in user may add members to a server role that is not fixed, or to the present database's."""
     kind = "ROLE" if here else "SERVER ROLE"
     [(answer,)] = connection.execute(f"SELECT HAS_PERMS_BY_NAME({text(name(role))}, '{kind}', 'ALTER')")
     return bool(answer)

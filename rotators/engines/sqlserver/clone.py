@@ -87,7 +87,7 @@ def check(connection: Connection, pair: Pair) -> None:
     """Find out whether :func:`sync` would succeed, by reading.
 
     Raises:
-        UserPairMismatch: a user of the clone's name is in a database, and is somebody else's.
+        UserPairMismatch: a user of the clone's name is in a database, and is another user's.
         PermissionRefused: the admin can't pass on what the source may do; the text says what would change that.
         ServiceFailed: the source has a permission of a kind that is not known.
     """
@@ -308,14 +308,14 @@ def _on_server(connection: Connection, two: _Roles) -> tuple[_Has, _Has]:
 
 
 def _without(rights: set[Permission], on: str) -> set[Permission]:
-    """All but those on one securable: nobody is granted anything on oneself."""
+    """All except those on one securable: a user can't be granted anything on itself."""
     return {right for right in rights if right.on != on}
 
 
 def _require_server_rights(connection: Connection, wanted: _Has, present: _Has) -> None:
-    """Make sure that the admin can pass on what the source has on the server.
+    """Require that the admin can pass on what the source has on the server.
 
-    Of a fixed role only a member can make members; of another one, whoever may alter it:
+    Only a member of a fixed role can add members to it; to another role, a user who may alter it:
     https://learn.microsoft.com/sql/t-sql/statements/alter-server-role-transact-sql#permissions
     """
     roles = wanted.roles ^ present.roles
@@ -358,7 +358,7 @@ def _rights_lacking(connection: Connection, rights: set[Permission], own: set[Pe
 
 
 def _require_owner(connection: Connection, database: str, *, makes_user: bool, roles: frozenset[Membership]) -> None:
-    """Make sure that the admin may manage the users of the present database.
+    """Require that the admin may manage the users of the present database.
 
     In a system database, where RDS's admin is no owner, it needs what it uses, and no more.
     """
@@ -382,7 +382,7 @@ def _require_owner(connection: Connection, database: str, *, makes_user: bool, r
 
 
 def _require_nobodys(connection: Connection, two: _Roles, orphan: DatabaseUser, database: str) -> None:
-    """Make sure that a user that only bears the clone's name is one that lost its login, and owns nothing."""
+    """Require that a user that only bears the clone's name is one that lost its login, and owns nothing."""
     if not (two.source.contained or orphan.contained):
         [(owner,)] = connection.execute(f"SELECT SUSER_SNAME({binary(orphan.sid)})")
         if owner is None and not catalog.owned(connection, [orphan.principal]):
@@ -395,7 +395,7 @@ def _require_nobodys(connection: Connection, two: _Roles, orphan: DatabaseUser, 
 
 @contextmanager
 def _changing(connection: Connection) -> Iterator[None]:
-    """Change a database's users without firing anybody's trigger as the admin.
+    """Change a database's users without firing a trigger as the admin.
 
     Raises:
         PermissionRefused: there is a trigger, and the admin may not be the database's owner.
@@ -523,7 +523,7 @@ def _given_back(connection: Connection, source_user: DatabaseUser, clone_user: D
 def _users(connection: Connection, two: _Roles) -> tuple[DatabaseUser | None, DatabaseUser | None, DatabaseUser | None]:
     """Who the two are in the present database, where a login may have another name; and one that only bears the name.
 
-    That last one's login is gone: the database was restored here, or it is somebody else's.
+    That last one's login is gone: the database was restored here, or it is another user's.
     """
     source, clone = two.source.sid, two.clone_sid
     found = catalog.users(connection, [source, clone], two.clone_name)
@@ -572,7 +572,7 @@ def _in_database(
         for on in owned.get(source_user.principal, set())
         if on.startswith(_OWNABLE) and on not in held
     }
-    # Nobody can be granted rights on what it owns, nor on itself.
+    # A user can't be granted rights on what it owns, nor on itself.
     self_on = f"ON USER::{name(clone_user.name if clone_user else two.clone_name)}"
     wanted = {right for right in _without(wanted, self_on) if right.on not in its}
     return _Has(frozenset(memberships.direct(source_user.principal)), frozenset(wanted)), present
@@ -592,7 +592,7 @@ def _tell(clone: Login | DatabaseUser, wanted: _Has, present: _Has, where: str) 
 
 
 def _require_equal(connection: Connection, wanted: _Has, present: _Has, where: str) -> None:
-    """Make sure that the two may do the same, in the end."""
+    """Require that the two may do the same, in the end."""
     if wanted == present:
         return
     roles = {one.name for one in wanted.roles} ^ {one.name for one in present.roles}

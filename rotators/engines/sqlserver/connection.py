@@ -35,7 +35,7 @@ _NO_RETRIES = 0.001
 
 
 class _Wire(socket.socket):
-    """A socket without time-outs of the driver's: those begin anew with each byte."""
+    """A socket without the driver's time-outs, which start again with each byte."""
 
     def settimeout(self, value: float | None) -> None:
         """Ignore it: our own limit shuts the socket down."""
@@ -133,9 +133,9 @@ class Connection:
     def as_owner(self) -> Iterator[None]:
         """Be the owner of the present database, and nothing beyond it.
 
-        Whoever may make triggers in a database could else have the admin do what they like, on the whole server: a DDL
-        trigger runs with the rights of whoever fires it. A database's user has no right outside of it, and without the
-        cookie nobody gets back: https://learn.microsoft.com/sql/t-sql/statements/execute-as-transact-sql
+        A user who may make triggers in a database could otherwise have the admin do anything on the whole server: a DDL
+        trigger runs with the rights of the user who fires it. A database's user has no right outside it, and only the
+        cookie leads back: https://learn.microsoft.com/sql/t-sql/statements/execute-as-transact-sql
         """
         [(cookie,)] = self.execute(
             "DECLARE @cookie varbinary(8000); EXECUTE AS USER = N'dbo' WITH COOKIE INTO @cookie; SELECT @cookie"

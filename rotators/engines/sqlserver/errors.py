@@ -73,7 +73,7 @@ def of_login(  # noqa: PLR0911  # one return for each meaning
 ) -> ServiceError:
     """Why a login failed.
 
-    What a server says before it has been verified may be anybody's: then its words and numbers count for nothing.
+    Before a server is verified, its answers may come from anyone: then its texts and numbers are ignored.
 
     Args:
         error: what the driver, ``ssl`` or the network raised.

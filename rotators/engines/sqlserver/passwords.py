@@ -13,13 +13,13 @@ from rotators.engines.sqlserver.connection import Connection
 from rotators.engines.sqlserver.quoting import name, text
 from rotators.errors import PermissionRefused, UserNotRotatable
 
-# Whoever has one of these can make itself anybody: https://learn.microsoft.com/sql/relational-databases/security/authentication-access/server-level-roles
+# A user with one of these can act as any other user: https://learn.microsoft.com/sql/relational-databases/security/authentication-access/server-level-roles
 ADMIN_ROLES = frozenset({"sysadmin", "securityadmin", "##MS_LoginManager##"})
 ADMIN_RIGHTS = frozenset({"CONTROL SERVER", "ALTER ANY LOGIN", "IMPERSONATE ANY LOGIN", "ALTER ANY SERVER ROLE"})
 
 
 def set_own(connection: Connection, account: Account, new: str, old: str) -> None:
-    """Change the password of whoever is logged in."""
+    """Change the password of the logged-in user."""
     found = catalog.require(connection, account)
     kind = "USER" if found.contained else "LOGIN"
     connection.execute(
@@ -40,7 +40,7 @@ def set_by_admin(connection: Connection, account: Account, new: str) -> None:
 
 
 def require_settable(connection: Connection, account: Account) -> Login:
-    """Make sure that whoever is logged in may change an account's password, and should.
+    """Require that the logged-in user may change an account's password, and should.
 
     Raises:
         PermissionRefused: it may not.
@@ -54,7 +54,7 @@ def require_settable(connection: Connection, account: Account) -> Login:
 
 
 def require_admin(connection: Connection, *, contained: bool) -> None:
-    """Make sure that whoever is logged in may change others' passwords, and see what they may do.
+    """Require that the logged-in user may change others' passwords, and see what they may do.
 
     Raises:
         PermissionRefused: it may not.
@@ -77,7 +77,7 @@ def require_admin(connection: Connection, *, contained: bool) -> None:
 
 
 def require_no_admin(connection: Connection, found: Login) -> None:
-    """Make sure that a login is an application's.
+    """Require that a login is an application's.
 
     Raises:
         UserNotRotatable: it has power over other logins.

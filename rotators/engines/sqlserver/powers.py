@@ -15,13 +15,13 @@ from rotators.engines.sqlserver.quoting import name
 
 DBO = "dbo"
 SERVER = "the server"
-# RDS's own: nobody else may have users there.
+# RDS's own: no one else may have users there.
 _CLOSED = {"rdsadmin"}
 
 
 @dataclass(frozen=True, order=True)
 class Power:
-    """One thing that somebody may do.
+    """One permission of a user.
 
     Args:
         where: the server, or a database.
@@ -34,11 +34,11 @@ class Power:
 
 @dataclass
 class Powers:
-    """All that somebody may do.
+    """All permissions of a user.
 
     Args:
         may: what is permitted, by whatever way.
-        denied: what is denied all the same.
+        denied: what is denied nevertheless.
         everything: the databases where all is permitted.
     """
 

@@ -40,7 +40,7 @@ class NameMismatch(Exception):
 
 
 class TlsDemanded(Exception):
-    """The server goes on with TLS only, and the secret asks for a connection without."""
+    """The server accepts only TLS, and the secret asks for a connection without it."""
 
 
 class NotTls(Exception):
@@ -148,7 +148,7 @@ def install() -> None:
 
 
 def verify_name(names: list[str], expected: str) -> None:
-    """Make sure that a certificate is made for a name.
+    """Require that a certificate is made for a name.
 
     Raises:
         NameMismatch: none of its names is the expected one.
