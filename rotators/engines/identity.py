@@ -56,10 +56,10 @@ class Pair:
     Args:
         current: the account that was proven by its password.
         other_name: the second user's name, as the engine forms it.
-        other: the second user's account, whose password is set next; None where it is yet to be made.
+        other: the second user's account, whose password is set next; None if it does not exist yet.
         current_is_source: whether the privileges of ``current`` are those that count; else those of ``other``.
         relation: what shows that the two belong together.
-        reason: what speaks against it, for a person: ``it may SELECT on payroll.*``. Empty where nothing does.
+        reason: what speaks against it, for a person: ``it may SELECT on payroll.*``. Empty if nothing does.
         remedy: the one statement that would prove that the two belong together, for an admin to run once. Empty where
             the engine has none.
     """
@@ -74,10 +74,10 @@ class Pair:
 
     @property
     def source(self) -> Account | None:
-        """The account whose privileges both have; None never, but where a lone clone's source is yet to be made."""
+        """The account whose privileges both have; None never, but where a lone clone's source does not exist yet."""
         return self.current if self.current_is_source else self.other
 
     @property
     def clone(self) -> Account | None:
-        """The account that is given the privileges of the source; None where it is yet to be made."""
+        """The account that is given the privileges of the source; None if it does not exist yet."""
         return self.other if self.current_is_source else self.current

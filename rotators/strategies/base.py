@@ -195,19 +195,18 @@ class DatabaseRotation:
         return True
 
     def login(self, *, pending: bool) -> Login:
-        """Log in as the secret's user, with the first of its passwords that works.
+        """Log in as the user whose secret this is, with the first of its passwords that works.
 
         AWSCURRENT first, so that a healthy rotation has no failed login; then, where something went wrong before,
         AWSPENDING and AWSPREVIOUS. A repeated rotation has one refused login at a time, then, and not three in a row:
         servers count them until one is right. Where a server counts none, a few versions without a label follow.
 
         Args:
-            pending: whether the version under rotation is known to have a value; if False, that is checked only after
-                AWSCURRENT is refused.
+            pending: the version under rotation has a value; else that is found out where AWSCURRENT is refused.
 
         Raises:
-            PasswordExpired: the password in AWSCURRENT is right, and has expired.
-            LoginRefused: no password works; the text has the reason for each.
+            PasswordExpired: AWSCURRENT is the right password, and has expired.
+            LoginRefused: none works; the text tells each.
             ServiceError: the server could not be asked.
         """
         refusals: list[str] = []

@@ -3,7 +3,7 @@
 There a user is one of the host, and the admin alone gives it a password, by a task that is done some time after it was
 asked for. ``quoting`` is how names are written, ``errors`` says what went wrong, ``connection`` logs in and runs
 statements, ``catalog`` reads who a user is and what was granted, ``tasks`` asks for tasks and waits until they are
-done, ``clone`` makes one user the equal of another, and ``session`` is what one login can do.
+done, ``clone`` synchronizes one user with another, and ``session`` is one login.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Db2Engine:
     password_limits: ClassVar[PasswordLimits] = PasswordLimits(_SPEC.longest_password, never=NEVER_IN_A_VALUE)
 
     def other_name(self, username: str) -> str:
-        """The other user of the pair; its suffix in whatever case, for Db2 tells none from another.
+        """The other user of the pair. Its suffix may be in any case, because Db2 ignores case.
 
         Raises:
             UserPairMismatch: the host can't have a user of that name.

@@ -1,4 +1,4 @@
-"""Who is logged in, and what was granted to a user: the catalog's views, read into values.
+"""Reads from the catalog's views who is logged in, and what was granted to a user.
 
 https://www.ibm.com/docs/en/db2/11.5.x?topic=views-road-map-catalog
 """
@@ -222,7 +222,7 @@ def may_grant(connection: Connection, user: str) -> bool:
 
 
 def grants(connection: Connection, user: str) -> Grants:
-    """All that a user has in the present database, but for our mark."""
+    """Everything that a user has in the current database, except the mark of a clone."""
     found = [(grantor, right) for grantor, right in _read(connection, user, "U") if right.key != MARK.key]
     return Grants(
         frozenset(right for grantor, right in found if grantor != _SYSTEM),
@@ -258,10 +258,10 @@ def roles_to_pass_on(connection: Connection, user: str) -> set[str]:
 
 
 def beyond(connection: Connection, one: str, other: str) -> str:
-    """What a user may do in the present database that another one may not: the first such thing, for a person.
+    """What a user may do in the current database that another one may not: the first such thing, for messages.
 
     Returns:
-        A phrase; empty where there is nothing.
+        A phrase; empty if there is nothing.
     """
     if surplus := sorted(authorities(connection, one) - authorities(connection, other)):
         return f"it has {surplus[0]}"

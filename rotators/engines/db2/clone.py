@@ -1,7 +1,7 @@
-"""How an admin makes one user the equal of another: the user and its groups on the host, what was granted in the
+"""How an admin synchronizes one user with another: the user and its groups on the host, what was granted in the
 database, and the mark that it is a clone.
 
-What either owns, the other gets the owner's rights on. Names are the catalogue's: in upper case.
+What either owns, the other gets the owner's rights on. Names are the catalog's: in upper case.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def require_known(connection: Connection, account: Account) -> None:
 
 
 def check_can_sync(connection: Connection, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed, by reading.
+    """Check whether :func:`sync` would succeed, by reading.
 
     Raises:
         PermissionRefused: the admin may not grant, or may not run tasks.

@@ -46,7 +46,7 @@ _DRIVERS_SHARE, _SHORTEST_PROBE = 0.8, 0.2
 
 
 class Connection:
-    """A login to one database: runs statements, and raises our errors only.
+    """A login to one database: runs statements, and raises only errors of :mod:`rotators.errors`.
 
     Args:
         driver: the module.
@@ -79,7 +79,7 @@ class Connection:
         Args:
             statement: the statement.
             values: for its parameter markers.
-            advice: what to do where a right is missing.
+            advice: what to do where a privilege is missing.
 
         Raises:
             ServiceError: as what the server's answer means.
@@ -130,7 +130,7 @@ class Connection:
 
     @contextmanager
     def connected_to(self, database: str) -> Iterator[Connection]:
-        """The same login to another database of the host."""
+        """Log in to another database of the host with the same password."""
         other = connect(self._credentials.replace(dbname=database), self._port, self._options)
         try:
             yield other
@@ -150,7 +150,7 @@ class Connection:
         return True
 
     def address(self) -> str:
-        """Which server this is: its address and port. An ordinary user of a restrictive database is told no more.
+        """Which server this is: its address and port. In a restrictive database, an ordinary user can read no more.
 
         https://www.ibm.com/docs/en/db2/11.5.x?topic=ownership-default-privileges-granted-creating-database
         """
@@ -180,7 +180,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
     Raises:
         ServiceError: it did not work; the kind says why.
-        SecretMalformed: a value can't stand in a connection string.
+        SecretMalformed: a value can't be in a connection string.
         ConfigurationError: there are no CA certificates, or a name is to be verified that the driver can't verify.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
@@ -268,7 +268,7 @@ def _of_communication(text: str, target: str, address: tuple[str, int], options:
 
 
 def _on_the_way(target: str, address: tuple[str, int], options: ConnectOptions) -> ServiceError | None:
-    """The error for a failure of the network or of TLS; None where there is none."""
+    """The error for a failure of the network or of TLS; None if there is none."""
     try:
         cause = within(options.timeout, lambda: network.probe_tls(address, options))
     except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""What Db2's codes mean, in one place.
+"""The meaning of Db2's codes.
 
 https://www.ibm.com/docs/en/db2/11.5.x?topic=messages-sql-messages
 """
@@ -56,7 +56,7 @@ STATEMENT = ErrorMap(
 
 
 def code_of(error: Exception) -> str:
-    """Db2's code: ``SQL30082N``; empty where there is none."""
+    """Db2's code: ``SQL30082N``; empty if there is none."""
     found = _CODE.search(str(error))
     return found[1] if found else ""
 
@@ -68,7 +68,7 @@ def server_message(error: Exception) -> str:
 
 
 def of_login(error: Exception, target: str) -> ServiceError:
-    """What the refusal of a login means; failures of the network are told elsewhere.
+    """What a refused login means. Network failures are handled elsewhere.
 
     Args:
         error: what the driver raised.
@@ -88,6 +88,6 @@ def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
     Args:
         error: what the driver raised.
         where: server and user, for the message.
-        advice: what to do where a right is missing.
+        advice: what to do where a privilege is missing.
     """
     return STATEMENT.error(code_of(error), where, server_message(error), advice=advice)

@@ -1,4 +1,4 @@
-"""What one login to Db2 can do."""
+"""A session: one login to Db2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """DocumentDB and MongoDB, over PyMongo.
 
 ``errors`` says what went wrong, ``connection`` logs in and runs commands, ``catalog`` is what the servers say of users
-and roles, ``clone`` makes one user the equal of another, and ``session`` is what one login can do.
+and roles, ``clone`` synchronizes one user with another, and ``session`` is one login.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the servers say of users and roles, and of the logged-in user.
+"""Reads users, roles and the logged-in user from the server.
 
 https://www.mongodb.com/docs/manual/reference/command/usersInfo/,
 https://www.mongodb.com/docs/manual/reference/command/rolesInfo/
@@ -61,7 +61,7 @@ class MongoUser:
         database: the one that it logs in to.
         roles: what was granted to it itself, and where.
         custom_data: what people have noted of it.
-        mechanisms: how it logs in; empty where the server does not say.
+        mechanisms: how it logs in; empty if the server does not say.
         restrictions: from where it may log in.
     """
 
@@ -102,7 +102,7 @@ class MongoUser:
 
 @dataclass(frozen=True)
 class Power:
-    """What a user may do, by all that its roles lead to.
+    """What a user may do, including all roles that its roles lead to.
 
     Args:
         built_in: roles that every server has.
@@ -116,7 +116,7 @@ class Power:
     is_certain: bool = field(default=True, compare=False)
 
     def beyond(self, other: Power) -> list[str]:
-        """What this may do and the other may not, for a person."""
+        """What this may do and the other may not, for messages."""
         roles = {role for role in self.built_in if not any(_covers(one, role) for one in other.built_in)}
         privileges = self.privileges - other.privileges
         if ("root", ADMIN) in other.built_in:
@@ -127,7 +127,7 @@ class Power:
 
     @property
     def administers(self) -> str | None:
-        """By what it may give itself anything; None where it may not."""
+        """By what it may give itself anything; None if it may not."""
         for role, database in sorted(self.built_in):
             if role in _ADMINS or (role in _ADMINS_OF_ADMIN and database == ADMIN):
                 return f"{role}@{database}"
@@ -164,7 +164,7 @@ def documents(roles: Iterable[Role]) -> list[dict[str, str]]:
 
 
 def account(connection: Connection, greeting: Mapping[str, Any]) -> Account:
-    """Who is logged in, as the server sees it.
+    """Who is logged in, according to the server.
 
     Args:
         connection: the login.
@@ -184,7 +184,7 @@ def account(connection: Connection, greeting: Mapping[str, Any]) -> Account:
 
 
 def server(greeting: Mapping[str, Any], address: str) -> str:
-    """What tells a server from every other, by its answer to ``hello``, which needs no right.
+    """What identifies a server, from its answer to ``hello``, which needs no privilege.
 
     https://www.mongodb.com/docs/manual/reference/command/hello/
 
@@ -201,13 +201,13 @@ def server(greeting: Mapping[str, Any], address: str) -> str:
 
 
 def find(connection: Connection, database: str, name: str) -> MongoUser | None:
-    """A user of a database, or None where there is none."""
+    """A user of a database, or None if there is none."""
     found = list(_users(connection, database, name))
     return MongoUser.read(found[0]) if found else None
 
 
 def find_everywhere(connection: Connection, name: str) -> MongoUser | None:
-    """A user of whatever database; None where there is none.
+    """A user of any database; None if there is none.
 
     Raises:
         UserNotRotatable: there are several of that name.
@@ -263,7 +263,7 @@ def exists(connection: Connection, role: Role) -> bool:
 
 
 def told_power(connection: Connection) -> Power | None:
-    """What the logged-in user may do, where the server tells it itself; else None.
+    """What the logged-in user may do, if the server says so itself; else None.
 
     https://www.mongodb.com/docs/manual/reference/command/connectionStatus/
     """
@@ -278,7 +278,7 @@ def told_power(connection: Connection) -> Power | None:
 
 
 def own_power(connection: Connection) -> Power:
-    """What the logged-in user may do: as the server tells, else by what its roles lead to."""
+    """What the logged-in user may do: from the server's answer, else from what its roles lead to."""
     if (told := told_power(connection)) is not None:
         return told
     roles = _roles_of(_status(connection))

@@ -1,6 +1,6 @@
-"""How an admin makes one user the equal of another.
+"""How an admin synchronizes one user with another.
 
-Who belongs to whom is said by two roles of the database ``admin`` that allow nothing: the source has one, the clone the
+Two roles of the database ``admin`` that allow nothing mark a pair: the source has one, the clone the
 other. Only who administers ``admin``, and so the whole server, can make or grant them.
 """
 
@@ -52,7 +52,7 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
 
 
 def check_can_sync(connection: Connection, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed, by reading.
+    """Check whether :func:`sync` would succeed, by reading.
 
     Raises:
         PermissionRefused: the admin may not manage users, or not grant what the source has.
@@ -177,7 +177,7 @@ def _remedy(connection: Connection, source: MongoUser, clone: MongoUser) -> str:
 
 
 def _present(connection: Connection, pair: Pair, source: MongoUser) -> MongoUser | None:
-    """The clone as it is now; None where it is yet to be made."""
+    """The clone as it is now; None if it does not exist yet."""
     if pair.clone is None:
         # A user that was made since then is unknown: creating it again fails.
         return None

@@ -33,7 +33,7 @@ ADMIN_ADVICE = (
 
 
 class Connection:
-    """A login to one server: runs commands, and raises our errors only.
+    """A login to one server: runs commands, and raises only errors of :mod:`rotators.errors`.
 
     Args:
         client: the driver's, logged in.
@@ -57,7 +57,7 @@ class Connection:
         Args:
             database: where.
             command: its document.
-            advice: what to do where a right is missing; empty: make the user an admin.
+            advice: what to do where a privilege is missing; empty: make the user an admin.
 
         Raises:
             ServiceError: it failed. The text is the server's; the command, which may hold a password, is not shown.
@@ -113,7 +113,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
             authSource=source,
             **tls,
             directConnection=True,
-            # DocumentDB has no retryable writes, and ours are repeated by the rotation.
+            # DocumentDB has no retryable writes, and a retried rotation repeats these.
             retryWrites=False,
             retryReads=False,
             serverSelectionTimeoutMS=milliseconds,

@@ -1,4 +1,4 @@
-"""What the servers' and the driver's errors mean, in one place.
+"""The meaning of the servers' and the driver's errors.
 
 https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 """
@@ -83,7 +83,7 @@ def of_command(error: BaseException, where: str, advice: str) -> ServiceError:
     Args:
         error: what the driver raised.
         where: server and user, for the message.
-        advice: what to do where a right is missing.
+        advice: what to do where a privilege is missing.
     """
     if isinstance(error, OperationFailure):
         return _of_answer(error, where, advice)
@@ -127,7 +127,7 @@ def _of_tls(error: ssl.SSLError, target: str, address: tuple[str, int], options:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What is behind the driver's error: the server's own answer, or the operating system's."""
+    """The cause of the driver's error: the server's answer, or the operating system's error."""
     while not isinstance(error, OperationFailure) and error.__cause__ is not None:
         error = error.__cause__
     return error

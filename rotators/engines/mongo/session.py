@@ -1,4 +1,4 @@
-"""What one login to DocumentDB or MongoDB can do.
+"""A session: one login to DocumentDB or MongoDB.
 
 https://www.mongodb.com/docs/manual/reference/command/nav-user-management/,
 https://docs.aws.amazon.com/documentdb/latest/developerguide/mongo-apis.html
@@ -79,7 +79,7 @@ class MongoSession(Closing):
         return ServerFacts("MongoDB", str(version))
 
     def check_can_set_own_password(self) -> None:
-        """Find out whether :meth:`set_own_password` would succeed, where the server tells.
+        """Check whether :meth:`set_own_password` would succeed, where the server tells.
 
         Raises:
             PermissionRefused: the user may not.
@@ -105,7 +105,7 @@ class MongoSession(Closing):
         return None if found is None else clone.account_of(self.account.server, found)
 
     def check_can_set_password(self, account: Account) -> None:
-        """Find out whether :meth:`set_password` would succeed, by reading.
+        """Check whether :meth:`set_password` would succeed, by reading.
 
         Raises:
             UserNotRotatable: the account is gone, or administers the server.
@@ -152,7 +152,7 @@ def _reading(text: str) -> Mapping[str, Any]:
     """A command that changes nothing.
 
     Raises:
-        ServiceFailed: it is no JSON object, or one that might write.
+        ServiceFailed: it is not a JSON object, or might write.
     """
     try:
         command = json.loads(text)

@@ -92,7 +92,7 @@ class _Beside:
         return beside if beside or self.marked else self.related
 
     def lost(self) -> str:
-        """What the user in use would lose if an account without a mark became its source; empty where nothing."""
+        """What the user in use would lose if an account without a mark became its source; empty if nothing."""
         for row in self.unproven:
             right = beyond(self._power_beside(row), self._others[row.host])
             if right is not None:
@@ -144,7 +144,7 @@ def inspect_pair(dialect: Dialect, current: Account, other_name: str) -> Pair:
 
 
 def check_can_sync(dialect: Dialect, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed, by reading; see the protocol.
+    """Check whether :func:`sync` would succeed, by reading; see the protocol.
 
     Raises:
         PermissionRefused: the admin can't pass on what the source may do.

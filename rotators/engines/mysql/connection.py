@@ -412,7 +412,7 @@ class _Login:
         return self._on_the_way(cause, expired=expired) or self._answered(error, verified=verified)
 
     def _on_the_way(self, cause: Exception, *, expired: bool) -> ServiceError | None:
-        """The error for a failure of the network or of TLS; None where the server itself refused."""
+        """The error for a failure of the network or of TLS; None if the server itself refused."""
         if isinstance(cause, ssl.SSLCertVerificationError):
             return network.certificate_refused(cause, self.target, self.name, self._names_offered)
         if expired:

@@ -89,7 +89,7 @@ class Dialect(ABC):
 
     @property
     def reading(self) -> str:
-        """What lets the admin read the catalogues."""
+        """What lets the admin read the catalogs."""
         return f"run: GRANT SELECT ON mysql.* TO {self.admin}"
 
     def rows(self, name: str) -> list[Row]:
@@ -250,7 +250,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def mark_statement(self, clones: list[tuple[str, str]], source: str) -> str:
-        """The one statement that leaves the mark on accounts; empty where the server keeps none."""
+        """The one statement that leaves the mark on accounts; empty if the server keeps none."""
 
     @abstractmethod
     def lock(self, row: Row) -> None:

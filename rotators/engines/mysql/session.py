@@ -250,7 +250,7 @@ class MysqlSession(_Session):
         self._connection.execute(f"ALTER USER USER() IDENTIFIED BY {quote_text(new)}{self._replace(old)}")
 
     def why_no_second_password(self) -> str | None:
-        """What stands against keeping the present password beside a new one."""
+        """What stands against keeping the current password beside a new one."""
         if not self.dialect.keeps_second_password:
             return "MySQL 8.0.14 and newer keep a second password"
         own = {right.name for right in self.dialect.own_power() if right.kind == "privilege" and right.on == "*.*"}
@@ -367,7 +367,7 @@ class MariadbSession(_Session):
         return allowed if 0 < allowed < _NEVER_LOCKED else None
 
     def why_no_second_password(self) -> str | None:
-        """What stands against keeping the present password beside a new one: only an admin may give a second one."""
+        """What stands against keeping the current password beside a new one: only an admin may give a second one."""
         return "on MariaDB an admin secret and ROTATION_STRATEGY=dual-password would let it keep a second password"
 
     def add_own_password(self, new: str, old: str) -> None:
@@ -451,7 +451,7 @@ def renew_expired(connection: Connection, new: str, old: str) -> None:
         old: the one that has expired.
 
     Raises:
-        PasswordRefused: the server's password policy refuses it, or it holds what can't stand in a statement.
+        PasswordRefused: the server's password policy refuses it, or it holds what can't be in a statement.
     """
     try:
         if "mariadb" in connection.greeting.lower():

@@ -196,20 +196,20 @@ def require_local(connection: Connection, name: str) -> None:
 
 
 def own_status(connection: Connection) -> str:
-    """The account's status of whoever is logged in."""
+    """The account's status of the logged-in user."""
     [(status,)] = connection.execute(_OWN_STATUS)
     return str(status)
 
 
 def own_limit(connection: Connection, name: str) -> str | None:
-    """A limit of the profile of whoever is logged in; None where the version has none of that name."""
+    """A limit of the profile of the logged-in user; None if the version has none of that name."""
     for (limit,) in connection.execute(_OWN_LIMIT, [name]):
         return str(limit)
     return None
 
 
 def limit_of(connection: Connection, profile: str, name: str) -> str | None:
-    """A profile's limit; None where the version has none of that name."""
+    """A profile's limit; None if the version has none of that name."""
     for limit, default in connection.execute(_LIMIT, [profile, name]):
         return str(default if limit == "DEFAULT" else limit)
     return None
@@ -250,7 +250,7 @@ def owned(connection: Connection, owner: str) -> set[Right]:
 
 
 def trigger_made(connection: Connection, owner: str, name: str) -> datetime | None:
-    """When a trigger was made; None where there is none."""
+    """When a trigger was made; None if there is none."""
     for (created,) in connection.execute(_TRIGGER, [owner, name]):
         return created  # type: ignore[no-any-return]  # the driver's, for a DATE
     return None
@@ -279,7 +279,7 @@ def is_super(connection: Connection, user: str) -> bool:
 
 
 def privileges(connection: Connection) -> set[str]:
-    """The system privileges of whoever is logged in, by whatever role."""
+    """The system privileges of the logged-in user, by whatever role."""
     return {str(privilege) for (privilege,) in connection.execute(_PRIVILEGES)}
 
 

@@ -1,4 +1,4 @@
-"""How an admin makes one user the equal of another: user, grants one by one, and a logon trigger; no password in it.
+"""How an admin synchronizes one user with another: user, grants one by one, and a logon trigger; no password in it.
 
 The source of a pair is the user without ``_clone``, where both exist: what is granted to it or revoked from it reaches
 the clone at the next rotation. A schema belongs to its user for good, so the clone works in it: a logon trigger makes
@@ -48,7 +48,7 @@ class _Users:
 
     Args:
         source: whose rights count.
-        clone: who gets them; None where it is yet to be made.
+        clone: who gets them; None if it does not exist yet.
         clone_name: what it is called, or will be.
     """
 
@@ -101,7 +101,7 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
 
 
 def check(connection: Connection, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed, by reading.
+    """Check whether :func:`sync` would succeed, by reading.
 
     Raises:
         PermissionRefused: the admin lacks a privilege; the text says what would give it.

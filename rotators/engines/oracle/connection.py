@@ -96,7 +96,7 @@ class Connection:
         Args:
             statement: the statement; one, since the server takes no more at a time.
             values: for its bind variables.
-            advice: what to do where a right is missing.
+            advice: what to do where a privilege is missing.
             password_of: the user whose password the statement sets, where it does.
 
         Returns:
@@ -155,7 +155,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
     Raises:
         ServiceError: it did not work; the kind says why.
-        SecretMalformed: user or password are no text.
+        SecretMalformed: user or password can't be encoded.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)

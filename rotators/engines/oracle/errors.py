@@ -115,7 +115,7 @@ def of_statement(error: Exception, where: str, user: str, advice: str, password_
         error: what the driver raised.
         where: server and user, for the message.
         user: who is logged in.
-        advice: what to do where a right is missing.
+        advice: what to do where a privilege is missing.
         password_of: the user whose password the statement sets, where it does.
     """
     code = code_of(error)
@@ -132,7 +132,7 @@ def of_statement(error: Exception, where: str, user: str, advice: str, password_
 
 
 def code_of(error: BaseException) -> str:
-    """Oracle's or the driver's code: ``ORA-01017``, ``DPY-6005``; empty where there is none."""
+    """Oracle's or the driver's code: ``ORA-01017``, ``DPY-6005``; empty if there is none."""
     return str(getattr(error.args[0], "full_code", "")) if error.args else ""
 
 

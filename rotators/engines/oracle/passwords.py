@@ -32,7 +32,7 @@ _WRONG_PASSWORDS = "FAILED_LOGIN_ATTEMPTS"
 
 
 def set_own(connection: Connection, new: str, old: str) -> None:
-    """Change the password of whoever is logged in, and end a second one."""
+    """Change the password of the logged-in user, and end a second one."""
     _change_own(connection, new, old)
     _end_rollover(connection, connection.user, catalog.own_status(connection))
 
@@ -46,7 +46,7 @@ def set_by_admin(connection: Connection, account: Account, new: str) -> None:
 
 
 def add_own(connection: Connection, new: str, old: str, logs_in: LogsIn) -> None:
-    """Change the password of whoever is logged in; the profile keeps the old one alive."""
+    """Change the password of the logged-in user; the profile keeps the old one alive."""
 
     def change(password: str) -> None:
         _change_own(connection, password, old)
@@ -80,7 +80,7 @@ def add_by_admin(connection: Connection, account: Account, new: str, old: str, l
 
 
 def why_no_second(connection: Connection) -> str | None:
-    """Why whoever is logged in can't keep the present password beside a new one."""
+    """Why the logged-in user can't keep the current password beside a new one."""
     limit = catalog.own_limit(connection, _ROLLOVER)
     if limit is None:
         return "Oracle 19.12 and newer keep a second password"
@@ -93,12 +93,12 @@ def why_no_second(connection: Connection) -> str | None:
 
 
 def wrong_passwords_allowed(connection: Connection) -> int | None:
-    """After how many wrong passwords in a row whoever is logged in is locked; None: never."""
+    """After how many wrong passwords in a row the logged-in user is locked; None: never."""
     return _count(catalog.own_limit(connection, _WRONG_PASSWORDS))
 
 
 def require_settable(connection: Connection, account: Account) -> OracleUser:
-    """Make sure that whoever is logged in may change an account's password, and should.
+    """Make sure that the logged-in user may change an account's password, and should.
 
     Raises:
         PermissionRefused: it may not.
@@ -161,7 +161,7 @@ def require_rolling(connection: Connection, found: OracleUser) -> OracleUser:
 
 
 def require_privileges(connection: Connection, needed: set[str]) -> None:
-    """Make sure that whoever is logged in has these system privileges.
+    """Make sure that the logged-in user has these system privileges.
 
     Raises:
         PermissionRefused: it has not; the text has the statement that would give them.
@@ -210,7 +210,7 @@ def _in_rollover(status: str) -> bool:
 
 
 def _count(limit: str | None) -> int | None:
-    """A profile's limit as a number; None where it is UNLIMITED or DEFAULT."""
+    """A profile's limit as a number; None if it is UNLIMITED or DEFAULT."""
     return int(limit) if limit is not None and limit.isdigit() else None
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL, RDS for PostgreSQL and Aurora PostgreSQL, versions 12 to 18, over psycopg2.
 
 ``session`` is what one login can do; ``clone`` is how an admin gives one role exactly what another one has; ``roles``
-reads the catalogue, ``ownership`` hands over what belongs to the clone, ``passwords`` makes verifiers.
+reads the catalog, ``ownership`` hands over what belongs to the clone, ``passwords`` makes verifiers.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class _Roles:
 def inspect(
     connection: LibpqConnection, current: Account, other_name: str, as_account: Callable[[Role], Account]
 ) -> Pair:
-    """Look at the two roles, changing nothing.
+    """Look at the two roles, without a change.
 
     Args:
         connection: the admin's.
@@ -90,7 +90,7 @@ def inspect(
     other = _usable(connection, found, other_name)
     base, clone = (other, current_role) if current_role.name.endswith(CLONE_SUFFIX) else (current_role, other)
     account = as_account(other)
-    # The role without _clone is the source, unless we made it as the clone of the one with it.
+    # The role without _clone is the source, unless a rotation made it as the clone of the other.
     if _is_marked(base, clone) and _proofs(connection, clone, base):
         return Pair(
             current, other_name, account, current_is_source=current_role.oid == clone.oid, relation=Relation.MARKED
@@ -274,7 +274,7 @@ def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> 
 
 
 def _played(connection: LibpqConnection, source: Role, value: str) -> str | None:
-    """The clone's setting "role" where its source has one; None where the server ignores the source's at login."""
+    """The clone's setting "role" where its source has one; None if the server ignores the source's at login."""
     if value == "none":
         return source.name
     mode = "SET" if connection.version >= MEMBERSHIP_OPTIONS else "MEMBER"
@@ -288,7 +288,7 @@ def _played(connection: LibpqConnection, source: Role, value: str) -> str | None
 
 
 def _require_equal(connection: LibpqConnection, source: Role, clone: Role) -> None:
-    """Compare once more: what the statements were to bring about, the catalogue must show."""
+    """Compare once more: what the statements were to bring about, the catalog must show."""
     source_now, clone_now = by_oids(connection, source.oid, clone.oid)
     if source_now is None or clone_now is None:
         raise ServiceFailed(f"one of '{source.name}', '{clone.name}' is gone", "the rotation will be repeated")
@@ -331,7 +331,7 @@ def _remedy(connection: LibpqConnection, base: Role, clone: Role) -> str:
 
 
 def _surplus(connection: LibpqConnection, source: Role, clone: Role) -> str:
-    """What a clone that is not marked as ours may do beyond its source; empty where it may do nothing."""
+    """What an unmarked clone may do that its source may not; empty if there is nothing."""
     for column, word in FLAGS.items():
         if column != "rolinherit" and clone.flags[column] and not source.flags[column]:
             return f"'{clone.name}' has {word}, which '{source.name}' has not"
@@ -349,7 +349,7 @@ def _surplus(connection: LibpqConnection, source: Role, clone: Role) -> str:
 
 
 def _is_new_to_us(connection: LibpqConnection, roles: _Roles) -> bool:
-    """Whether we never synchronized the clone: what it was granted itself may then be what its users rely on."""
+    """Whether no rotation has synchronized the clone yet: its users may then rely on its own grants."""
     if roles.clone is None or _is_marked(roles.clone, roles.source):
         return False
     _, of_clone = settings(connection, roles.source, roles.clone)
@@ -357,7 +357,7 @@ def _is_new_to_us(connection: LibpqConnection, roles: _Roles) -> bool:
 
 
 def _is_marked(clone: Role, source: Role) -> bool:
-    """Whether the clone's comment says that we made it the source's: only a role's admin can write that."""
+    """Whether the clone's comment marks it as the source's: only a role's admin can write that."""
     return clone.comment.endswith(_MARK.format(source.name))
 
 
@@ -367,7 +367,7 @@ def _mark(clone: str, source: str, comment: str = "") -> sql.Composable:
 
 
 def _by_hand(connection: LibpqConnection, source: Role, clone: sql.Identifier) -> sql.Composable:
-    """What makes a clone as we would, for a superuser to run before a statement about it."""
+    """The statement that makes the clone, for a superuser to run before a statement about it."""
     statements = ["CREATE ROLE {clone} LOGIN", "GRANT {source} TO {clone}"]
     if connection.version >= MEMBERSHIP_OPTIONS:
         statements.append("GRANT {clone} TO {admin} WITH ADMIN OPTION")

@@ -121,7 +121,7 @@ ORDER BY 1, 2, 3, 4, 5
 
 @dataclass(frozen=True)
 class _Grant:
-    """One right that was granted to the clone itself; ``present`` where the source has it, too."""
+    """One right that was granted to the clone itself; ``present`` if the source has it too."""
 
     kind: str
     schema: str | None

@@ -1,4 +1,4 @@
-"""What the clone owns goes to its source, and what it was granted itself is taken from it, in every database.
+"""Hands over to the source what the clone owns, and revokes what was granted to the clone itself, in every database.
 
 The clone's sessions act as the source, so it should own nothing. A clone that AWS's template made owns what it created,
 and SET ROLE NONE lets any clone act as itself.
@@ -20,7 +20,7 @@ from rotators.logs import logger
 if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
 
-# While we wait for a lock on a table, the application's queries queue up behind us.
+# While this session waits for a lock on a table, the application's queries queue up behind it.
 _LOCK_WAIT = "SET LOCAL lock_timeout = '300ms'"
 # Default privileges and user mappings hang on a role, but can't be given to another one.
 # Nobody connects to some databases: a DROP DATABASE that was interrupted leaves one with a limit of -2.
@@ -80,7 +80,7 @@ def hand_over(connection: LibpqConnection, source: Role, clone: Role, *, adoptin
         connection: the admin's.
         source: the role whose privileges count.
         clone: the other one.
-        adopting: the clone was not ours until now: what it was granted itself, the source gets.
+        adopting: the clone was not marked until now: the source gets what was granted to it.
         dry_run: change nothing; only find out whether it could be done.
 
     Raises:
@@ -117,7 +117,7 @@ def _hand_over_here(connection: LibpqConnection, source: Role, clone: Role, *, a
 
 
 def _hand_over_singly(connection: LibpqConnection, source: Role, clone: Role, *, dry_run: bool) -> None:
-    """One relation after the other, so that one that is in use holds up no others."""
+    """One relation at a time, so that one that is in use does not hold up the others."""
     for kind, schema, name in connection.execute(sql.SQL(_RELATIONS).format(role=sql.Literal(clone.oid))):
         change = sql.SQL("ALTER {} {} OWNER TO {}").format(
             sql.SQL(_KINDS[kind]), sql.Identifier(schema, name), sql.Identifier(source.name)

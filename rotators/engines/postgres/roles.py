@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogue says of roles: their attributes, memberships and settings.
+"""Reads roles from PostgreSQL's catalog: their attributes, memberships and settings.
 
 https://www.postgresql.org/docs/current/catalogs.html
 """
@@ -73,7 +73,7 @@ Settings = Mapping[tuple[str | None, str], str]
 
 @dataclass(frozen=True)
 class Role:
-    """A role, as the catalogue shows it.
+    """A role, as the catalog shows it.
 
     Args:
         oid: its identity.
@@ -125,7 +125,7 @@ class Membership:
         group: the oid of the role that was granted.
         group_name: its name.
         grantor: the oid of the role that granted it.
-        grantor_name: its name; empty where it is gone.
+        grantor_name: its name; empty if it is gone.
         by_admin: whether that is the role that is logged in, or a superuser.
         inherit: INHERIT; before PostgreSQL 16 the member's own attribute decides, and this is true.
         can_set: SET; before PostgreSQL 16 every member can.
@@ -143,7 +143,7 @@ class Membership:
 
 
 def by_oid(connection: LibpqConnection, oid: int) -> Role | None:
-    """A role by its identity; None where it is gone."""
+    """A role by its identity; None if it is gone."""
     return next(iter(_read(connection, sql.SQL("r.oid = {}").format(sql.Literal(oid)))), None)
 
 
@@ -163,7 +163,7 @@ def by_oid_and_name(connection: LibpqConnection, oid: int, name: str) -> tuple[R
 
 
 def by_name(connection: LibpqConnection, name: str) -> Role | None:
-    """A role by its name, to the letter; None where there is none."""
+    """A role by its exact name; None if there is none."""
     return next(iter(_read(connection, sql.SQL("r.rolname = {}").format(sql.Literal(name)))), None)
 
 
@@ -267,7 +267,7 @@ def execute_advised(
 
 
 def setting_statements(wanted: Settings, present: Settings) -> Iterator[sql.Composable]:
-    """What to append to ALTER ROLE so that the settings that are present become those that are wanted."""
+    """What to append to ALTER ROLE to change the present settings into the wanted ones."""
     for key in sorted(present.keys() - wanted.keys(), key=str):
         yield sql.SQL("{}RESET {}").format(_in_database(key[0]), sql.Identifier(*key[1].split(".")))
     for key in sorted(wanted, key=str):

@@ -1,4 +1,4 @@
-"""What one login to PostgreSQL can do."""
+"""A session: one login to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
     from rotators.engines.postgres.roles import Role
 
-# Nothing that the role or the database was given may bend our statements: whose objects they find, how long they wait,
-# as whom they run. First of all the search_path, by functions that are named in full: the database may belong to
-# somebody who put an operator of their own before the system's.
+# No setting of the role or the database may change what these statements do: whose objects they find, how long they
+# wait, as whom they run. First of all the search_path, by functions with full names: the database may belong to a user
+# who put an own operator before the system's.
 _PREPARE = """
 SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('statement_timeout', {statement}, false),

@@ -1,7 +1,7 @@
 """Amazon Redshift, provisioned and Serverless, over psycopg2.
 
 ``session`` is what one login can do, ``catalog`` reads who is who and what was granted, ``passwords`` makes verifiers,
-and ``clone`` makes one user the equal of another.
+and ``clone`` synchronizes one user with another.
 """
 
 from __future__ import annotations

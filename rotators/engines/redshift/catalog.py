@@ -1,4 +1,4 @@
-"""What Redshift says of itself, of its users, and of what was granted in the database that one is logged in to.
+"""Reads from Redshift which server it is, its users, and the grants in the current database.
 
 https://docs.aws.amazon.com/redshift/latest/dg/svv_views.html
 """
@@ -84,7 +84,7 @@ SELECT owner_name, schema_name, object_type, privilege_type, grantee_name, grant
 FROM svv_default_privileges
 WHERE owner_type = 'user' AND (owner_name = {user} OR (grantee_name = {user} AND grantee_type = 'user'))
 """
-# What can't be granted to a user, or not in a form that we know:
+# What can't be granted to a user, or not in a known form:
 # https://docs.aws.amazon.com/redshift/latest/dg/r_GRANT.html
 _ASSUMED = f"SELECT iam_arn, command_type FROM svv_iam_privileges {_IDENTITY}"  # noqa: S608  # ours
 _SYSTEM = f"SELECT system_privilege FROM svv_system_privileges {_IDENTITY}"  # noqa: S608  # ours
@@ -105,7 +105,7 @@ _UNCOPIED = (
 # A user with one of these can set other users' passwords or give itself roles, without being a superuser.
 _ADMIN_ROLES = {"sys:secadmin", "sys:superuser"}
 _ADMIN_PRIVILEGES = {"CREATE USER", "ALTER USER", "DROP USER", "CREATE ROLE", "ALTER ROLE", "GRANT ROLE"}
-# Types and privileges as the views have them: words that may stand in a statement unquoted.
+# Types and privileges as in the views: words that may be in a statement unquoted.
 _WORDS = re.compile(r"[A-Z_ ]+|\d+")
 _ARGUMENTS = re.compile(r'[A-Za-z0-9_ ,()\[\]"]*')
 _EVERYTHING_ON_TABLES = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "ALTER", "TRUNCATE")
@@ -121,7 +121,7 @@ class RedshiftUser:
 
     Args:
         number: ``usesysid``, which no other user ever gets.
-        name: as the catalogue spells it.
+        name: as the catalog spells it.
         superuser: may do everything.
         settings: by name, as the server keeps their values.
         attributes: what ALTER USER sets, by the words that set it.
@@ -153,7 +153,7 @@ class Default:
 
 
 def server(connection: LibpqConnection) -> str:
-    """What tells this cluster or workgroup from every other."""
+    """What identifies this cluster or workgroup."""
     try:
         [(namespace,)] = connection.execute(sql.SQL(_SERVER))
     except ServiceFailed:
@@ -172,12 +172,12 @@ def logged_in(connection: LibpqConnection) -> tuple[int, str]:
 
 
 def by_number(connection: LibpqConnection, number: int) -> RedshiftUser | None:
-    """A user, or None where it is gone."""
+    """A user, or None if it is gone."""
     return _find(connection, "usesysid", sql.Literal(number))
 
 
 def by_name(connection: LibpqConnection, name: str) -> RedshiftUser | None:
-    """A user, to the letter; None where there is none."""
+    """A user by its exact name; None if there is none."""
     return _find(connection, "usename", sql.Literal(name))
 
 
@@ -236,7 +236,7 @@ def all_roles(connection: LibpqConnection, user: str) -> set[str]:
 
 
 def administers(connection: LibpqConnection, user: str) -> str | None:
-    """By what a user that is no superuser may set others' passwords or give itself roles; None where it may not."""
+    """By what a user that is not a superuser may set others' passwords or give itself roles; None if it may not."""
     held = all_roles(connection, user)
     if by := sorted(held & _ADMIN_ROLES):
         return f"the role {by[0]}"
@@ -253,7 +253,7 @@ def rights(connection: LibpqConnection, name: str, kind: str = "user") -> set[Ri
 
 
 def uncopied(connection: LibpqConnection, user: str) -> set[str]:
-    """What a user has in the cluster or in this database that we can't give to another one: phrases, for a person.
+    """What a user has in the cluster or in this database that can't be copied to another: phrases for messages.
 
     Raises:
         PermissionRefused: the logged-in user may not look.
@@ -267,10 +267,10 @@ def uncopied(connection: LibpqConnection, user: str) -> set[str]:
 
 
 def beyond(connection: LibpqConnection, one: str, other: str) -> str:
-    """What a user may do in the present database that another one may not: the first such thing, for a person.
+    """What a user may do in the current database that another one may not: the first such thing, for messages.
 
     Returns:
-        A phrase; empty where there is nothing.
+        A phrase; empty if there is nothing.
     """
     of_one = rights(connection, one) | owned(connection, one)[1]
     of_other = _strongest(rights(connection, other) | owned(connection, other)[1])
@@ -361,7 +361,7 @@ def _rights(connection: LibpqConnection, name: str, kind: str) -> Iterator[Right
         ("svv_datashare_privileges", "datashare", "DATASHARE {}", ("datashare_name",), ""),
     )
     for view, what, on, columns, condition in views:
-        # Their names are ours.
+        # Their names are constants.
         text = f"SELECT {', '.join(columns)}, privilege_type, admin_option FROM {view} {_IDENTITY} {condition}"  # noqa: S608
         for *names, privilege, option in _of(connection, text, name, kind):
             quoted = (_quoted(connection, str(one)) for one in names)

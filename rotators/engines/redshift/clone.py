@@ -1,6 +1,6 @@
-"""How an admin makes one user the equal of another: the user, then each database.
+"""How an admin synchronizes one user with another: the user, then each database.
 
-Who belongs to whom is said by two groups, which only a superuser can make or alter: the source is in the one, the clone
+Two groups, which only a superuser can make or alter, mark a pair: the source is in the one, the clone
 in the other. What the clone owns is handed over to the source, and the clone gets all privileges on what that one owns,
 in the same transaction.
 """
@@ -74,10 +74,10 @@ def inspect(
 
 
 def check(connection: LibpqConnection, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed: in this database by rehearsal, in the others by reading.
+    """Check whether :func:`sync` would succeed: in this database by rehearsal, in the others by reading.
 
     Raises:
-        PermissionRefused: the admin is no superuser.
+        PermissionRefused: the admin is not a superuser.
         UserNotRotatable: one of the two has something that can't be copied.
     """
     require_admin(connection)
@@ -99,7 +99,7 @@ def sync(connection: LibpqConnection, pair: Pair) -> RedshiftUser:
         the second user.
 
     Raises:
-        PermissionRefused: the admin is no superuser.
+        PermissionRefused: the admin is not a superuser.
         ServiceFailed: the server did not do as it was told.
     """
     source, clone = _users(connection, pair)
@@ -147,7 +147,7 @@ def require_user(connection: LibpqConnection, account: Account) -> RedshiftUser:
 
 
 def require_password(connection: LibpqConnection, name: str) -> None:
-    """Require that a user is none of IAM's or of an identity provider.
+    """Require that a user does not belong to IAM or to an identity provider.
 
     Raises:
         UserNotRotatable: it is.
@@ -180,7 +180,7 @@ def other_databases(connection: LibpqConnection) -> list[str]:
 
 
 def _users(connection: LibpqConnection, pair: Pair) -> tuple[RedshiftUser, RedshiftUser | None]:
-    """Source and clone as they are now; no clone where it is yet to be made."""
+    """Source and clone as they are now; no clone where it does not exist yet."""
     source = require_user(connection, pair.source or pair.current)
     return source, None if pair.clone is None else require_user(connection, pair.clone)
 
@@ -264,7 +264,7 @@ def _sync(connection: LibpqConnection, source: RedshiftUser, clone: RedshiftUser
 
 
 def _sync_user(connection: LibpqConnection, source: RedshiftUser, clone: RedshiftUser | None, clone_name: str) -> None:
-    """Make the clone if it is missing, and level what belongs to no database: attributes, groups, roles."""
+    """Make the clone if it is missing, and synchronize what belongs to no database: attributes, groups, roles."""
     name = sql.Identifier(clone_name)
     if clone is None:
         # Placeholder: the strategy sets the password last.
@@ -287,7 +287,7 @@ def _sync_user(connection: LibpqConnection, source: RedshiftUser, clone: Redshif
 
 
 def _sync_database(connection: LibpqConnection, source: str, clone: str) -> None:
-    """Level what was granted in the present database, and hand over what the clone owns."""
+    """Synchronize what was granted in the current database, and hand over what the clone owns."""
     things, _ = catalog.owned(connection, clone)
     for thing in things:
         # Quoted already, and never formatted: a name may hold braces.

@@ -1,4 +1,4 @@
-"""What Redshift keeps of a password."""
+"""The verifier that Redshift stores for a password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def verifier(user: str, password: str) -> str:
-    """What Redshift keeps of a password, so that the clear text never leaves this process.
+    """The verifier of a password, so that the plaintext never leaves this process.
 
     MD5, though SHA-256 is to be had: for a user who has the latter Redshift asks for a method of authentication that
     libpq and what is built on it do not speak, so that the user would be locked out of them.

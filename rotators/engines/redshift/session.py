@@ -1,4 +1,4 @@
-"""What one login to Redshift can do."""
+"""A session: one login to Redshift."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rotators.engines.libpq.connection import LibpqConnection
     from rotators.engines.redshift.catalog import RedshiftUser
 
-# The catalog's own views first; and no statement for longer than we wait.
+# The catalog's own views first; and no statement longer than the time-out.
 _PREPARE = "SET search_path TO pg_catalog; SET statement_timeout TO {}"
 # Behind the PostgreSQL that it grew from: https://docs.aws.amazon.com/redshift/latest/dg/r_VERSION.html
 _VERSION = re.compile(r"Redshift (\S+)$")
@@ -90,7 +90,7 @@ class RedshiftSession(LibpqSession):
 
         Raises:
             UserNotRotatable: it is a superuser, or may set others' passwords.
-            PermissionRefused: the admin is no superuser.
+            PermissionRefused: the admin is not a superuser.
         """
         clone.require_admin(self.connection)
         clone.require_application(self.connection, clone.require_user(self.connection, account))

@@ -2,7 +2,7 @@
 
 ``quoting`` spells names and values, ``errors`` maps error numbers, ``tls`` verifies the server, ``connection`` logs in
 and runs statements, ``catalog`` reads what the server says of its logins and users, ``passwords`` sets theirs,
-``powers`` compares what two may do, ``clone`` makes one the equal of another, and ``session`` is what one login can do.
+``powers`` compares what two may do, ``clone`` synchronizes one with another, and ``session`` is one login.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the server says of its logins and users: the catalog views, read into values.
+"""Reads logins and users from the server's catalog views.
 
 https://learn.microsoft.com/sql/relational-databases/system-catalog-views/security-catalog-views-transact-sql
 
@@ -204,7 +204,7 @@ class Login:
 
     @property
     def sid(self) -> bytes:
-        """What ties users in databases to it."""
+        """The SID, which ties users in databases to it."""
         return sid_of(self.account)
 
     @property
@@ -226,7 +226,7 @@ class DatabaseUser:
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """One permission, as the catalog has it.
+    """One permission, as in the catalog.
 
     Args:
         permission: its name, ``SELECT``.
@@ -260,7 +260,7 @@ class Membership:
 
 
 class Memberships:
-    """Who is a member of what, directly and by other roles."""
+    """The members of each role, directly and by other roles."""
 
     def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
         self._of: dict[int, set[Membership]] = defaultdict(set)
@@ -287,7 +287,7 @@ class Database:
 
     Args:
         owner: the SID of who owns it.
-        obstacle: why nothing can be changed there; empty where something can.
+        obstacle: why nothing can be changed there; empty if something can.
         readable: whether its catalog can be read at least.
     """
 
@@ -298,7 +298,7 @@ class Database:
 
 
 def whoami(connection: Connection) -> Account:
-    """Who logged in, and where; told to the connection as well.
+    """Who logged in, and where. The connection gets it too, for its messages.
 
     Raises:
         UserNotRotatable: the server does not say.
@@ -341,7 +341,7 @@ def find_login(connection: Connection, condition: str) -> Login | None:
 
 
 def find_contained(connection: Connection, condition: str) -> Login | None:
-    """A contained user with a password, of the present database."""
+    """A contained user with a password, of the current database."""
     for found, sid, principal, kind, how, schema, language in connection.execute(_USERS.format(condition=condition)):
         if how == _IN_DATABASE:
             account = _account(connection, found, sid, contained=True)
@@ -359,7 +359,7 @@ def find(connection: Connection, account: Account) -> Login | None:
 
 
 def find_named(connection: Connection, user: str) -> list[Login]:
-    """The login and the contained user of the present database that have a name, by the server's rules."""
+    """The login and the contained user of the current database that have a name, by the server's rules."""
     found = find_login(connection, f"p.name = {text(user)}"), find_contained(connection, f"u.name = {text(user)}")
     return [one for one in found if one is not None]
 
@@ -388,7 +388,7 @@ def require(connection: Connection, account: Account) -> Login:
 
 
 def usable(connection: Connection, found: Login) -> Login:
-    """The same login, once it is clear that it has a password of the server's, and may log in.
+    """The login, after checking that it has a password in the server, and may log in.
 
     Raises:
         UserNotRotatable: it has none, or is disabled.
@@ -438,7 +438,7 @@ def _database(connection: Connection, *row: Any) -> Database:
 
 
 def users(connection: Connection, sids: Iterable[bytes], named: str) -> list[DatabaseUser]:
-    """The users of the present database who belong to these logins, or have that name."""
+    """The users of the current database who belong to these logins, or have that name."""
     condition = f"u.sid IN ({', '.join(map(binary, sids))}) OR u.name = {text(named)}"
     rows = connection.execute(_USERS.format(condition=condition))
     return [
@@ -448,17 +448,17 @@ def users(connection: Connection, sids: Iterable[bytes], named: str) -> list[Dat
 
 
 def roles(connection: Connection) -> Memberships:
-    """Who is in which role of the present database."""
+    """Who is in which role of the current database."""
     return Memberships(connection.execute(_ROLES))
 
 
 def rights(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[Permission]]:
-    """What principals were granted or denied in the present database."""
+    """What principals were granted or denied in the current database."""
     return _rights(connection, connection.execute(_RIGHTS.format(ids=_list(principals))))
 
 
 def owned(connection: Connection, principals: Iterable[int]) -> Mapping[int, set[str]]:
-    """What belongs to principals in the present database, as GRANT takes it."""
+    """What belongs to principals in the current database, as GRANT takes it."""
     found: dict[int, set[str]] = defaultdict(set)
     for principal, kind, schema, item in connection.execute(_OWNED.format(ids=_list(principals))):
         place = name(item) if schema is None else f"{name(schema)}.{name(item)}"
@@ -475,7 +475,7 @@ def has_triggers(connection: Connection) -> bool:
 
 
 def may(connection: Connection, permission: str, *, here: bool = False) -> bool:
-    """Whether the logged-in user has a permission on the server, or in the present database."""
+    """Whether the logged-in user has a permission on the server, or in the current database."""
     # A database's name may hold a full stop, and would then be read as two.
     securable = "QUOTENAME(DB_NAME()), 'DATABASE'" if here else "NULL, NULL"
     [(answer,)] = connection.execute(f"SELECT HAS_PERMS_BY_NAME({securable}, '{permission}')")
@@ -483,7 +483,7 @@ def may(connection: Connection, permission: str, *, here: bool = False) -> bool:
 
 
 def may_alter_role(connection: Connection, role: str, *, here: bool = False) -> bool:
-    """Whether the logged-in user may add members to a server role that is not fixed, or to the present database's."""
+    """Whether the logged-in user may add members to a server role that is not fixed, or to the current database's."""
     kind = "ROLE" if here else "SERVER ROLE"
     [(answer,)] = connection.execute(f"SELECT HAS_PERMS_BY_NAME({text(name(role))}, '{kind}', 'ALTER')")
     return bool(answer)
@@ -512,7 +512,7 @@ def _rights(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> Mapping[
 
 
 def _on(of: int, schema: str | None, item: str | None, kind: str | None) -> str | None:
-    """The securable as GRANT takes it; None where it is of a kind that is not known."""
+    """The securable as GRANT takes it; None if it is of a kind that is not known."""
     kind = (kind or "").strip()
     if of in _WHOLE:
         return ""

@@ -1,4 +1,4 @@
-"""How an admin makes one login the equal of another: server, then each database; it sets no password.
+"""How an admin synchronizes one login with another: server, then each database; it sets no password.
 
 The source of a pair is the one without ``_clone``, where both exist: what is granted to it or revoked from it reaches
 the clone at the next rotation. What either owns, the other controls: nothing is handed over, since that would drop
@@ -23,7 +23,7 @@ from rotators.errors import PermissionRefused, ServiceFailed, UserPairMismatch
 from rotators.logs import logger
 from rotators.passwords import placeholder_password
 
-# Where RDS's admin is no owner: there roles are all that it can give.
+# Databases in which RDS's admin is not an owner: there it can only give roles.
 _SYSTEM = {"master", "msdb", "rdsadmin"}
 _CONNECT = {Permission("CONNECT", ""), Permission("CONNECT SQL", "")}
 # A statement on a table may take those on its columns with it: what is left is put right the second time.
@@ -46,7 +46,7 @@ class _Roles:
 
     Args:
         source: whose rights count.
-        clone: who gets them; None where it is yet to be made.
+        clone: who gets them; None if it does not exist yet.
         clone_name: what it is called, or will be.
     """
 
@@ -84,7 +84,7 @@ def inspect(connection: Connection, current: Account, other_name: str) -> Pair:
 
 
 def check(connection: Connection, pair: Pair) -> None:
-    """Find out whether :func:`sync` would succeed, by reading.
+    """Check whether :func:`sync` would succeed, by reading.
 
     Raises:
         UserPairMismatch: a user of the clone's name is in a database, and is another user's.
@@ -138,7 +138,7 @@ def statements(
 
     A column has a row of its own where it differs from its table, and a statement on the table may end that
     (https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-database-permissions-transact-sql):
-    so a permission's table comes first and its columns after it, all of them anew. A permission that is narrowed to
+    so a permission's table comes first and its columns after it, all of them again. A permission that is narrowed to
     columns is granted on them, revoked from the table, and granted on them again.
 
     Args:
@@ -217,7 +217,7 @@ def _second(connection: Connection, current_login: Login, other_name: str) -> Lo
 
 
 def _is_source(current_login: Login, other_login: Login) -> bool:
-    """Whether the one that logged in is the source: by the SID that we gave to a clone, else by the names."""
+    """Whether the one that logged in is the source: by the SID that marks a clone, else by the names."""
     if current_login.sid == derived_sid(other_login.sid, current_login.name):
         return False
     return other_login.sid == derived_sid(current_login.sid, other_login.name) or not current_login.name.endswith(
@@ -358,7 +358,7 @@ def _rights_lacking(connection: Connection, rights: set[Permission], own: set[Pe
 
 
 def _require_owner(connection: Connection, database: str, *, makes_user: bool, roles: frozenset[Membership]) -> None:
-    """Require that the admin may manage the users of the present database.
+    """Require that the admin may manage the users of the current database.
 
     In a system database, where RDS's admin is no owner, it needs what it uses, and no more.
     """
@@ -450,7 +450,7 @@ def _sync_login(connection: Connection, two: _Roles) -> _Roles:
 
 
 def _sync_user(connection: Connection, two: _Roles) -> _Roles:
-    """Level the pair in the present database; gives the pair back, with a contained clone that was made."""
+    """Synchronize the pair in the current database; gives the pair back, with a contained clone that was made."""
     source_user, clone_user, orphan = _users(connection, two)
     if source_user is None and clone_user is None:
         return two
@@ -521,7 +521,7 @@ def _given_back(connection: Connection, source_user: DatabaseUser, clone_user: D
 
 
 def _users(connection: Connection, two: _Roles) -> tuple[DatabaseUser | None, DatabaseUser | None, DatabaseUser | None]:
-    """Who the two are in the present database, where a login may have another name; and one that only bears the name.
+    """Who the two are in the current database, where a login may have another name; and one that only bears the name.
 
     That last one's login is gone: the database was restored here, or it is another user's.
     """
@@ -549,7 +549,7 @@ def _create_user(two: _Roles, default_schema: str | None) -> str:
 def _in_database(
     connection: Connection, two: _Roles, source_user: DatabaseUser | None, clone_user: DatabaseUser | None
 ) -> tuple[_Has, _Has]:
-    """What the clone should have in the present database, and what it has."""
+    """What the clone should have in the current database, and what it has."""
     ids = [user.principal for user in (source_user, clone_user) if user is not None]
     memberships = catalog.roles(connection)
     rights, owned = catalog.rights(connection, ids), catalog.owned(connection, ids)

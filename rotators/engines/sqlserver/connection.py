@@ -38,7 +38,7 @@ class _Wire(socket.socket):
     """A socket without the driver's time-outs, which start again with each byte."""
 
     def settimeout(self, value: float | None) -> None:
-        """Ignore it: our own limit shuts the socket down."""
+        """Ignore it: the time limit shuts the socket down."""
 
 
 class _Units(str):
@@ -87,7 +87,7 @@ class Connection:
 
         Args:
             statement: the batch.
-            advice: what to do where a right is missing.
+            advice: what to do where a privilege is missing.
 
         Returns:
             the rows of its first result set. The others are read as well: an error may come after them.
@@ -131,7 +131,7 @@ class Connection:
 
     @contextmanager
     def as_owner(self) -> Iterator[None]:
-        """Be the owner of the present database, and nothing beyond it.
+        """Be the owner of the current database, and nothing beyond it.
 
         A user who may make triggers in a database could otherwise have the admin do anything on the whole server: a DDL
         trigger runs with the rights of the user who fires it. A database's user has no right outside it, and only the
@@ -165,7 +165,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
 
     Raises:
         ServiceError: it did not work; the kind says why.
-        SecretMalformed: user, password or database are no text.
+        SecretMalformed: user, password or database can't be encoded.
         ConfigurationError: there are no CA certificates to verify the server with.
     """
     host, port = credentials.host.strip("[]"), credentials.port(default_port)
@@ -184,7 +184,7 @@ def connect(credentials: Credentials, default_port: int, options: ConnectOptions
     handshake = _handshake(options, host, target)
     seconds = options.limit(target)
     with driver_errors(lambda error: errors.of_login(error, target, handshake, expired=False), OSError, UnicodeError):
-        # Made here, for the driver would try again and again; a name server may be silent, too.
+        # Connect here, because the driver would retry; and a name server may not answer either.
         plain = within(seconds, lambda: socket.create_connection((host, port), seconds))
     wire = _Wire(fileno=plain.detach())
     socket.socket.settimeout(wire, None)

@@ -1,4 +1,4 @@
-"""What SQL Server's error numbers mean, at a login and after it.
+"""The meaning of SQL Server's error numbers, at a login and after it.
 
 https://learn.microsoft.com/sql/relational-databases/errors-events/mssqlserver-18456-database-engine-error,
 https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
@@ -110,7 +110,7 @@ def of_statement(error: Exception, where: str, advice: str) -> ServiceError:
     Args:
         error: what the driver raised.
         where: server and user, for the message.
-        advice: what to do where a right is missing.
+        advice: what to do where a privilege is missing.
     """
     number = getattr(error, "msg_no", None)
     if not isinstance(error, pytds.DatabaseError) or not number:

@@ -1,4 +1,4 @@
-"""All that a login may do, by roles and ownership as well: to tell whether it may do what another one may not.
+"""All permissions of a login, including those by roles and ownership, to compare it with another.
 
 https://learn.microsoft.com/sql/relational-databases/security/permissions-hierarchy-database-engine
 """
@@ -25,7 +25,7 @@ class Power:
 
     Args:
         where: the server, or a database.
-        what: in words, for a person.
+        what: in words, for messages.
     """
 
     where: str
@@ -47,14 +47,14 @@ class Powers:
     everything: set[str] = field(default_factory=set)
 
     def beyond(self, other: Powers) -> list[Power]:
-        """What one may do that the other may not; sorted."""
+        """What one may do and the other may not, sorted."""
         more = {power for power in self.may - other.may if power.where not in other.everything}
         more |= {Power(power.where, f"is not denied {power.what}") for power in other.denied - self.denied}
         return sorted(more)
 
 
 def compare(connection: Connection, one: Login, two: Login) -> tuple[Powers, Powers, list[str]]:
-    """What two logins, or two contained users of the present database, may do.
+    """What two logins, or two contained users of the current database, may do.
 
     Returns:
         The powers of both, and the databases that could not be looked into.

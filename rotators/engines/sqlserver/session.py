@@ -1,4 +1,4 @@
-"""What one login to SQL Server can do."""
+"""A session: one login to SQL Server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SqlserverSession(Closing):
         return catalog.require(self._connection, account).account
 
     def find_account(self, name: str) -> Account | None:
-        """The login of that name, else the contained user of the present database."""
+        """The login of that name, else the contained user of the current database."""
         found = catalog.find_named(self._connection, name)
         if len(found) > 1:
             raise UserNotRotatable(

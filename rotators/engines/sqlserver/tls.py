@@ -44,7 +44,7 @@ class TlsDemanded(Exception):
 
 
 class NotTls(Exception):
-    """Where the handshake should be, the server said something else."""
+    """The server sent something else instead of the handshake."""
 
 
 class Rerouted(Exception):
@@ -94,7 +94,7 @@ def expecting(handshake: Handshake) -> Iterator[None]:
 
 
 class Channel:
-    """The connection as python-tds uses one, once TLS stands."""
+    """The connection as python-tds uses it, after the TLS handshake."""
 
     def __init__(self, transport: Any, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         self._transport = transport
@@ -158,13 +158,13 @@ def verify_name(names: list[str], expected: str) -> None:
 
 
 def _create_context(ca_file: str) -> ssl.SSLContext:
-    """Stand in for ``pytds.tls.create_context``."""
+    """Replaces ``pytds.tls.create_context``."""
     expected = _expected.get(None)
     return context_of(ca_file) if expected is None or expected.context is None else expected.context
 
 
 def _establish(session: Any) -> None:
-    """Stand in for ``pytds.tls.establish_channel``.
+    """Replaces ``pytds.tls.establish_channel``.
 
     Raises:
         Rerouted: the server that was asked for has sent the driver here.
