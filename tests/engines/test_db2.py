@@ -424,7 +424,7 @@ class TestClone:
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
         self, db2: Db2Target, rotation_service: RotationService, *, surplus: bool
     ) -> None:
-        """Where it may do no more than its user; else whoever deploys names the user."""
+        """Where it may do no more than its user; else the deployment names the user."""
         application = db2.make_application()
         clone = f"{application.username}_clone"
         rights = db2.catalogue.databases["APP"].rights

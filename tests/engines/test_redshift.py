@@ -338,7 +338,7 @@ class TestClone:
     def test_a_clone_of_awss_template_is_adopted_and_put_right(
         self, redshift: RedshiftTarget, rotation_service: RotationService, *, surplus: bool
     ) -> None:
-        """Where it may do no more than its user; else whoever deploys names the user."""
+        """Where it may do no more than its user; else the deployment names the user."""
         application = redshift.make_application()
         clone = f"{application.username}_clone"
         option = "CREATEDB" if surplus else "CONNECTION LIMIT 7"

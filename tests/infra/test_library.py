@@ -213,7 +213,7 @@ def test_an_endpoint_role_group_and_log_of_ones_own(tmp_path: Path) -> None:
         ({"ca_bundle": None}, {}, "ca_bundle is missing"),
         ({}, {"window": Duration.minutes(90)}, "a window is a number of whole hours"),
         ({}, {"schedule": events.Schedule.rate(Duration.hours(3))}, "is out of range"),
-        ({}, {"allow_admin_reset": True}, "allow_admin_reset holds for one user, and none is named"),
+        ({}, {"allow_admin_reset": True}, "allow_admin_reset needs a user, and none is named"),
     ],
 )
 def test_what_the_service_would_refuse_is_refused(
@@ -230,7 +230,7 @@ def test_what_one_function_can_not_do_is_refused(tmp_path: Path) -> None:
     one, two, three = (secretsmanager.Secret.from_secret_name_v2(stack, name, name) for name in ("One", "Two", "Three"))
     function = rotation(stack)
     function.add_rotation(one, admin=two)
-    with pytest.raises(ConfigurationError, match="a function can be told of one admin's secret"):
+    with pytest.raises(ConfigurationError, match="a function can have only one admin's secret"):
         function.add_rotation(two, admin=three)
     topic = cdk.aws_sns.Topic(stack, "Topic")
     OverdueCheck(stack, "Overdue", rotations=[function], topic=topic, bundles=bundles)
