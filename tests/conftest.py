@@ -39,7 +39,7 @@ from rotators.testing.servers.postgres import PostgresServer
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 moto.core.models.RESPONSES_METHODS.clear()
 
-# A run's verdict hangs on the code alone: other examples are looked for with --hypothesis-profile=explore.
+# A run's verdict depends on the code alone: other examples are looked for with --hypothesis-profile=explore.
 hypothesis.settings.register_profile("settled", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
 # For mutants (`make mutate`), of which there are thousands: a find need not be made small.
@@ -93,7 +93,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Whoever takes a server is a test of the server; a strategy that its engine does not have is no test."""
+    """Mark tests that use a server, and leave out strategies that their engine does not have."""
     absent = [item for item in items if _is_none(item)]
     absent += _of_other_servers([item for item in items if item not in absent])
     config.hook.pytest_deselected(items=absent)
@@ -380,7 +380,7 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[MongoTarget]:
 
 
 def _stand_in(kind: str) -> Any:
-    """A fixture with what stands in for a server that can't be had; never one of somebody's own."""
+    """A fixture with what takes the place of a server that can't be installed; never one of somebody's own."""
 
     @pytest.fixture(scope="session", name=kind)
     def stand_in() -> Iterator[Any]:

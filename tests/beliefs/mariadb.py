@@ -137,7 +137,7 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 
 def start() -> AbstractContextManager[Any]:
-    """A server of its own."""
+    """Its own server."""
     return family.start(targets.MARIADB)
 
 

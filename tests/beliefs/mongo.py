@@ -154,7 +154,7 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 
 def start() -> AbstractContextManager[Any]:
-    """A server of its own: the fixture has one for each that somebody named."""
+    """Its own server: the fixture has one for each that somebody named."""
     [(_, found), *_] = double.KIND.servers()
     return double.KIND.start(found)
 

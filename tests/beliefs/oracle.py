@@ -327,7 +327,7 @@ def _exercise(target: Any, service: RotationService) -> None:
     database.rds = False
     clone_name = f"{name}_CLONE"
     password = target._password()
-    # Somebody dropped the clone and made it anew: it is as AWS's template would make it.
+    # Somebody dropped the clone and made it again: it is as AWS's template would make it.
     database.users[clone_name] = User(password, system={"CREATE SESSION": False})
     while service.value(pair.arn)["username"].upper() != name:
         target.set_password(service.value(pair.arn)["username"], service.value(pair.arn)["password"])

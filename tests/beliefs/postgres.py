@@ -180,7 +180,7 @@ def rights_of(statements: Iterable[str]) -> set[str]:
 
 @contextlib.contextmanager
 def start() -> Iterator[Any]:
-    """A server of its own, the newest that is here by itself, which keeps passwords as md5: that is asked, too."""
+    """Its own server, the newest that is here by itself, which keeps passwords as md5: that is asked, too."""
     found = [installation for _, installation in targets.KIND.servers() if not installation.named]
     if not found:
         (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(targets.KIND.missing)

@@ -439,7 +439,7 @@ def _(scene: Scene, number: int) -> None:
 @cause("The function may not use the KMS key", "secret AWSCURRENT")
 def _(scene: Scene, number: int) -> None:
     scene.make(number)
-    # The first is the check's own, with the rights of whoever asks.
+    # The first is the check's own, with the rights of the user who asks.
     scene.service.faults.fail("GetSecretValue", kind=KMS_REFUSAL, nth=2)
 
 

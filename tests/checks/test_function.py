@@ -21,7 +21,7 @@ from rotators.rotator import QUESTIONS, Rotation, Rotator
 from rotators.testing import FakeLambdaContext, RotationService
 from rotators.versions import SecretVersions
 
-# What stands in for these has no port.
+# What takes the place of these has no port.
 WITHOUT_PORT = (SqlserverDouble, OracleDouble, Db2Target)
 
 

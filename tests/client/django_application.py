@@ -1,8 +1,8 @@
-"""A program of Django's, run by a test in a process of its own: Django's settings are a process's.
+"""A program of Django's, run by a test in its own process: Django's settings are a process's.
 
 Usage: django_application.py KIND, with what the test gives in its environment. For each line on its standard input it
 makes some requests, and writes a line: the failures, and the ids of the server's sessions that served. Of a line
-"refresh" the secret is read anew before.
+"refresh" the secret is read again before.
 """
 
 from __future__ import annotations

@@ -118,6 +118,6 @@ class Ticking:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass for whoever sleeps by this clock: in place of the module that the client sleeps with."""
+        """Let time pass for code that sleeps by this clock: in place of the module that the client sleeps with."""
         with self._lock:
             self.now += seconds

@@ -69,7 +69,7 @@ def survives(kind: str, state: Rotated, rotations: int) -> None:
             rotation = state.service.rotate(state.arn, attempts=2)
             assert rotation.succeeded, rotation.error
             sessions |= set(requests()["sessions"])
-            # As when the value's age is over, and at no moment that hangs on the machine.
+            # As when the value's age is over, and at no moment that depends on the machine.
             sessions |= set(requests("refresh")["sessions"])
         # Kept between rotations, and replaced after them.
         assert 1 < len(sessions) <= 3 * (rotations + 1)

@@ -129,7 +129,7 @@ def presenting(certificate: Path, key: Path, version: ssl.TLSVersion | None = No
 
 
 def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that its own key has signed, and the key: whoever listens there can make one."""
+    """A certificate that its own key has signed, and the key: anyone who listens there can make one."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

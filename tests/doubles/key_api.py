@@ -16,7 +16,7 @@ class KeyApi:
     """The server, with one account.
 
     ``POST /keys`` makes a key, ``GET /keys`` lists them, ``DELETE /keys/ID`` deletes one, ``GET /whoami`` answers to
-    whoever has a live key. A key is sent as ``Authorization: Bearer ID:SECRET``.
+    anyone who has a live key. A key is sent as ``Authorization: Bearer ID:SECRET``.
 
     Attributes:
         keys: the secret of each live key, by its id.

@@ -117,7 +117,7 @@ class Database:
         self.refused: list[str] = []
 
     def connect(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands for ``oracledb.connect``: this database at its port, the real driver everywhere else."""
+        """What takes the place of ``oracledb.connect``: this database at its port, the real driver everywhere else."""
 
         def connect(**parameters: Any) -> Any:
             if parameters["port"] != self.port or parameters["host"] not in {"localhost", "127.0.0.1"}:

@@ -176,7 +176,7 @@ def install(connection: Any) -> None:
 
 
 def connecting(real: Callable[..., Any], statements: set[str]) -> Callable[..., Any]:
-    """What stands for the engine's way to connect: its connections get Redshift's cursor."""
+    """What takes the place of the engine's way to connect: its connections get Redshift's cursor."""
 
     class RedshiftCursor(Cursor):
         """Takes what PostgreSQL does not know."""

@@ -1,4 +1,4 @@
-"""A server of one's own on loopback: what the doubles that speak over a socket have in common."""
+"""Your own server on loopback: what the doubles that speak over a socket have in common."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class SocketServer(ABC):
-    """Serves each connection in a thread of its own; a context manager.
+    """Serves each connection in its own thread; a context manager.
 
     Attributes:
         port: where it listens.

@@ -101,7 +101,7 @@ class Database:
     schemas: dict[str, str] = field(default_factory=lambda: {"dbo": "dbo"})
     # kind and name of what else has an owner → owner
     securables: dict[tuple[str, str], str] = field(default_factory=dict)
-    # What a DDL trigger does, with the session of whoever fires it.
+    # What a DDL trigger does, with the session of anyone who fires it.
     triggers: list[Callable[[Session], None]] = field(default_factory=list)
     standby: bool = False
     ids: dict[str, int] = field(default_factory=lambda: {"dbo": 1})
@@ -292,7 +292,7 @@ class Session(Statements):
             raise SqlError(15151, f"Cannot alter {what}, because it does not exist or you do not have permission.")
         if self.here.read_only:
             raise SqlError(3906, f'Failed to update database "{self.database}" because the database is read-only.')
-        # It runs with the rights of whoever fires it.
+        # It runs with the rights of the user who fires it.
         for trigger in self.here.triggers:
             trigger(self)
 
@@ -645,7 +645,7 @@ class Session(Statements):
     @statement(rf"ALTER SERVER ROLE {NAME} (ADD|DROP) MEMBER {NAME}")
     def _server_role(self, role: str, verb: str, name: str) -> None:
         # https://learn.microsoft.com/sql/t-sql/statements/alter-server-role-transact-sql: of a fixed role whoever is in
-        # it, of another one whoever may alter it, and not its members.
+        # it, of another one anyone who may alter it, and not its members.
         members = self.server.members[unquote(role)]
         own = self.server.roles_of(self.login)
         fixed = unquote(role) in FIXED_ROLES

@@ -259,7 +259,7 @@ class TestWhenDatabaseAndSecretDisagree:
             target.set_password(subject.application.username, before["password"])
             assert subject.service.retry(subject.arn).succeeded
             return
-        # Issue 12, A4: the service's repetitions try no password, and so block nobody.
+        # The service's repetitions try no password, and so block nobody.
         for _ in range(3):
             assert "no version" in str(subject.service.retry(subject.arn).error)
         assert target.failed_logins(target.log_since(mark)) == 0
@@ -321,7 +321,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_the_admin_repairs_nobody_whom_the_deployer_has_not_named(
         self, target: Any, rotation_service: RotationService, strategy: str, named: str
     ) -> None:
-        """Issue 11: a secret is no order to set a password; ROTATION_USERS is."""
+        """A secret is no order to set a password; ROTATION_USERS is."""
         victim = target.make_application()
         users = "{}" if named == "nobody" else json.dumps({"secret-of-the-thief": victim.username})
         subject = self._resetting(target, rotation_service, strategy, ROTATION_USERS=users)
@@ -373,7 +373,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_no_edit_is_overwritten(
         self, target: Any, rotation_service: RotationService, strategy: str, after: str
     ) -> None:
-        """Issue 12, B8: a note, a new key, another form of the port: all keys are compared."""
+        """A note, a new key, another form of the port: all keys are compared."""
         subject = rotated(target, rotation_service, strategy)
         rotation = rotation_service.stage(subject.arn)
         for step in STEPS[: STEPS.index(after) + 1]:
@@ -397,7 +397,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_an_edit_after_the_database_has_changed_loses_neither_version(
         self, target: Any, rotation_service: RotationService, change: dict[str, Any]
     ) -> None:
-        """Issue 12, B6 and B8: the pending version is the only record of the password that is valid."""
+        """The pending version is the only record of the password that is valid."""
         subject = rotated(target, rotation_service, SINGLE)
         rotation = rotation_service.stage(subject.arn)
         rotation_service.invoke(rotation, "createSecret")
@@ -459,7 +459,7 @@ class TestTheAdminsSecret:
     def test_one_without_a_host_is_never_used_where_the_applications_secret_says(
         self, target: Any, rotation_service: RotationService
     ) -> None:
-        """Issue 11, fault 4: the admin's address never comes from an application's secret."""
+        """The admin's address never comes from an application's secret."""
         arn = self._managed(target, rotation_service)
         before = rotation_service.value(arn)
         failed = rotation_service.rotate(arn)
@@ -494,7 +494,7 @@ class TestTheAdminsSecret:
     def test_one_of_another_server_is_refused_and_never_used(
         self, target: Any, rotation_service: RotationService, change: dict[str, Any]
     ) -> None:
-        """Whatever identifiers the application's secret has in common with it: whoever writes them chooses them."""
+        """Whatever identifiers the application's secret has in common with it: anyone who writes them chooses them."""
         admin = {**target.admin_secret(), **change, "dbClusterIdentifier": "c-1"}
         error = self._refused(target, rotation_service, admin, dbClusterIdentifier="c-1")
         assert isinstance(error, UserPairMismatch | Unreachable)
@@ -535,7 +535,7 @@ class TestTheAdminsSecret:
     def test_a_name_like_a_twins_is_no_way_to_another_users_password(
         self, target: Any, rotation_service: RotationService, strategy: str
     ) -> None:
-        """Whoever holds the secret of ``app_clone`` is not given ``app``, nor what it may do."""
+        """Anyone who holds the secret of ``app_clone`` is not given ``app``, nor what it may do."""
         victim = target.make_application()
         bare = target.make_bare(f"{victim.username}_clone")
         subject = rotated(target, rotation_service, strategy, application=bare)

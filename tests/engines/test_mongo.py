@@ -117,7 +117,7 @@ class TestErrors:
     def test_where_the_server_lists_privileges_it_is_found_before_anything(
         self, mongo: MongoTarget, monkeypatch: pytest.MonkeyPatch, actions: list[str], database: str, *, may: bool
     ) -> None:
-        """Issue 12, number 17. MongoDB lists them; the server of the tests does not, and then nothing is refused."""
+        """MongoDB lists them; the server of the tests does not, and then nothing is refused."""
         application = mongo.make_application()
         with connect(mongo, mongo.secret(application)) as session:
             session.check_can_set_own_password()
@@ -349,7 +349,7 @@ def test_who_may_give_itself_anything(
     ],
 )
 def test_what_tells_a_server_from_every_other(greeting: dict[str, Any], server: str) -> None:
-    """Routers of one cluster are behind one name, and each has a process of its own."""
+    """Routers of one cluster are behind one name, and each has its own process."""
     assert catalog.server(greeting, "db.example:27017") == server
 
 

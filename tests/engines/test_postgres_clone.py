@@ -41,13 +41,13 @@ class Pair:
         assert rotation.error is None
 
     def run(self, statement: str, dbname: str = "postgres") -> Any:
-        """As whoever is current."""
+        """As the current user."""
         with self.target.session(self.subject.value, dbname) as cursor:
             cursor.execute(self.fill(statement))
             return cursor.fetchall() if cursor.description else None
 
     def grant(self, statement: str, dbname: str = "postgres") -> Any:
-        """As the superuser, who stands for whoever owns what the application uses."""
+        """As the superuser, who acts for the owner of what the application uses."""
         return self.target.as_superuser(self.fill(statement), dbname)
 
     def fill(self, statement: str) -> sql.Composable:
@@ -189,7 +189,7 @@ def test_attributes_are_equal_and_become_so_again(postgres: PostgresTarget, rota
 def test_a_user_that_inherits_nothing_has_a_second_user_that_connects(
     postgres: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """Issue 12, C14: the database is closed to PUBLIC, and the right to connect is the user's own."""
+    """The database is closed to PUBLIC, and the right to connect is the user's own."""
     pair = make(postgres, rotation_service, options="NOINHERIT")
     database = f"db_{pair.first}"
     postgres.server.create_database(database)
@@ -205,7 +205,7 @@ def test_a_user_that_inherits_nothing_has_a_second_user_that_connects(
 def test_an_admin_that_alternates_itself_goes_on_with_what_its_other_half_made(
     postgres: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """Issue 12, C14: from PostgreSQL 16 on, what one role made only that role administers."""
+    """From PostgreSQL 16 on, what one role made only that role administers."""
     pair = make(postgres, rotation_service)
     boss = f"boss_{pair.first}"
     for statement in (
@@ -603,7 +603,7 @@ class TestWhatTheAdminMayNot:
         ],
     )
     def test_what_only_a_superuser_may_give(self, pair: Pair, change: str, says: str) -> None:
-        """Issue 12, C16: the advice is of statements that run, though the second user is not there yet."""
+        """The advice is of statements that run, though the second user is not there yet."""
         pair.grant(f"ALTER ROLE {{app}} {change}")
         self._fails(pair, PermissionRefused, f'ALTER ROLE "{pair.twin}" {says}')
         failed = pair.subject.service.retry(pair.subject.arn)
@@ -637,7 +637,7 @@ class TestWhatTheAdminMayNot:
 
 
 def test_what_is_in_use_is_handed_over_at_a_later_rotation(pair: Pair, log: io.StringIO) -> None:
-    """Issue 12, A5: the rotation waits for no transaction, and the application's queries do not queue up behind it."""
+    """The rotation waits for no transaction, and the application's queries do not queue up behind it."""
     pair.rotate()
     pair.grant("GRANT CREATE ON SCHEMA {s} TO {twin}")
     pair.run("SET ROLE NONE; CREATE TABLE {s}.busy (a int); CREATE TABLE {s}.idle (a int)")

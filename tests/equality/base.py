@@ -57,7 +57,7 @@ class World(Protocol):
         """All that the user can be given, with the details drawn."""
 
     def apply(self, statements: Sequence[Any]) -> None:
-        """Give or take, as whoever may do everything."""
+        """Give or take, as a user who may do everything."""
 
     def keys(self) -> Mapping[str, Any]:
         """Further keys of the user's secret."""
@@ -152,7 +152,7 @@ def examine(world: World, target: Any, service: RotationService, draw: Draw) -> 
         _refused(world, subject, draw, first, count)
         first = _alone(world, subject, count)
         again = subject.service.retry(subject.arn)
-        # A refused login is not repeated where wrong passwords are counted: the version is let go.
+        # A refused login is not repeated where wrong passwords are counted: the version is discarded.
         _succeed(subject.service.rotate(subject.arn) if isinstance(again.error, VersionUnknown) else again)
     else:
         _succeed(subject.service.rotate(subject.arn))

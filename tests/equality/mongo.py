@@ -80,7 +80,7 @@ _TRIED: tuple[tuple[str, dict[str, Any]], ...] = tuple(
         {"renameCollection": "nothing.at_all", "to": "nothing.else"},
     )
 )
-# What they answer hangs on what happens elsewhere.
+# What they answer depends on what happens elsewhere.
 _CHANGING = {"serverStatus", "currentOp", "hostInfo", "getLog", "top", "collStats", "dbStats", "usersInfo", "validate"}
 
 

@@ -1,6 +1,6 @@
 """MySQL and MariaDB: what accounts can be given, and what is tried with them.
 
-A clone is an account of its own, so that what hangs on an account's name is each one's own: the processes it may end,
+A clone is an account of its own, so that what depends on an account's name is each one's own: the processes it may end,
 and what has it as DEFINER, which only itself may alter. Names hold no letters beyond ASCII here: when either server
 loads its tables again (FLUSH PRIVILEGES), it forgets what such a user may do on routines. On MariaDB users with several
 hosts have no roles here: when a role is set, it takes the rights of any account that fits the address.
@@ -77,7 +77,7 @@ _OF_TABLE = (
     "SHOW VIEW", "TRIGGER",
 )  # fmt: skip
 # Each is tried by itself, and rolled back. Much is asked for what is there or is not there: whoever may not is told so
-# first, and whoever may changes nothing.
+# first, and a user who may changes nothing.
 _TRIED = (
     "SELECT * FROM {d}.t ORDER BY a",
     "SELECT a FROM {d}.t ORDER BY a",
@@ -590,7 +590,7 @@ class MysqlWorld:
                 rows = cursor.fetchall()
             session.rollback()
         except pymysql.MySQLError as error:
-            # Which of the two is said of a table, hangs on rights on its columns that are gone.
+            # Which of the two is said of a table, depends on rights on its columns that are gone.
             code = error.args[0]
             return str(ER.TABLEACCESS_DENIED_ERROR if code == ER.COLUMNACCESS_DENIED_ERROR else code)
         if statement.startswith(("SHOW TABLES", "SHOW COLUMNS", "SHOW DATABASES", "SELECT")):

@@ -174,7 +174,7 @@ def actions(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, li
 
 @cache
 def _create_only(kind: str) -> frozenset[str]:
-    """The properties whose change makes the resource anew, as the type's schema has them."""
+    """The properties whose change replaces the resource, from the type's schema."""
     # Takes a second, which each process that collects tests would need.
     from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415
 

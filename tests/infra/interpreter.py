@@ -111,7 +111,7 @@ def interpreter(service: RotationService, definition: dict[str, Any]) -> Iterato
         patch.object(_SdkTask, "_normalise_response", _read_as_json),
         patch.object(_SdkTask, "_from_error", _with_request_id(_SdkTask._from_error)),
         patch.dict(state_task_service_aws_sdk._SERVICE_ERROR_NAMES, {"secretsmanager": "SecretsManager", "s3": "S3"}),
-        # A client and a parsed path each are made anew for each state otherwise: minutes for a thousand secrets.
+        # Otherwise a client and a parsed path are made for each state: minutes for a thousand secrets.
         patch.object(json_path, "parse", functools.cache(json_path.parse)),
         patch.object(
             state_task_service_aws_sdk,

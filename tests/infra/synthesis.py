@@ -18,7 +18,7 @@ from infra.stack import RotationStack, make_stacks
 from rotators.packaging.bundles import Bundles
 from rotators.packaging.platforms import Platform
 
-# A rotator of one's own, which lies beside every file.
+# The user's own rotator, which lies beside every file.
 OWN = Path(__file__).with_name("corpus") / "own"
 NETWORK = """
 networks:

@@ -22,7 +22,7 @@ def resources(folder: Path, text: str) -> dict[str, Any]:
 
 
 def must_keep(name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Every rotation goes on, under the same id and for the same secret, and no password is made anew."""
+    """Every rotation goes on, under the same id and for the same secret, and no password is replaced."""
     for id_, one in before.items():
         if one["Type"] == SCHEDULE:
             if id_ not in after:
@@ -45,7 +45,7 @@ def test_an_edit_loses_neither_rotation_nor_password(tmp_path: Path, name: str) 
 
 @pytest.mark.long
 def test_the_page_says_of_every_edit_what_it_does(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """UPDATE_EDITS=1 writes it anew."""
+    """UPDATE_EDITS=1 writes the page."""
     before = resources(tmp_path / "before", BASE)
     rows = []
     for number, name in enumerate(EDITS):

@@ -1,4 +1,4 @@
-"""A rotator of one's own has what one of ours has: a schedule, alarms, a check, a dashboard, and no right too many."""
+"""The user's own rotator has what one of ours has: a schedule, alarms, a check, a dashboard, and no right too many."""
 
 from __future__ import annotations
 

@@ -618,7 +618,6 @@ class TestNetwork:
         assert function["VpcConfig"]["SecurityGroupIds"] == ["sg-00000007"]
 
     def test_an_endpoint_lets_through_what_the_functions_in_its_network_need(self, tmp_path: Path) -> None:
-        """Issue 11, fault 16."""
         isolated = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
         template = synth(
             tmp_path,
@@ -738,7 +737,7 @@ class TestWhatIsWanted:
         schedule = "AWS::SecretsManager::RotationSchedule"
         assert sum(len(of_type(template, schedule)) for template in three.values()) == 13
         assert all(of_type(template, schedule) for template in three.values())
-        # Whatever stays, stays the same: only what moves is made anew elsewhere.
+        # Whatever stays, stays the same: only what moves is made again elsewhere.
         before, after = (one["Rotations"]["Resources"], three["Rotations"]["Resources"])
         stayed = [name for name, made in after.items() if made["Type"] == schedule]
         assert all(before[name]["Properties"] == after[name]["Properties"] for name in stayed)
@@ -754,7 +753,7 @@ class TestWatching:
         assert {"RotationFailed", "RotationAbandoned"} <= set(pattern["detail"]["eventName"])
 
     def test_nobody_publishes_on_behalf_of_another_account(self, everything: dict[str, Any]) -> None:
-        """Issue 11, fault 16: EventBridge heeds no condition in a topic's policy, so that a role has it."""
+        """EventBridge heeds no condition in a topic's policy, so that a role has it."""
         account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
         (policy,) = of_type(everything, "AWS::SNS::TopicPolicy")
         allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]

@@ -1,4 +1,4 @@
-"""A rotator of one's own, packaged, in an interpreter that has nothing else: what is deployed is what was tested."""
+"""The user's own rotator, packaged, in an interpreter that has nothing else: what is deployed is what was tested."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_the_pinned_bundle_is_fetched_once_and_any_other_is_refused(bundle: Path
     assert trust.fetch("aws", pin, bundle.as_uri()) == bundle.read_text()
     bundle.unlink()
     assert "BEGIN CERTIFICATE" in trust.fetch("aws", pin, bundle.as_uri())
-    # Whatever happens to the copy that was kept, it is fetched anew rather than believed.
+    # Whatever happens to the copy that was kept, it is fetched again rather than believed.
     next(cache.folder().glob("ca-*.pem")).write_text("something else")
     with pytest.raises(PackagingFailed, match="could not be fetched from file:"):
         trust.fetch("aws", pin, bundle.as_uri())

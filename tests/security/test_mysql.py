@@ -73,7 +73,7 @@ def is_refused(subject: Rotated, error: type[Exception], *says: str) -> None:
 
 
 class TestWhoLoggedIn:
-    """Issue 11, fault 5: a name is no account."""
+    """A name is no account."""
 
     @pytest.mark.parametrize("strategy", [ALTERNATING, DUAL])
     def test_another_persons_account_of_the_same_name_is_left_alone(
@@ -95,7 +95,7 @@ class TestWhoLoggedIn:
     def test_the_admin_resets_only_the_accounts_that_have_the_password(
         self, mysql_family: MysqlTarget, rotation_service: RotationService
     ) -> None:
-        """With two passwords the admin sets them: only where the proven one is in force."""
+        """With two passwords the admin sets them: only where the proven one is valid."""
         target = mysql_family
         subject = rotated(target, rotation_service, DUAL)
         name = subject.application.username
@@ -127,7 +127,7 @@ class TestWhoLoggedIn:
     def test_a_name_in_other_letters_is_another_user(
         self, mysql_family: MysqlTarget, rotation_service: RotationService
     ) -> None:
-        """Issue 11, fault 15: the servers tell App from app, and so do we."""
+        """The servers tell App from app, and so do we."""
         target = mysql_family
         lower = target.make_application()
         upper = target.make_application(lower.username.upper())
@@ -173,13 +173,11 @@ def log_in_to(
 
 
 class TestWhoseTheSecondUserIs:
-    """Issue 11, fault 6."""
-
     @pytest.mark.parametrize("power", ["role", "tables", "proxy", "option"])
     def test_a_user_that_may_more_is_nobodys_source(
         self, mysql_family: MysqlTarget, rotation_service: RotationService, power: str
     ) -> None:
-        """Whoever has the secret of boss_clone, which shares one right with boss, is not given boss."""
+        """Anyone who has the secret of boss_clone, which shares one right with boss, is not given boss."""
         target = mysql_family
         boss = target.make_application()
         clone = target.make_bare(f"{boss.username}_clone")
@@ -274,7 +272,7 @@ class TestWhoseTheSecondUserIs:
     def test_an_application_with_the_data_of_every_database_alternates(
         self, mysql_family: MysqlTarget, rotation_service: RotationService
     ) -> None:
-        """Its password has logged in, so whoever holds the secret may do all that already."""
+        """Its password has logged in, so anyone who holds the secret may do all that already."""
         target = mysql_family
         subject = rotated(target, rotation_service, ALTERNATING)
         name = account(target, subject.application.username)
@@ -295,7 +293,7 @@ class TestWhoseTheSecondUserIs:
 
 
 class TestWhereTheAdminActs:
-    """Issue 11, faults 3 and 4, with a server of the attacker's own, that the function's CAs trust."""
+    """With a server of the attacker's own, that the function's CAs trust."""
 
     def test_a_proof_at_the_writers_own_server_is_none(
         self, mysql_family: MysqlTarget, rotation_service: RotationService, double: Start
@@ -371,8 +369,6 @@ class TestWhereTheAdminActs:
 
 
 class TestWhatIsSaidBeforeTheServerIsVerified:
-    """Issue 11, fault 9."""
-
     @pytest.mark.parametrize("code", [1045, 1698, 1049, 1040, 3118, 1862, 2026 + 10000])
     @pytest.mark.parametrize("greets", [True, False])
     def test_it_is_no_more_than_a_connection_that_broke(
@@ -417,7 +413,7 @@ def gives_up(server: MysqlDouble, target: MysqlTarget, over: threading.Event) ->
 
 
 class TestTime:
-    """Issue 11, fault 12: a server takes no more of the invocation's time than the function lets it."""
+    """A server takes no more of the invocation's time than the function lets it."""
 
     @pytest.mark.parametrize("silent", ["at once", "after the greeting", "in TLS", "after the login", "in a statement"])
     def test_one_that_says_nothing(self, mysql_family: MysqlTarget, double: Start, silent: str) -> None:
@@ -445,7 +441,7 @@ class TestTime:
 
     @pytest.mark.parametrize("when", ["greeting", "statement"])
     def test_one_that_sends_a_byte_now_and_then(self, mysql_family: MysqlTarget, double: Start, when: str) -> None:
-        """Each byte would start a driver's time-out anew."""
+        """Each byte would start a driver's time-out again."""
         over = threading.Event()
 
         def drip(talk: Talk) -> None:
@@ -480,7 +476,7 @@ class TestTime:
 
 
 class TestOddInput:
-    """Issue 11, fault 14: each an error that says what to do, and none a fault of ours."""
+    """Each an error that says what to do, and none a fault of ours."""
 
     @pytest.mark.parametrize("key", ["username", "password", "dbname"])
     def test_half_a_character(self, mysql_family: MysqlTarget, key: str) -> None:
@@ -490,7 +486,7 @@ class TestOddInput:
             MysqlEngine().connect(Credentials(values, "the secret"), options(mysql_family))
 
     def test_a_name_that_no_user_can_have(self, mysql_family: MysqlTarget) -> None:
-        """Issue 12, D19: the servers keep names in three bytes a character."""
+        """The servers keep names in three bytes a character."""
         with pytest.raises(errors.SecretMalformed, match="no characters beyond U"):
             MysqlEngine().connect(credentials(mysql_family, "app😀", PASSWORD), options(mysql_family))
 
@@ -560,7 +556,7 @@ class TestOddInput:
             log_in_to(server, mysql_family)
 
     def test_mysql_without_tls_and_without_a_package_for_rsa(self, mysql_family: MysqlTarget, double: Start) -> None:
-        """ssl: false, allowed by the function: a password that would be encrypted for whoever asks is not sent."""
+        """ssl: false, allowed by the function: a password that would be encrypted for the one who asks is not sent."""
 
         def script(talk: Talk) -> None:
             talk.greet("caching_sha2_password", tls=False)

@@ -62,8 +62,6 @@ def is_refused(subject: Rotated, error: type[Exception], *says: str) -> None:
 
 
 class TestWhoseASecondUserIs:
-    """Issue 11, faults 1, 2 and 6."""
-
     def test_whoever_may_create_roles_gets_nobody_by_a_role_named_after_them(
         self, postgres: PostgresTarget, rotation_service: RotationService
     ) -> None:
@@ -163,7 +161,7 @@ class TestWhoseASecondUserIs:
     def test_the_former_version_of_a_secret_proves_nothing(
         self, postgres: PostgresTarget, rotation_service: RotationService
     ) -> None:
-        """Whoever writes the secret puts into AWSPREVIOUS what they like, twice."""
+        """Anyone who writes the secret puts into AWSPREVIOUS what they like, twice."""
         victim = postgres.make_application()
         thief = postgres.make_application(f"{victim.username}_clone")
         subject = rotated(postgres, rotation_service, ALTERNATING, application=thief)
@@ -177,7 +175,7 @@ class TestWhoseASecondUserIs:
     def test_a_reset_never_sets_an_admins_password(
         self, postgres: PostgresTarget, rotation_service: RotationService, strategy: str
     ) -> None:
-        """Not even where whoever deploys has named that user by mistake."""
+        """Not even where the person who deploys has named that user by mistake."""
         boss = postgres.make_application(options="CREATEROLE")
         before = verifier(postgres, boss.username)
         admin = rotation_service.create_secret("the-admin", postgres.admin_secret(), postgres.rotator(rotation_service))
@@ -194,7 +192,7 @@ class TestWhoseASecondUserIs:
 
 
 class TestWhatASecondUserHasOfItsOwn:
-    """Issue 11, fault 8: nothing that counts."""
+    """Nothing that counts."""
 
     @pytest.mark.parametrize("new_owner", ["another user", "a superuser"])
     def test_what_the_user_granted_it_ends_with_the_users_own_right(
@@ -291,7 +289,7 @@ class TestWhatASecondUserHasOfItsOwn:
     def test_the_admins_own_memberships_are_as_they_were(
         self, postgres: PostgresTarget, rotation_service: RotationService
     ) -> None:
-        """Issue 12, C14: what the admin held before, it holds afterwards, row by row."""
+        """What the admin held before, it holds afterwards, row by row."""
         app = postgres.make_application()
         subject = rotated(postgres, rotation_service, ALTERNATING, application=app)
         assert subject.service.rotate(subject.arn).error is None
@@ -319,8 +317,6 @@ def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Post
 
 
 class TestTheServerOfAnAttacker:
-    """Issue 11, faults 3 and 4."""
-
     @pytest.mark.parametrize("identifier", ["dbClusterIdentifier", "dbInstanceIdentifier", "namespaceName", None])
     def test_a_proof_at_another_server_is_none(
         self, two_servers: tuple[PostgresTarget, PostgresServer], rotation_service: RotationService, identifier: Any
@@ -425,7 +421,7 @@ class TestTheServerOfAnAttacker:
 
 
 class TestVerifiers:
-    """Issue 11, fault 13: what decides the verifier is how the user logs in, not a setting of somebody's."""
+    """What decides the verifier is how the user logs in, not a setting of somebody's."""
 
     @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
     @pytest.mark.parametrize("by", ["database", "role", "server"])
@@ -489,7 +485,7 @@ class TestAForeignDatabase:
 
 
 class TestBeforeTls:
-    """Issue 11, fault 9: nothing that arrives before the server is verified is believed."""
+    """Nothing that arrives before the server is verified is believed."""
 
     @pytest.mark.parametrize("code", ["28P01", "28000", "42501", "3D000"])
     def test_an_error_before_tls_is_a_lost_connection(

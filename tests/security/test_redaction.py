@@ -1,4 +1,4 @@
-"""The redactor against whoever writes a secret: what they put there hides neither a password too few nor a name."""
+"""The redactor against anyone who writes a secret: what they put there hides neither a password too few nor a name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refused(service: RotationService, secret: dict[str, Any]) -> tuple[str, Rota
 
 
 class TestWhatIsPublic:
-    """Issue 11, fault 10: an application's team may write any key into its own secret."""
+    """An application's team may write any key into its own secret."""
 
     @pytest.mark.parametrize("nested", [False, True])
     def test_no_unknown_key_hides_who_where_and_which_secret(
@@ -139,7 +139,7 @@ class TestWhatIsSecret:
     def test_thousands_of_short_values_push_no_password_out(
         self, rotation_service: RotationService, log: io.StringIO
     ) -> None:
-        """Issue 11, fault 10: the memory had 512 places, and the oldest went first."""
+        """The memory had 512 places, and the oldest went first."""
         junk = {f"k{number}": f"{number:05}" for number in range(3_000)}
         _, error = refused(rotation_service, {"password": PASSWORD, **junk, **SECRET})
         assert PASSWORD not in str(error) + log.getvalue()
@@ -168,7 +168,7 @@ class TestWhatIsSecret:
         self, *, password: str, host: str, user: str, note: str, before: str, after: str
     ) -> None:
         redactor.forget()
-        # Whoever names a user after the password has published it.
+        # Anyone who names a user after the password has published it.
         assume(all(password not in public for public in (host, user)))
         learn(Credentials({**SECRET, "host": host, "username": user, "password": password, "note": note}))
         escaped = json.dumps(password)[1:-1]

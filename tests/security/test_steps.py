@@ -1,4 +1,4 @@
-"""The steps of any rotator against whoever may invoke it, write its secret, or keep it waiting."""
+"""The steps of any rotator against anyone who may invoke it, write its secret, or keep it waiting."""
 
 from __future__ import annotations
 
@@ -73,12 +73,10 @@ def made_in(service: RotationService, since: int) -> list[tuple[str | None, str]
 
 
 class TestOutOfTurn:
-    """Issue 11, fault 7."""
-
     def test_finish_secret_promotes_nothing_that_does_not_log_in(
         self, rotation_service: RotationService, keys: Keys, secret: str
     ) -> None:
-        """Whoever may invoke the function calls finishSecret between createSecret and setSecret; it needs no
+        """Anyone who may invoke the function calls finishSecret between createSecret and setSecret; it needs no
         RotationToken. The label must stay where it is, and the rotation must go on as if nothing had been."""
         rotation = rotation_service.stage(secret)
         rotation_service.invoke(rotation, "createSecret")
@@ -119,7 +117,7 @@ class TestOutOfTurn:
     def test_a_test_is_of_no_worth_once_the_version_is_worked_on_again(
         self, rotation_service: RotationService, keys: Keys, secret: str, step: str
     ) -> None:
-        """A test that passed, and an earlier step again: what it changed must be tested anew."""
+        """A test that passed, and an earlier step again: what it changed must be tested again."""
         rotation = rotation_service.stage(secret)
         for name in ("createSecret", "setSecret", "testSecret", step):
             rotation_service.invoke(rotation, name)
@@ -145,8 +143,6 @@ class TestOutOfTurn:
 
 
 class TestWhileRotationIsOff:
-    """Issue 11, fault 11."""
-
     @pytest.mark.parametrize("step", STEPS)
     def test_every_step_refuses_and_changes_nothing(
         self, rotation_service: RotationService, keys: Keys, secret: str, step: str
@@ -166,7 +162,7 @@ class TestWhileRotationIsOff:
 
 
 class TestCalls:
-    """What all this costs. Issue 11: 8 or 9 calls for a single user."""
+    """What all this costs: 8 or 9 calls for a single user."""
 
     WARM = (
         ("createSecret", "DescribeSecret"),
@@ -204,7 +200,7 @@ class TestCalls:
     def test_the_pending_value_is_kept_no_longer_than_it_is_needed(
         self, rotation_service: RotationService, keys: Keys, secret: str
     ) -> None:
-        """Whoever can read a frozen process's memory finds no password that is not under rotation."""
+        """Anyone who can read a frozen process's memory finds no password that is not under rotation."""
         rotation = rotation_service.stage(secret)
         kept = []
         for step in STEPS:
@@ -244,7 +240,7 @@ class TestCalls:
 
 
 def test_a_discarded_version_says_that_it_is_one(rotation_service: RotationService, keys: Keys, secret: str) -> None:
-    """Issue 12, B9. The service repeats a rotation with the same token: the error must not read as if it were wrong."""
+    """The service repeats a rotation with the same token: the error must not read as if it were wrong."""
     keys.refuse = PasswordRefused("too simple")
     first = rotation_service.rotate(secret)
     assert isinstance(first.error, PasswordRefused)
@@ -319,7 +315,7 @@ def reaching(url: str, **limits: float) -> SecretVersions:
 
 @pytest.mark.parametrize("answer", SLOW)
 class TestAnEndpointThatKeepsUsWaiting:
-    """Issue 11, fault 12: the network, or whoever answers in Secrets Manager's place."""
+    """The network, or something that answers in place of Secrets Manager."""
 
     def test_a_call_ends_in_its_time_with_our_error(self, answer: Any) -> None:
         with endpoint(answer) as (url, _):
@@ -388,7 +384,7 @@ def test_waiting_for_what_was_just_written_ends_with_the_invocations_time(
 def test_faults_and_hooks_reach_the_caller(
     rotation_service: RotationService, keys: Keys, secret: str, when: Any
 ) -> None:
-    """The calls are made in threads of their own: what happens there is seen here, and in its step."""
+    """The calls are made in their own threads: what happens there is seen here, and in its step."""
     seen: list[Any] = []
     rotation_service.faults.hooks.append(lambda operation, when: seen.append((operation, when)))
     rotation_service.faults.fail("PutSecretValue", when=when, kind="crash", step="createSecret")

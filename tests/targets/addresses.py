@@ -1,4 +1,4 @@
-"""Servers of one's own for the suites: named by a variable, beside what the tests start or stand in for."""
+"""Your own servers for the suites: named by a variable, beside what the tests start or take the place of."""
 
 from __future__ import annotations
 

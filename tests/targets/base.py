@@ -81,7 +81,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class StandIn:
-    """What stands in for a server that can't be had."""
+    """What takes the place of a server that can't be installed."""
 
     name: str
 
@@ -128,7 +128,7 @@ class Kind:
     Args:
         name: as a test's id shows it.
         strategies: what this engine can do.
-        servers: those to be had here, each with the rest of its id; none: the tests skip, or fail in CI.
+        servers: those that are available here, each with the rest of its id; none: the tests skip, or fail in CI.
         start: opens a server as a target.
         missing: what to install where there is none.
         one_connection: each session is one connection, so that its packets can be counted and lost.

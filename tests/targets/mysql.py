@@ -117,7 +117,7 @@ class MysqlTarget:
         admin = self.server.admin.username
         self._create_account(name, "%", password)
         for (grant,) in self.server.query(f"SHOW GRANTS FOR {self.text(admin)}@'%'"):
-            # MariaDB shows the roles that are our marks as well: they are of whoever has made them.
+            # MariaDB shows the roles that are our marks as well: they are of the user who made them.
             if " ON " in str(grant):
                 self.server.query(_IDENTIFIED.sub("", str(grant)).replace(f"TO `{admin}`@", f"TO `{name}`@"))
         return self.server.secret(name, password)

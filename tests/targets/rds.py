@@ -251,7 +251,7 @@ class _DocumentDb(MasterServer):
 
 
 class RdsMongo(MongoTarget):
-    """DocumentDB. Whoever logs in there may change the own password, without a role for it."""
+    """DocumentDB. Anyone who logs in there may change the own password, without a role for it."""
 
     kind = "mongo"
 

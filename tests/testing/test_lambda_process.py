@@ -1,4 +1,4 @@
-"""AWS's runtime client in a process of its own, against the kit's Runtime API."""
+"""AWS's runtime client in its own process, against the kit's Runtime API."""
 
 from __future__ import annotations
 

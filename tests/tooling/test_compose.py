@@ -1,4 +1,4 @@
-"""compose.yaml and the URLs of servers of one's own."""
+"""compose.yaml and the URLs of your own servers."""
 
 from __future__ import annotations
 

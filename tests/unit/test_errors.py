@@ -9,7 +9,7 @@ from rotators import errors
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Whoever adds an error draws it."""
+    """Anyone who adds an error draws it."""
     drawn: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
         match = re.match(r"^    ([│ ├└─]*)(\w+)(?: |$)", line)

@@ -56,7 +56,7 @@ def seen_by_admin(*passwords: str) -> World:
 
 
 def own(**changes: Any) -> World:
-    """Whoever changes its own password, in a transaction."""
+    """Anyone who changes its own password, in a transaction."""
     return World(abilities=(SelfChecked, SelfService, Transactional), admin_abilities=(Admin, Transactional), **changes)
 
 

@@ -109,7 +109,7 @@ def test_a_request_that_is_given_up_at_the_last_moment_is_one_without_an_answer(
 
     def late(_: float, ask: Callable[[], Any]) -> Any:
         monkeypatch.setattr("rotators.versions.time.monotonic", lambda: real() + 3600)
-        # As in a thread of its own: what the call sets must not hold for this one.
+        # As in its own thread: what the call sets must not hold for this one.
         return contextvars.copy_context().run(ask)
 
     monkeypatch.setattr("rotators.versions.within", late)

@@ -1,6 +1,6 @@
 """Every step but AWS's: the handler runs the suite on a real server of this machine, with simulated services.
 
-In processes of their own: pytest runs in there, and Secrets Manager is simulated once in a process.
+In their own processes: pytest runs in there, and Secrets Manager is simulated once in a process.
 """
 
 from __future__ import annotations
