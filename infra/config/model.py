@@ -269,7 +269,7 @@ class Secret(Rotating):
         """Its name in messages: its name, or the name in its ARN."""
         if self.arn is not None:
             # An ARN ends in a hyphen and six characters that Secrets Manager adds.
-            return re.sub(r"-[A-Za-z0-9]{6}$", "", self.arn.split(":", 6)[6])
+            return re.sub(r"-[A-Za-z0-9]{6}$", "", self.arn.split(":")[6])
         return self.create.name if self.create is not None else str(self.name)
 
     @property
