@@ -352,6 +352,26 @@ def test_a_user_alone_whom_one_wrong_password_blocks_is_refused(
         subject.target.work(subject.value)
 
 
+@pytest.mark.parametrize("limit", [0, 4])
+def test_what_a_comment_says_of_wrong_passwords_is_no_limit(
+    mysql_family: MysqlTarget, rotation_service: RotationService, limit: int
+) -> None:
+    """Issue 12, C11: in SHOW CREATE USER an apostrophe of a comment stands as it is, and ends no text."""
+    if mysql_family.kind != "mysql":
+        pytest.skip("MariaDB keeps no comment")
+    subject = rotated(mysql_family, rotation_service, SINGLE)
+    account = f"{mysql_family.text(subject.application.username)}@'%'"
+    text = "it''s PASSWORD REQUIRE CURRENT DEFAULT FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1"
+    rules = f"FAILED_LOGIN_ATTEMPTS {limit} PASSWORD_LOCK_TIME {limit}"
+    mysql_family.server.query(f"ALTER USER {account} {rules} COMMENT '{text}'")
+    with MysqlEngine().connect(
+        Credentials(subject.value, "the user's secret"),
+        ConnectOptions(timeout=5.0, ca_file=str(mysql_family.server.ca_file)),
+    ) as session:
+        assert session.wrong_passwords_allowed() == (limit or None)
+    assert subject.service.rotate(subject.arn).error is None
+
+
 def test_a_broken_rotations_repetition_tries_one_password_in_vain_at_a_time(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:

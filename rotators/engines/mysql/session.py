@@ -39,8 +39,12 @@ if TYPE_CHECKING:
 _REPLACE_SINCE = (8, 0, 13)
 _ROLES_SINCE = (8, 0)
 _LOGIN_LIMIT_SINCE = (8, 0, 19)
-_FAILED_LOGINS = re.compile(r" FAILED_LOGIN_ATTEMPTS (\d+)")
-_QUOTED = re.compile(r"'(?:[^']|'')*'|`(?:[^`]|``)*`")
+# Behind the names, which are quoted, and before the comment, whose quotes the server writes as they are: so the first.
+_FAILED_LOGINS = re.compile(
+    r"CREATE USER `(?:[^`]|``)*`@`(?:[^`]|``)*` .*? PASSWORD REQUIRE CURRENT(?: DEFAULT| OPTIONAL)?"
+    r"(?: FAILED_LOGIN_ATTEMPTS (\d+))?",
+    re.DOTALL,
+)
 # Any user may read these; together they tell one running server from another.
 _SERVER = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
@@ -267,9 +271,8 @@ class MysqlSession(_Session):
             return None
         self._connection.execute("SET SESSION print_identified_with_as_hex = ON")
         [(shown,)] = self._connection.execute("SHOW CREATE USER CURRENT_USER()")
-        # Names and comments may say anything.
-        limit = _FAILED_LOGINS.search(_QUOTED.sub("", str(shown)))
-        return int(limit[1]) or None if limit else None
+        limit = _FAILED_LOGINS.match(str(shown))
+        return int(limit[1] or 0) or None if limit else None
 
     def add_own_password(self, new: str, old: str) -> None:
         """Change it and keep the old one.
