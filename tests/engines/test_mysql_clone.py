@@ -163,6 +163,26 @@ def test_roles_with_and_without_their_option_and_the_default_one(pair: Pair) -> 
     pair.equal()
 
 
+def test_super_gives_no_role_on_mariadb(pair: Pair) -> None:
+    """Issue 12, C14: there only the role's own option does, which createSecret asks for; on MySQL SUPER gives any."""
+    mariadb = pair.target.kind == "mariadb"
+    role = f"r_{pair.first}"[:32]
+    pair.root(f"CREATE ROLE '{role}'")
+    pair.root(f"GRANT '{role}' TO {pair.account(pair.first)}")
+    pair.root("GRANT SUPER ON *.* TO 'admin'@'%'")
+    try:
+        rotation = pair.subject.service.rotate(pair.subject.arn)
+        if mariadb:
+            assert rotation.failed_step == "createSecret"
+            assert f"GRANT `{role}` TO 'admin'@'%' WITH ADMIN OPTION" in str(rotation.error)
+            pair.root(f"GRANT '{role}' TO 'admin'@'%' WITH ADMIN OPTION")
+            rotation = pair.subject.service.retry(pair.subject.arn)
+        assert rotation.error is None
+        pair.equal()
+    finally:
+        pair.root("REVOKE SUPER ON *.* FROM 'admin'@'%'")
+
+
 def test_a_default_role_that_the_admin_may_not_give_is_found_before_anything_is_written(pair: Pair) -> None:
     """Issue 12, C14: on MariaDB that needs UPDATE on mysql.*, and on MySQL nothing besides."""
     mariadb = pair.target.kind == "mariadb"

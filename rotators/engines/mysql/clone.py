@@ -196,7 +196,7 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
         for host, around in levels.items()
     }
     for host, (wanted, present) in both.items():
-        needed = lacking(wanted - present, admin, wanted)
+        needed = lacking(wanted - present, admin, wanted, gives_roles=dialect.gives_roles)
         if needed:
             grants = "; ".join(f"{grant} TO {dialect.admin} WITH {_option(grant)} OPTION" for grant in needed)
             raise PermissionRefused(

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rotators.engines.mysql.accounts import Row
 from rotators.engines.mysql.connection import Connection
-from rotators.engines.mysql.grants import EVERYWHERE, GRANT_OPTION, GrantedRight
+from rotators.engines.mysql.grants import EVERYWHERE, GIVES_ROLES, GRANT_OPTION, GrantedRight
 from rotators.engines.mysql.quoting import has_no_account, quote_account, quote_name, quote_text
 from rotators.errors import PermissionRefused, ServiceFailed
 
@@ -63,6 +63,8 @@ class Dialect(ABC):
     product: ClassVar[str]
     plugins: ClassVar[frozenset[str]]
     """The authentication plugins whose passwords can be set."""
+    gives_roles: ClassVar[frozenset[str]] = GIVES_ROLES
+    """The privileges that let a user grant any role."""
 
     @property
     @abstractmethod

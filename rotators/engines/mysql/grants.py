@@ -24,6 +24,8 @@ _OPEN, _CLOSE, _COMMA = "(", ")", ","
 _ALL = {"ALL", "ALL PRIVILEGES"}
 _OBJECT_TYPES = {"TABLE", "FUNCTION", "PROCEDURE", "PACKAGE", "BODY", "LIBRARY"}
 EVERYWHERE = "*.*"
+GIVES_ROLES = frozenset({"ROLE_ADMIN", "SUPER", *_ALL})
+"""The privileges that let somebody give any role, on MySQL."""
 GRANT_OPTION = "GRANT OPTION"
 
 Kind = Literal[
@@ -154,13 +156,20 @@ def _each(kind: Kind, rights: set[GrantedRight], how: dict[Kind, str], account: 
         yield how[kind].format(name=", ".join(names[on]), on=on, account=account)
 
 
-def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set[GrantedRight]) -> list[str]:
+def lacking(
+    wanted: set[GrantedRight],
+    admin: set[GrantedRight],
+    everything: set[GrantedRight],
+    *,
+    gives_roles: frozenset[str] = GIVES_ROLES,
+) -> list[str]:
     """The grants that an admin lacks to pass rights on, as statements without their account.
 
     Args:
         wanted: the rights to grant.
         admin: the admin's rights, including its active roles.
         everything: all rights that the receiver should have. If they include a partial revoke, the admin may have it.
+        gives_roles: the privileges that let a user grant any role.
     """
     everywhere = {right.name for right in admin if right.kind == "privilege" and right.on == EVERYWHERE}
     may_pass = _OPTION_EVERYWHERE in admin
@@ -174,7 +183,7 @@ def lacking(wanted: set[GrantedRight], admin: set[GrantedRight], everything: set
                 needed.append(f"GRANT {right.name} ON {right.on}")
         elif (
             right.kind == "role"
-            and not everywhere & {"ROLE_ADMIN", "SUPER", *_ALL}
+            and not everywhere & gives_roles
             and not {GrantedRight("role", right.name), GrantedRight("admin option", right.name)} <= admin
         ):
             needed.append(f"GRANT {right.name}")

@@ -42,6 +42,8 @@ class MariadbDialect(Dialect):
 
     product = "MariaDB"
     plugins: ClassVar[frozenset[str]] = frozenset({NATIVE})
+    # Only who has a role's own ADMIN OPTION gives it: https://mariadb.com/kb/en/grant/#with-admin-option
+    gives_roles: ClassVar[frozenset[str]] = frozenset()
 
     tables = (("role", "roles_mapping", "User", "Host", "Role", "''", "''", "''", "Admin_option = 'Y'"),)
 
