@@ -188,7 +188,7 @@ def settings(connection: LibpqConnection, first: Role, second: Role) -> tuple[Se
 
 def default_roles(connection: LibpqConnection) -> Mapping[str | None, str]:
     """The setting "role" of ALTER DATABASE, by database, and of ALTER ROLE ALL, by None: they hold for who has none."""
-    return dict(connection.execute(sql.SQL(_DEFAULT_ROLES)))
+    return {database: str(role) for database, role in connection.execute(sql.SQL(_DEFAULT_ROLES))}
 
 
 def require_password_role(connection: LibpqConnection, role: Role | None, name: str) -> Role:
