@@ -317,6 +317,26 @@ def test_a_database_that_was_not_dropped_to_its_end_stops_no_hand_over(pair: Pai
         pair.grant(f'DROP DATABASE "{dbname}"')
 
 
+def test_a_database_that_is_closed_to_the_admin_is_named_where_the_twin_has_something_there(pair: Pair) -> None:
+    """Issue 12, C14: the secret's own database is another, and granting the user CONNECT would change nothing."""
+    for _ in range(2):
+        pair.rotate()
+    dbname = f"closed_{pair.first}"
+    pair.grant(f'CREATE DATABASE "{dbname}"')
+    pair.grant("CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO {twin}", dbname)
+    pair.grant(f'REVOKE ALL ON DATABASE "{dbname}" FROM PUBLIC')
+    failed = pair.subject.service.rotate(pair.subject.arn)
+    assert isinstance(failed.error, PermissionRefused)
+    assert failed.failed_step == "createSecret"
+    connect = f'GRANT CONNECT ON DATABASE "{dbname}" TO "{pair.target.server.admin.username}"'
+    assert f"what '{pair.twin}' has in the database '{dbname}'" in str(failed.error)
+    assert connect in str(failed.error)
+    pair.grant(connect)
+    assert pair.subject.service.retry(pair.subject.arn).error is None
+    assert pair.grant("SELECT tableowner FROM pg_tables WHERE tablename = 't'", dbname) == [(pair.first,)]
+    pair.grant(f'DROP DATABASE "{dbname}"')
+
+
 def test_what_the_twin_alone_may_do_with_large_objects_and_what_is_to_come_is_taken(pair: Pair) -> None:
     """Issue 12, C14: a right of its own outlives its user's, whatever kind of object it is on."""
     for _ in range(2):

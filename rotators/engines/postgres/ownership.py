@@ -14,7 +14,8 @@ from psycopg2 import sql
 from rotators.engines.libpq.errors import LockHeld
 from rotators.engines.postgres.acting import acting_as
 from rotators.engines.postgres.own_grants import take_grants
-from rotators.engines.postgres.roles import Role, execute_advised
+from rotators.engines.postgres.roles import Role, execute_advised, run_once
+from rotators.errors import PermissionRefused
 from rotators.logs import logger
 
 if TYPE_CHECKING:
@@ -90,8 +91,21 @@ def hand_over(connection: LibpqConnection, source: Role, clone: Role, *, adoptin
     if any(here for _, here in databases):
         _hand_over_here(connection, source, clone, adopting=adopting, dry_run=dry_run)
     for dbname in sorted(name for name, here in databases if not here):
-        with connection.connect_to(dbname) as other:
+        with _connected(connection, dbname, clone) as other:
             _hand_over_here(other, source, clone, adopting=adopting, dry_run=dry_run)
+
+
+def _connected(connection: LibpqConnection, dbname: str, clone: Role) -> LibpqConnection:
+    try:
+        return connection.connect_to(dbname)
+    except PermissionRefused as error:
+        connect = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+            sql.Identifier(dbname), sql.Identifier(connection.user)
+        )
+        raise error.reworded(
+            f"the admin hands over what '{clone.name}' has in the database '{dbname}': {error.what}",
+            run_once(connection, connect),
+        ) from None
 
 
 def _hand_over_here(connection: LibpqConnection, source: Role, clone: Role, *, adopting: bool, dry_run: bool) -> None:
