@@ -101,7 +101,7 @@ def test_wrong_usage_is_refused_before_anything_is_called(arguments: tuple[str, 
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice(tags={"team": "orders", "stage": "live"}, everything=True), "by one --tag"),
+        (Choice(tags={"team": "orders", "stage": "live"}, everything=True), "one --tag, or all of its secrets"),
         (Choice(prefix="käse/", everything=True), "ListSecrets can't filter by a name like 'käse/'"),
     ],
 )
