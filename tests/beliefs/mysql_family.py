@@ -130,10 +130,11 @@ def exercise(target: Any, service: RotationService, sent: set[str]) -> None:
             root(option if given else f"REVOKE GRANT OPTION ON {base}.* FROM {app}")
             for _ in range(2):
                 assert service.rotate(pair.arn).error is None
-        # A clone of somebody's own is adopted; it is locked where its user has no account.
+        # A clone of somebody's own is adopted; it is locked where its user can't log in from.
         second = rotated(target, service, ALTERNATING)
         clone = text(f"{second.application.username}_clone")
-        for host in ("%", "10.9.8.7"):
+        root(f"RENAME USER {text(second.application.username)}@'%' TO {text(second.application.username)}@'127.0.0.%'")
+        for host in ("127.0.0.%", "10.9.8.7"):
             root(f"CREATE USER {clone}@'{host}' {target._identified('of-the-template-1')}")
         target.passwords.add("of-the-template-1")
         assert service.rotate(second.arn).error is None

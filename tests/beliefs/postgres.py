@@ -59,6 +59,10 @@ STATEMENTS = (
     _page(r"SELECT oid::bigint, rolinherit FROM pg_catalog\.pg_roles WHERE rolname = current_user", "view-pg-roles"),
     _page(r"SELECT rolsuper, rolcreaterole, ARRAY\(.*", "functions-info"),
     _page(r"SELECT m\.roleid::bigint, .* FROM pg_catalog\.pg_auth_members m .*", "catalog-pg-auth-members"),
+    _page(
+        r"SELECT d\.datname, pg_catalog\.substr\(.*\) FROM pg_catalog\.pg_db_role_setting c .*",
+        "catalog-pg-db-role-setting",
+    ),
     _page(r"SELECT c\.setrole::bigint, .* FROM pg_catalog\.pg_db_role_setting c .*", "catalog-pg-db-role-setting"),
     _page(r"SELECT DISTINCT d\.datname, .* FROM pg_catalog\.pg_shdepend o .*", "catalog-pg-shdepend"),
     _page(r"SELECT o\.deptype = 'o', .* FROM pg_catalog\.pg_shdepend o .*", "catalog-pg-shdepend"),
@@ -82,8 +86,8 @@ STATEMENTS = (
 )
 
 
-def _view(name: str, columns: str, page: str = "") -> View:
-    return View(name, frozenset(columns.split()), f"{_DOCS}/{page or 'catalog-' + name.replace('_', '-')}.html", _12)
+def _view(name: str, columns: str, page: str = "", since: str = _12) -> View:
+    return View(name, frozenset(columns.split()), f"{_DOCS}/{page or 'catalog-' + name.replace('_', '-')}.html", since)
 
 
 VIEWS = (
@@ -96,7 +100,7 @@ VIEWS = (
     # Its options since 16: https://www.postgresql.org/docs/16/release-16.html
     _view("pg_auth_members", "roleid member grantor admin_option inherit_option set_option"),
     _view("pg_db_role_setting", "setdatabase setrole setconfig"),
-    _view("pg_database", "oid datname datallowconn datacl"),
+    _view("pg_database", "oid datname datallowconn datconnlimit datacl"),
     _view("pg_shdepend", "dbid classid objid refclassid refobjid deptype"),
     _view("pg_stat_wal_receiver", "sender_host", "monitoring-stats"),
     _view("pg_depend", "classid objid deptype"),
@@ -109,6 +113,9 @@ VIEWS = (
     _view("pg_foreign_data_wrapper", "oid fdwname fdwacl"),
     _view("pg_foreign_server", "oid srvname srvacl"),
     _view("pg_tablespace", "oid spcname spcacl"),
+    _view("pg_largeobject_metadata", "oid lomowner lomacl"),
+    _view("pg_default_acl", "defaclrole defaclnamespace defaclobjtype defaclacl"),
+    _view("pg_parameter_acl", "parname paracl", since="15"),
 )
 
 

@@ -34,8 +34,8 @@ def _dies_of_a_seed(parts: Iterator[Part]) -> Generator[Ran]:
 def _waits_for_its_end(parts: Iterator[Part]) -> Generator[Ran]:
     """As a schedule that is under way, whose server must be stopped."""
     part = next(parts)
-    yield Ran(part.kind, part.strategy, part.seeds[0], Outcome(violation=str(os.getpid())))
     try:
+        yield Ran(part.kind, part.strategy, part.seeds[0], Outcome(violation=str(os.getpid())))
         while True:
             signal.pause()
     finally:
