@@ -628,7 +628,16 @@ class MysqlWorld:
         """Over the socket, which a server takes for safe where TLS is not required of the account."""
         place = str(self.target.server._folder / "socket")
         try:
-            self._end(pymysql.connect(unix_socket=place, user=username, password=password.encode(), charset="utf8mb4"))
+            self._end(
+                pymysql.connect(
+                    unix_socket=place,
+                    user=username,
+                    password=password.encode(),
+                    charset="utf8mb4",
+                    # Else PyMySQL takes TLS wherever the server offers it.
+                    ssl_disabled=True,
+                )
+            )
         except pymysql.MySQLError as error:
             return str(error.args[0])
         return "ok"
