@@ -41,6 +41,11 @@ class RedshiftTarget(PostgresTarget):
         self._on_schema(application, "ALTER TABLE {schema}.own OWNER TO {user}")
         return application
 
+    def a_database(self, application: Application) -> list[str]:
+        """The shim is in this one only."""
+        del application
+        return ["postgres"]
+
     def secret(self, application: Application, **extra: Any) -> dict[str, Any]:
         return super().secret(application, **{"engine": "redshift", **extra})
 

@@ -79,8 +79,8 @@ class _Beside:
 
     @property
     def in_the_way(self) -> list[_Stranger]:
-        """Strangers on hosts from where the user in use logs in: they would take the other one's logins."""
-        return [one for one in self.strangers if self._is_beside(one.row)]
+        """Strangers that would take the second user's logins, or the source of the clone's privileges."""
+        return [one for one in self.strangers if self._is_levelled(one.row)]
 
     @property
     def unproven(self) -> list[Row]:
@@ -88,7 +88,7 @@ class _Beside:
 
         If other accounts have a mark, those on further hosts do not matter, because nothing is synchronized there.
         """
-        beside = [row for row in self.related if (self.is_source and self._is_beside(row)) or self._has_host_of(row)]
+        beside = [row for row in self.related if self._is_levelled(row)]
         return beside if beside or self.marked else self.related
 
     def lost(self) -> str:
@@ -109,11 +109,12 @@ class _Beside:
         host = covering(self._current_rows, row.host)
         return self._own if host is None else self._current_rows[host]
 
-    def _has_host_of(self, row: Row) -> bool:
-        return row.host in self._current_rows
+    def _is_levelled(self, row: Row) -> bool:
+        """Whether a sync counts on the account: a clone's also where a wider account of its source is around it.
 
-    def _is_beside(self, row: Row) -> bool:
-        return covering(self._current_rows, row.host) is not None
+        A further account of the source's name was there before its clone, and may be another person's.
+        """
+        return row.host in self._current_rows or (self.is_source and covering(self._current_rows, row.host) is not None)
 
     def _power_beside(self, row: Row) -> set[GrantedRight]:
         return self._power[self._beside(row).host]
