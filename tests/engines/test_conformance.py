@@ -259,7 +259,7 @@ class TestWhenDatabaseAndSecretDisagree:
             target.set_password(subject.application.username, before["password"])
             assert subject.service.retry(subject.arn).succeeded
             return
-        # The service's repetitions try no password, and so block nobody.
+        # Issue 12, A4: the service's repetitions try no password, and so block nobody.
         for _ in range(3):
             assert "no version" in str(subject.service.retry(subject.arn).error)
         assert target.failed_logins(target.log_since(mark)) == 0
@@ -321,7 +321,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_the_admin_repairs_nobody_whom_the_deployer_has_not_named(
         self, target: Any, rotation_service: RotationService, strategy: str, named: str
     ) -> None:
-        """A secret is no order to set a password; ROTATION_USERS is."""
+        """Issue 11: a secret is no order to set a password; ROTATION_USERS is."""
         victim = target.make_application()
         users = "{}" if named == "nobody" else json.dumps({"secret-of-the-thief": victim.username})
         subject = self._resetting(target, rotation_service, strategy, ROTATION_USERS=users)
@@ -373,7 +373,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_no_edit_is_overwritten(
         self, target: Any, rotation_service: RotationService, strategy: str, after: str
     ) -> None:
-        """A note, a new key, another form of the port: all keys are compared."""
+        """Issue 12, B8: a note, a new key, another form of the port: all keys are compared."""
         subject = rotated(target, rotation_service, strategy)
         rotation = rotation_service.stage(subject.arn)
         for step in STEPS[: STEPS.index(after) + 1]:
@@ -397,7 +397,7 @@ class TestWhenDatabaseAndSecretDisagree:
     def test_an_edit_after_the_database_has_changed_loses_neither_version(
         self, target: Any, rotation_service: RotationService, change: dict[str, Any]
     ) -> None:
-        """The pending version is the only record of the password that is valid."""
+        """Issue 12, B6 and B8: the pending version is the only record of the password that is valid."""
         subject = rotated(target, rotation_service, SINGLE)
         rotation = rotation_service.stage(subject.arn)
         rotation_service.invoke(rotation, "createSecret")
@@ -459,7 +459,7 @@ class TestTheAdminsSecret:
     def test_one_without_a_host_is_never_used_where_the_applications_secret_says(
         self, target: Any, rotation_service: RotationService
     ) -> None:
-        """The admin's address never comes from an application's secret."""
+        """Issue 11, fault 4: the admin's address never comes from an application's secret."""
         arn = self._managed(target, rotation_service)
         before = rotation_service.value(arn)
         failed = rotation_service.rotate(arn)

@@ -117,7 +117,7 @@ class TestErrors:
     def test_where_the_server_lists_privileges_it_is_found_before_anything(
         self, mongo: MongoTarget, monkeypatch: pytest.MonkeyPatch, actions: list[str], database: str, *, may: bool
     ) -> None:
-        """MongoDB lists them; the server of the tests does not, and then nothing is refused."""
+        """Issue 12, number 17. MongoDB lists them; the server of the tests does not, and then nothing is refused."""
         application = mongo.make_application()
         with connect(mongo, mongo.secret(application)) as session:
             session.check_can_set_own_password()

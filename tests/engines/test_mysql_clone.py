@@ -282,7 +282,7 @@ def test_proxies_with_and_without_their_option(pair: Pair) -> None:
 
 
 def test_a_proxys_option_does_not_become_the_option_of_everything_else(pair: Pair) -> None:
-    """On both servers it does, where nobody takes that away again."""
+    """Issue 12, C12: on both servers it does, where nobody takes that away again."""
     mysql = pair.target.kind == "mysql"
     app, other = pair.account(pair.first), pair.account(pair.target.make_application().username)
     anybody = "''@''" if mysql else "''@'%'"
@@ -313,7 +313,7 @@ def test_a_proxys_option_does_not_become_the_option_of_everything_else(pair: Pai
 
 
 def test_what_mysql_keeps_in_memory_of_a_dynamic_privilege_is_no_option_of_everything(pair: Pair) -> None:
-    """REVOKE GRANT OPTION takes a dynamic privilege's option from the tables alone."""
+    """Issue 12, C12: REVOKE GRANT OPTION takes a dynamic privilege's option from the tables alone."""
     if pair.target.kind == "mariadb":
         pytest.skip("MariaDB has no dynamic privileges")
     app = pair.account(pair.first)
@@ -554,6 +554,7 @@ def test_what_a_definer_made_keeps_working(pair: Pair) -> None:
     ],
 )
 def test_a_comment_may_say_anything(pair: Pair, comment: str) -> None:
+    """Issue 12, C11."""
     if pair.target.kind == "mariadb":
         pytest.skip("MariaDB has no comments")
     attributes = json.dumps({"comment": comment, "more": {"a": [1, None, comment]}})
@@ -566,7 +567,7 @@ def test_a_comment_may_say_anything(pair: Pair, comment: str) -> None:
 
 
 def test_a_certificates_subject_may_hold_quotes(pair: Pair) -> None:
-    """SHOW CREATE USER writes it as it is."""
+    """Issue 12, C11: SHOW CREATE USER writes it as it is."""
     account = pair.account(pair.first, "10.9.%")
     identified = pair.target._identified(pair.subject.application.password)
     subject, issuer = "/O=Bob''s ACCOUNT LOCK", '/CN=the "x" WITH GRANT OPTION'
@@ -585,6 +586,7 @@ def test_a_certificates_subject_may_hold_quotes(pair: Pair) -> None:
 def test_names_that_read_like_statements(
     mysql_family: MysqlTarget, rotation_service: RotationService, name: str
 ) -> None:
+    """Issue 12, C11."""
     pair = Pair(mysql_family, rotation_service, f"{name}{rotation_service.clock.now.microsecond % 99}")
     for _ in range(2):
         pair.rotate()
@@ -593,7 +595,7 @@ def test_names_that_read_like_statements(
 
 
 def test_a_dynamic_privileges_option_stays_its_own(pair: Pair) -> None:
-    """It does not become the GRANT OPTION of everything else."""
+    """Issue 12, C12: it does not become the GRANT OPTION of everything else."""
     if pair.target.kind == "mariadb":
         pytest.skip("MariaDB has no dynamic privileges")
     app = pair.account(pair.first)
@@ -613,7 +615,7 @@ def test_a_dynamic_privileges_option_stays_its_own(pair: Pair) -> None:
 
 
 def test_an_admin_with_partial_revokes_is_found_before_anything_is_written(pair: Pair) -> None:
-    """Whom such an admin grants a global privilege is restricted as the admin is."""
+    """Issue 12, C12: whom such an admin grants a global privilege is restricted as the admin is."""
     if pair.target.kind == "mariadb":
         pytest.skip("MariaDB has none")
     app = pair.account(pair.first)
@@ -642,7 +644,7 @@ def test_an_admin_with_partial_revokes_is_found_before_anything_is_written(pair:
 
 
 def test_what_is_taken_off_the_user_does_not_stay_on_its_clone(pair: Pair) -> None:
-    """Attributes, limits of logins, rules for passwords."""
+    """Issue 12, C12: attributes, limits of logins, rules for passwords."""
     app = pair.account(pair.first)
     if pair.target.kind == "mariadb":
         first = "WITH MAX_STATEMENT_TIME 2.5 MAX_CONNECTIONS_PER_HOUR 500 PASSWORD EXPIRE NEVER"
@@ -667,7 +669,7 @@ def test_what_is_taken_off_the_user_does_not_stay_on_its_clone(pair: Pair) -> No
 
 @pytest.mark.parametrize("part", ["copy_facts", "set_default_roles"])
 def test_a_clone_that_is_none_is_given_no_password(pair: Pair, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """What differs after all was done is an error, and the pending password is valid nowhere."""
+    """Issue 12, C12: what differs after all was done is an error, and the pending password is in force nowhere."""
     role = f"r_{pair.first}"[:32]
     pair.root(f"CREATE ROLE '{role}'")
     if pair.target.kind == "mariadb":
@@ -690,7 +692,7 @@ def test_a_clone_that_is_none_is_given_no_password(pair: Pair, monkeypatch: pyte
 
 
 def test_all_privileges_on_a_database_are_those_of_the_server(pair: Pair) -> None:
-    """What they are, the server is asked; no list is kept."""
+    """Issue 12, C13: what they are, the server is asked; no list is kept."""
     app, own = pair.account(pair.first), f"{pair.database[:-1]}_own`"
     pair.root(f"GRANT ALL PRIVILEGES ON {own}.* TO {app} WITH GRANT OPTION")
     rotation = pair.subject.service.rotate(pair.subject.arn)
@@ -714,7 +716,7 @@ def test_all_privileges_on_a_database_are_those_of_the_server(pair: Pair) -> Non
 def test_an_admin_whose_rights_lie_in_a_role_works(
     mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str
 ) -> None:
-    """The role is granted, and no default one."""
+    """Issue 12, D19: the role is granted, and no default one."""
     target = mysql_family
     admin = target.make_application()
     role = f"admins_{admin.username}"[:32]

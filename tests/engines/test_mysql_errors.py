@@ -95,7 +95,7 @@ def test_a_wrong_password(subject: Rotated) -> None:
 def test_an_account_that_needs_a_certificate_of_its_own_is_told(
     mysql_family: MysqlTarget, rotation_service: RotationService, requires: str, strategy: str
 ) -> None:
-    """The server answers as to a wrong password, so the error has both."""
+    """Issue 12, D19: the server answers as to a wrong password, so the error has both."""
     subject = rotated(mysql_family, rotation_service, strategy)
     account = f"{mysql_family.text(subject.application.username)}@'%'"
     mysql_family.server.query(f"ALTER USER {account} REQUIRE {requires}")
@@ -336,7 +336,7 @@ class TestMariadb:
 def test_a_label_that_was_moved_back_by_hand_is_no_dead_end(
     mysql_family: MysqlTarget, rotation_service: RotationService, history: int
 ) -> None:
-    """REPLACE takes the first of two passwords only, and AWSCURRENT is the second one then."""
+    """Issue 12, B7: REPLACE takes the first of two passwords only, and AWSCURRENT is the second one then."""
     if mysql_family.kind == "mariadb":
         pytest.skip("a user of MariaDB can't give itself a second password")
     subject = rotated(mysql_family, rotation_service, DUAL, masterarn=None)

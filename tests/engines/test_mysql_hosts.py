@@ -78,7 +78,7 @@ def steps(subject: Rotated, *, lost: bool) -> None:
 def test_a_host_that_the_user_gets_while_its_clone_is_in_use_takes_no_login_away(
     mysql_family: MysqlTarget, rotation_service: RotationService, change: str, *, lost: bool
 ) -> None:
-    """An account of the clone on the narrower host would shadow the one that is used now."""
+    """Issue 12, A1: an account of the clone on the narrower host would shadow the one that is used now."""
     user = User(mysql_family)
     subject = user.rotated(rotation_service, ALTERNATING)
     steps(subject, lost=False)
@@ -103,7 +103,7 @@ def test_a_host_that_the_user_gets_while_its_clone_is_in_use_takes_no_login_away
 def test_a_clone_of_awss_template_that_is_in_use_is_not_locked(
     mysql_family: MysqlTarget, rotation_service: RotationService, *, lost: bool
 ) -> None:
-    """The user is app@'127.0.0.%', and the template made its clone on any host."""
+    """Issue 12, A1: the user is app@'127.0.0.%', and the template made its clone on any host."""
     user = User(mysql_family)
     user.run(f"RENAME USER {user.account(user.name, EVERYWHERE)} TO {user.account(user.name, '127.0.0.%')}")
     database = mysql_family.database(user.name)
@@ -125,7 +125,7 @@ def test_a_clone_of_awss_template_that_is_in_use_is_not_locked(
 def test_a_host_that_comes_back_finds_its_clone_unlocked(
     mysql_family: MysqlTarget, rotation_service: RotationService, log: Any
 ) -> None:
-    """What we have locked ourselves stops nothing."""
+    """Issue 12, A3: what we have locked ourselves stops nothing."""
     user = User(mysql_family, ELSEWHERE)
     user.run(f"RENAME USER {user.account(user.name, EVERYWHERE)} TO {user.account(user.name, '127.0.0.%')}")
     subject = user.rotated(rotation_service, ALTERNATING)
@@ -212,7 +212,7 @@ def test_which_account_takes_the_logins_of_another(hosts: list[str], host: str, 
 def test_a_clone_that_somebody_else_has_locked_stays_so(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """Only our own lock is ours to open."""
+    """Issue 12, A3: only our own lock is ours to open."""
     user = User(mysql_family)
     subject = user.rotated(rotation_service, ALTERNATING)
     for _ in range(2):
@@ -228,7 +228,7 @@ def test_a_clone_that_somebody_else_has_locked_stays_so(
 def test_accounts_with_one_password_change_together(
     mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str
 ) -> None:
-    """app@'%' and app@10.2.% are one user, as far as its password goes."""
+    """Issue 12, A2: app@'%' and app@10.2.% are one user, as far as its password goes."""
     user = User(mysql_family, ELSEWHERE)
     subject = user.rotated(rotation_service, strategy)
     for _ in range(3):
@@ -244,7 +244,7 @@ def test_accounts_with_one_password_change_together(
 def test_a_second_password_that_only_some_hosts_have_is_finished(
     mysql_family: MysqlTarget, monkeypatch: pytest.MonkeyPatch, nth: int, when: str
 ) -> None:
-    """Broken between two hosts; the repetition skips none, and pushes no password in use out."""
+    """Issue 12, A2: broken between two hosts; the repetition skips none, and pushes no password in use out."""
     user = User(mysql_family, ELSEWHERE, HERE)
     user.target.passwords |= {"the-new-one-1", "the-new-one-2"}
     with admin_of(mysql_family) as admin:
@@ -286,7 +286,7 @@ class Breaking:
 def test_a_label_that_was_moved_back_by_hand_loses_no_password_in_use(
     mysql_family: MysqlTarget, rotation_service: RotationService, history: int
 ) -> None:
-    """The current password is the second one, and the first one is a version that nobody uses."""
+    """Issue 12, B7: the current password is the second one, and the first one is a version that nobody uses."""
     user = User(mysql_family)
     if mysql_family.kind == "mysql" and history:
         user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} PASSWORD HISTORY {history}")
@@ -308,7 +308,7 @@ def test_a_label_that_was_moved_back_by_hand_loses_no_password_in_use(
 def test_no_probe_uses_up_the_last_try(
     mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str
 ) -> None:
-    """An account that is blocked after one wrong password."""
+    """Issue 12, A4: an account that is blocked after one wrong password."""
     if mysql_family.kind == "mariadb":
         pytest.skip("MariaDB counts for the whole server")
     user = User(mysql_family)
@@ -342,7 +342,7 @@ def blocked_after(user: User, tries: int) -> Iterator[None]:
 def test_a_user_alone_whom_one_wrong_password_blocks_is_refused(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """The repetition of a rotation that broke tries the former password first."""
+    """Issue 12, A4: the repetition of a rotation that broke tries the former password first."""
     user = User(mysql_family)
     with blocked_after(user, 1):
         subject = user.rotated(rotation_service, SINGLE)
@@ -375,7 +375,7 @@ def test_what_a_comment_says_of_wrong_passwords_is_no_limit(
 def test_a_broken_rotations_repetition_tries_one_password_in_vain_at_a_time(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """AWSCURRENT, then at once the valid one; three in a row would block the user."""
+    """Issue 12, A4: AWSCURRENT, then at once the one that is in force; three in a row would block the user."""
     user = User(mysql_family)
     with blocked_after(user, 2):
         subject = user.rotated(rotation_service, SINGLE)
@@ -396,7 +396,7 @@ def test_a_broken_rotations_repetition_tries_one_password_in_vain_at_a_time(
 def test_a_wrong_password_is_not_tried_until_it_blocks_the_user(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """The service repeats a rotation five times, and applications log in with the right password."""
+    """Issue 12, A4: the service repeats a rotation five times, and applications log in with the right password."""
     user = User(mysql_family)
     with blocked_after(user, 3):
         for strategy in (SINGLE, DUAL, ALTERNATING):
@@ -418,7 +418,7 @@ def test_a_wrong_password_is_not_tried_until_it_blocks_the_user(
 def test_a_user_alone_says_that_it_changes_one_of_its_accounts(
     mysql_family: MysqlTarget, rotation_service: RotationService, log: Any, *, sees: bool
 ) -> None:
-    """Anyone who may read the accounts is refused; who may not, is told so in the log."""
+    """Issue 12, A2: whoever may read the accounts is refused; who may not, is told so in the log."""
     user = User(mysql_family, ELSEWHERE)
     if sees:
         user.run(f"GRANT SELECT ON mysql.* TO {user.account(user.name, EVERYWHERE)}")
@@ -439,7 +439,7 @@ def test_a_user_alone_says_that_it_changes_one_of_its_accounts(
 def test_the_admin_changes_a_single_users_accounts_together(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """The one that logs in here is the last, so that its new password stands for all."""
+    """Issue 12, A2: the one that logs in here is the last, so that its new password stands for all."""
     user = User(mysql_family, ELSEWHERE, "10.3.%")
     subject = resetting(user, rotation_service)
     for nth in (1, 2, 3):
@@ -452,7 +452,7 @@ def test_the_admin_changes_a_single_users_accounts_together(
 def test_a_pending_password_that_one_of_two_accounts_has_is_not_let_go(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """Killed between two hosts; the pending version is the only record of one's password."""
+    """Issue 12, A2 and B6: killed between two hosts; the pending version is the only record of one's password."""
     user = User(mysql_family, ELSEWHERE)
     subject = resetting(user, rotation_service)
     rotation = rotation_service.stage(subject.arn)
@@ -481,7 +481,7 @@ def resetting(user: User, service: RotationService) -> Rotated:
 def test_the_admin_ends_the_pause_after_wrong_passwords(
     mysql_family: MysqlTarget, rotation_service: RotationService
 ) -> None:
-    """3955 on MySQL, 4150 on MariaDB; the order to repair is the deployer's."""
+    """Issue 12, D18: 3955 on MySQL, 4150 on MariaDB; the order to repair is the deployer's."""
     user = User(mysql_family)
     if str(user.run("SELECT VERSION()")[0][0]).startswith("10.5."):
         pytest.skip("MariaDB 10.5 ends it by FLUSH PRIVILEGES only")
@@ -530,7 +530,7 @@ def expiring(user: User, *, disconnects: bool) -> Iterator[None]:
 def test_an_expired_password_is_a_login_state(
     mysql_family: MysqlTarget, rotation_service: RotationService, *, disconnects: bool
 ) -> None:
-    """1862, and 1820 where the server lets the user in to change it; the admin sets another."""
+    """Issue 12, D18: 1862, and 1820 where the server lets the user in to change it; the admin sets another."""
     user = User(mysql_family)
     subject = user.rotated(rotation_service, ALTERNATING)
     with expiring(user, disconnects=disconnects):
@@ -549,7 +549,7 @@ def test_an_expired_password_is_a_login_state(
 def test_a_user_whose_password_has_expired_sets_the_new_one_with_it(
     mysql_family: MysqlTarget, rotation_service: RotationService, strategy: str, lost: Any, *, disconnects: bool
 ) -> None:
-    """The one statement that such a login may run is the one that mends it."""
+    """Issue 12, D18: the one statement that such a login may run is the one that mends it."""
     user = User(mysql_family)
     if mysql_family.kind == "mysql":
         user.run(f"ALTER USER {user.account(user.name, EVERYWHERE)} PASSWORD REQUIRE CURRENT")

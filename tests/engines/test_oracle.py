@@ -225,7 +225,7 @@ class TestErrors:
         strategy: str,
         says: str,
     ) -> None:
-        """No probe may use up the last try."""
+        """Issue 12, A4: no probe may use up the last try."""
         subject = rotated(oracle, rotation_service, strategy)
         monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60", "1"))
         failed = rotation_service.rotate(subject.arn)
@@ -238,7 +238,7 @@ class TestErrors:
     def test_a_wrong_password_is_not_tried_until_it_locks_the_user(
         self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, strategy: str
     ) -> None:
-        """Ten wrong ones in a row lock, by default, and the service repeats a rotation five times."""
+        """Issue 12, A4: ten wrong ones in a row lock, by default, and the service repeats a rotation five times."""
         subject = rotated(oracle, rotation_service, strategy)
         monkeypatch.setitem(oracle.database.profiles, "APPS", Profile("60", "3"))
         for password in ("a-wrong-one", "another-wrong-one"):
@@ -274,7 +274,7 @@ class TestErrors:
     def test_what_the_admin_may_pass_on_is_asked_right_by_right(
         self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
-        """RDS's admin has neither GRANT ANY PRIVILEGE nor GRANT ANY ROLE, and all the rest of DBA."""
+        """Issue 13, B2: RDS's admin has neither GRANT ANY PRIVILEGE nor GRANT ANY ROLE, and all the rest of DBA."""
         subject = rotated(oracle, rotation_service, ALTERNATING)
         user = oracle.database.users[oracle.folded(subject.application.username)]
         admin, role = oracle.database.users["ADMIN"], oracle.database.roles["LESSER_DBA"]
@@ -303,6 +303,7 @@ class TestErrors:
     def test_on_rds_the_refusal_says_what_can_be_done_there(
         self, oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Issue 13, B2."""
         subject = rotated(oracle, rotation_service, ALTERNATING)
         monkeypatch.setattr(oracle.database, "rds", True)
         oracle.database.users[oracle.folded(subject.application.username)].system["CREATE JOB"] = False
@@ -323,7 +324,7 @@ class TestErrors:
     def test_every_result_of_a_test_query_is_read(
         self, oracle: OracleDouble, rotation_service: RotationService
     ) -> None:
-        """A block's result sets come by and by, and so do their errors."""
+        """Issue 13, B3: a block's result sets come by and by, and so do their errors."""
         subject = rotated(oracle, rotation_service, SINGLE, ROTATION_TEST_QUERY="BEGIN gives_back; END;")
         failed = rotation_service.rotate(subject.arn)
         assert failed.failed_step == "testSecret"

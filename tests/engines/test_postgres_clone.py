@@ -189,7 +189,7 @@ def test_attributes_are_equal_and_become_so_again(postgres: PostgresTarget, rota
 def test_a_user_that_inherits_nothing_has_a_second_user_that_connects(
     postgres: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """The database is closed to PUBLIC, and the right to connect is the user's own."""
+    """Issue 12, C14: the database is closed to PUBLIC, and the right to connect is the user's own."""
     pair = make(postgres, rotation_service, options="NOINHERIT")
     database = f"db_{pair.first}"
     postgres.server.create_database(database)
@@ -205,7 +205,7 @@ def test_a_user_that_inherits_nothing_has_a_second_user_that_connects(
 def test_an_admin_that_alternates_itself_goes_on_with_what_its_other_half_made(
     postgres: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """From PostgreSQL 16 on, what one role made only that role administers."""
+    """Issue 12, C14: from PostgreSQL 16 on, what one role made only that role administers."""
     pair = make(postgres, rotation_service)
     boss = f"boss_{pair.first}"
     for statement in (
@@ -623,7 +623,7 @@ class TestWhatTheAdminMayNot:
         ],
     )
     def test_what_only_a_superuser_may_give(self, pair: Pair, change: str, says: str) -> None:
-        """The advice is of statements that run, though the second user is not there yet."""
+        """Issue 12, C16: the advice is of statements that run, though the second user is not there yet."""
         pair.grant(f"ALTER ROLE {{app}} {change}")
         self._fails(pair, PermissionRefused, f'ALTER ROLE "{pair.twin}" {says}')
         failed = pair.subject.service.retry(pair.subject.arn)
@@ -657,7 +657,7 @@ class TestWhatTheAdminMayNot:
 
 
 def test_what_is_in_use_is_handed_over_at_a_later_rotation(pair: Pair, log: io.StringIO) -> None:
-    """The rotation waits for no transaction, and the application's queries do not queue up behind it."""
+    """Issue 12, A5: the rotation waits for no transaction, and the application's queries do not queue up behind it."""
     pair.rotate()
     pair.grant("GRANT CREATE ON SCHEMA {s} TO {twin}")
     pair.run("SET ROLE NONE; CREATE TABLE {s}.busy (a int); CREATE TABLE {s}.idle (a int)")

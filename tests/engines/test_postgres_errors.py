@@ -401,7 +401,7 @@ class TestRestrictedPasswords:
 def test_the_admin_sets_no_password_that_could_not_log_in(
     postgres: PostgresTarget, rotation_service: RotationService, state: str, says: str
 ) -> None:
-    """What the server can tell beforehand is asked before the staging label moves."""
+    """Issue 12, B10: what the server can tell beforehand is asked before the staging label moves."""
     admin = rotation_service.create_secret("the-admin", postgres.admin_secret(), postgres.rotator(rotation_service))
     subject = rotated(postgres, rotation_service, SINGLE, masterarn=admin, ALLOW_ADMIN_RESET="true")
     before = subject.value
@@ -421,7 +421,7 @@ def test_the_admin_sets_no_password_that_could_not_log_in(
 def test_time_outs_of_the_users_own_are_not_ours(
     postgres: PostgresTarget, rotation_service: RotationService, strategy: str, setting: str
 ) -> None:
-    """A role whose statements may take a millisecond is rotated anyway."""
+    """Issue 12, D19: a role whose statements may take a millisecond is rotated all the same."""
     if setting == "transaction_timeout" and postgres.server.installation.version < 17:
         pytest.skip("transaction_timeout came with PostgreSQL 17")
     subject = rotated(postgres, rotation_service, strategy)
@@ -435,7 +435,7 @@ def test_time_outs_of_the_users_own_are_not_ours(
 def test_a_role_that_rds_keeps_from_setting_passwords_is_found_before_anything_is_stored(
     postgres: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """rds.restrict_password_commands lets only the members of rds_password set a password."""
+    """Issue 12, C17: rds.restrict_password_commands lets only the members of rds_password set a password."""
     subject = rotated(postgres, rotation_service, SINGLE)
     name = sql.Identifier(subject.application.username)
     postgres.as_superuser(sql.SQL("ALTER ROLE {} SET rds.restrict_password_commands = 'on'").format(name))

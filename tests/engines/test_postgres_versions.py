@@ -23,7 +23,7 @@ def ignoring(postgres: PostgresTarget) -> PostgresTarget:
 
 
 def test_whether_a_minor_version_applies_a_roles_setting_is_known(postgres: PostgresTarget) -> None:
-    """Asked of the server itself, so that our list of versions is no hearsay."""
+    """Issue 12, C15: asked of the server itself, so that our list of versions is no hearsay."""
     first, second = postgres.make_application(), postgres.make_application()
     postgres.as_superuser(f'GRANT "{first.username}" TO "{second.username}"')
     postgres.as_superuser(f'ALTER ROLE "{second.username}" SET role TO "{first.username}"')
@@ -35,7 +35,7 @@ def test_whether_a_minor_version_applies_a_roles_setting_is_known(postgres: Post
 def test_a_second_user_that_would_have_other_rights_is_refused_before_anything_is_written(
     ignoring: PostgresTarget, rotation_service: RotationService
 ) -> None:
-    """With the version that mends it."""
+    """Issue 12, C15: with the version that mends it."""
     subject = rotated(ignoring, rotation_service, ALTERNATING)
     failed = subject.service.rotate(subject.arn)
     assert isinstance(failed.error, UserNotRotatable), failed.error
@@ -50,6 +50,7 @@ def test_a_second_user_that_would_have_other_rights_is_refused_before_anything_i
 
 
 def test_a_single_user_works_there(ignoring: PostgresTarget, rotation_service: RotationService) -> None:
+    """Issue 12, C15."""
     subject = rotated(ignoring, rotation_service, SINGLE)
     for _ in range(2):
         assert subject.service.rotate(subject.arn).error is None

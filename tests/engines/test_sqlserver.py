@@ -176,7 +176,7 @@ class TestOverTheWire:
             connect(sqlserver, ca_file=None)
 
     def test_python_alone_does_tls(self, sqlserver: SqlserverDouble) -> None:
-        """The layer has neither pyOpenSSL nor cryptography."""
+        """Issue 11, fault 16: the layer has neither pyOpenSSL nor cryptography."""
         code = (
             "import json, sys; sys.modules.update(dict.fromkeys(['OpenSSL', 'cryptography']));"
             "from rotators.credentials import Credentials; from rotators.engines.base import ConnectOptions;"
@@ -203,7 +203,7 @@ class TestOverTheWire:
     def test_characters_beyond_the_first_plane_reach_the_server_whole(
         self, sqlserver: SqlserverDouble, rotation_service: RotationService, password: str
     ) -> None:
-        """The driver counts characters in the login's packet, and the protocol UTF-16's units."""
+        """Issue 13, B6: the driver counts characters in the login's packet, and the protocol UTF-16's units."""
         application = sqlserver.make_application(f"\U0001f30d{secrets.token_hex(4)}")
         sqlserver.set_password(application.username, password)
         subject = rotated(sqlserver, rotation_service, SINGLE, application=replace(application, password=password))
@@ -219,7 +219,7 @@ class TestOverTheWire:
     def test_a_statement_beyond_our_time_is_told_as_that(
         self, sqlserver: SqlserverDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It was "the connection was lost"."""
+        """Issue 13, B6: it was "the connection was lost"."""
         over = threading.Event()
         with connect(sqlserver, timeout=0.4) as session:
             monkeypatch.setattr("doubles.sqlserver.Session._one", lambda _: over.wait(5) and [])
@@ -233,7 +233,7 @@ class TestErrors:
     def test_every_result_of_a_test_query_is_read(
         self, sqlserver: SqlserverDouble, rotation_service: RotationService, query: str
     ) -> None:
-        """An error after the first result set counted as success."""
+        """Issue 13, B3: an error after the first result set counted as success."""
         subject = rotated(sqlserver, rotation_service, SINGLE, ROTATION_TEST_QUERY=query)
         failed = rotation_service.rotate(subject.arn)
         assert failed.failed_step == "testSecret"
@@ -430,7 +430,7 @@ class TestClone:
 
     @pytest.mark.parametrize("state", ["G", "W", "D"])
     def test_what_is_narrowed_to_a_column_and_widened_again(self, pair: Pair, state: str) -> None:
-        """The clone had neither; and a column that was revoked stopped the rotation."""
+        """Issue 13, B4: the clone had neither; and a column that was revoked stopped the rotation."""
         table = ("SELECT", 1, "dbo", "orders", None)
         price, number = (*table[:4], "price"), (*table[:4], "number")
         for wanted in (
@@ -450,7 +450,7 @@ class TestClone:
             assert {key: found[key] for key in (table, price, number) if key in found} == wanted
 
     def test_members_of_a_role_of_ones_own_are_made_by_whoever_may_alter_it(self, pair: Pair) -> None:
-        """A member may not, and of a fixed role nobody else may."""
+        """Issue 13, B5: a member may not, and of a fixed role nobody else may."""
         pair.catalogue.members["auditors"] = {pair.user, "admin"}
         pair.rotate()
         assert pair.clone in pair.catalogue.members["auditors"]
@@ -471,7 +471,7 @@ class TestClone:
         del pair.catalogue.members["diskadmin"], pair.catalogue.members["auditors"]
 
     def test_an_admin_who_can_not_see_others_memberships_is_told(self, pair: Pair) -> None:
-        """Else a membership is lost without a word."""
+        """Issue 13, B5: else a membership is lost without a word."""
         key = ("admin", "VIEW ANY DEFINITION", 100, None, None, None)
         state = pair.catalogue.permissions.pop(key)
         failed = pair.subject.service.rotate(pair.subject.arn)
@@ -480,7 +480,7 @@ class TestClone:
         assert "run: GRANT VIEW ANY DEFINITION TO [admin]" in str(failed.error)
 
     def test_a_database_with_a_full_stop_in_its_name(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-        """HAS_PERMS_BY_NAME takes a name of two parts for one in another database."""
+        """Issue 13, B9: HAS_PERMS_BY_NAME takes a name of two parts for one in another database."""
         dotted = Database(members={"db_owner": {"admin"}, "db_datareader": {pair.user}})
         for login in ("admin", pair.user):
             dotted.users[login] = User(pair.catalogue.logins[login].sid)
@@ -695,7 +695,7 @@ def test_any_rights_become_any_others(wanted: set[Permission], present: set[Perm
 
 
 def test_what_is_narrowed_to_a_column_is_never_missing() -> None:
-    """A REVOKE from the table after the column's GRANT took both."""
+    """Issue 13, B4: a REVOKE from the table after the column's GRANT took both."""
     on = "ON OBJECT::[a].[b]"
     assert list(statements({Permission("SELECT", on, "G", "([c])")}, {Permission("SELECT", on)}, "app")) == [
         f"GRANT SELECT {on} ([c]) TO [app]",

@@ -158,7 +158,7 @@ def break_calls(
 def test_some_calls_in_each_situation(
     target: Any, rotation_service: RotationService, record_property: Any, *, strategy: str, situation: type[Situation]
 ) -> None:
-    """The rest of them is broken by test_every_call_in_each_situation."""
+    """Issue 12: the rest of them is broken by test_every_call_in_each_situation."""
     broken = break_calls(target, rotation_service, situation(), strategy, ("after", "crash"), slice(4, None, 4))
     record_property("faults", (f"{strategy}: calls to Secrets Manager", broken))
 
@@ -178,5 +178,6 @@ def test_every_call_in_each_situation(
     when: str,
     kind: str,
 ) -> None:
+    """Issue 12, "Must be shown"."""
     broken = break_calls(target, rotation_service, situation(), strategy, (when, kind), slice(None))
     record_property("faults", (f"{strategy}: calls to Secrets Manager", broken))

@@ -126,7 +126,7 @@ def test_some_packets_in_each_situation(
     strategy: str,
     situation: type[Situation],
 ) -> None:
-    """The rest of them is broken by test_every_packet_in_each_situation."""
+    """Issue 12: the rest of them is broken by test_every_packet_in_each_situation."""
     here = situation()
     subject = here.begin(target, rotation_service, strategy)
     broken = break_packets(proxy, subject, here, "lose_answer", slice(-8, None, 8))
@@ -147,6 +147,7 @@ def test_every_packet_in_each_situation(
     situation: type[Situation],
     fault: str,
 ) -> None:
+    """Issue 12, "Must be shown"."""
     here = situation()
     subject = here.begin(target, rotation_service, strategy)
     broken = break_packets(proxy, subject, here, fault, staggered(target.part, FAULTS.index(fault)))

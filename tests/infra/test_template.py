@@ -618,6 +618,7 @@ class TestNetwork:
         assert function["VpcConfig"]["SecurityGroupIds"] == ["sg-00000007"]
 
     def test_an_endpoint_lets_through_what_the_functions_in_its_network_need(self, tmp_path: Path) -> None:
+        """Issue 11, fault 16."""
         isolated = NETWORK.replace("private", "isolated").replace("nat", "create-endpoint")
         template = synth(
             tmp_path,
@@ -753,7 +754,7 @@ class TestWatching:
         assert {"RotationFailed", "RotationAbandoned"} <= set(pattern["detail"]["eventName"])
 
     def test_nobody_publishes_on_behalf_of_another_account(self, everything: dict[str, Any]) -> None:
-        """EventBridge heeds no condition in a topic's policy, so that a role has it."""
+        """Issue 11, fault 16: EventBridge heeds no condition in a topic's policy, so that a role has it."""
         account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
         (policy,) = of_type(everything, "AWS::SNS::TopicPolicy")
         allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]

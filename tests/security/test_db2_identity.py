@@ -47,7 +47,7 @@ def clone_of(target: Db2Target, boss: Application, suffix: str = "_clone") -> Ap
 def test_the_admin_itself_is_refused_however_its_name_is_spelled(
     db2: Db2Target, rotation_service: RotationService, strategy: str, spelling: str
 ) -> None:
-    """The secret's user is "ADMIN", its admin is "admin": a rotation would lock its secret out."""
+    """Issue 11, fault 15. The secret's user is "ADMIN", its admin is "admin": a rotation would lock its secret out."""
     rotator = db2.rotator(rotation_service, ROTATION_STRATEGY=strategy)
     admin = rotation_service.create_secret("the-admin", db2.admin_secret(), rotator)
     secret = {**db2.admin_secret(), "username": spelling, "masterarn": admin}
@@ -59,7 +59,7 @@ def test_the_admin_itself_is_refused_however_its_name_is_spelled(
 
 
 def test_accounts_are_compared_as_db2_compares_them(db2: Db2Target) -> None:
-    """Two spellings are one account; so are two names of one host."""
+    """Issue 11, fault 15. Two spellings are one account; so are two names of one host."""
     application = db2.make_application()
     secret = db2.secret(application)
     spellings = (secret, {**secret, "username": application.username.upper()}, {**secret, "host": "127.0.0.1"})
@@ -81,7 +81,7 @@ def test_accounts_are_compared_as_db2_compares_them(db2: Db2Target) -> None:
 def test_the_second_user_is_given_to_nobody_who_may_do_less(
     db2: Db2Target, rotation_service: RotationService, how: str, suffix: str
 ) -> None:
-    """The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
+    """Issue 11, fault 6. The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
     boss = db2.make_application()
     clone = clone_of(db2, boss, suffix)
     database, more = db2.catalogue.databases["APP"], rights(db2, boss.username)
@@ -112,7 +112,7 @@ def test_the_second_user_is_given_to_nobody_who_may_do_less(
 
 
 def test_what_a_role_gives_is_no_right_too_many(db2: Db2Target) -> None:
-    """A clone of AWS's template may have directly what its user has by a role."""
+    """Issue 11, the rule. A clone of AWS's template may have directly what its user has by a role."""
     application = db2.make_application()
     clone = clone_of(db2, application)
     rights(db2, clone.username)[PAYROLL] = ("Y", "ADMIN")
@@ -129,7 +129,7 @@ def test_what_a_role_gives_is_no_right_too_many(db2: Db2Target) -> None:
 def test_an_administrators_password_is_set_for_nobody(
     db2: Db2Target, rotation_service: RotationService, power: str, whose: str
 ) -> None:
-    """Whatever the secret's writer names: an administrator is no application's user."""
+    """Issue 11, fault 6. Whatever the secret's writer names: an administrator is no application's user."""
     boss = db2.make_application()
     clone = clone_of(db2, boss)
     db2.catalogue.databases["APP"].authorities[boss.username.upper()] = {power}
@@ -144,7 +144,7 @@ def test_an_administrators_password_is_set_for_nobody(
 
 
 def test_the_mark_of_another_than_an_admin_is_none(db2: Db2Target, rotation_service: RotationService) -> None:
-    """The application makes the sequence itself, and grants it to the user whom it wants."""
+    """Issue 11, the rule. The application makes the sequence itself, and grants it to the user whom it wants."""
     boss = db2.make_application()
     thief = clone_of(db2, boss)
     rights(db2, boss.username)[PAYROLL] = ("Y", "ADMIN")
@@ -161,7 +161,7 @@ def test_the_mark_of_another_than_an_admin_is_none(db2: Db2Target, rotation_serv
 
 
 def test_what_the_refusal_says_to_run_permits_it(db2: Db2Target, rotation_service: RotationService) -> None:
-    """Only an admin can make the mark; the refusal spells it out, and it works when it is run."""
+    """Issue 11, the rule. Only an admin can make the mark; the refusal spells it out, and it works when it is run."""
     application = db2.make_application()
     clone = clone_of(db2, application)
     rights(db2, clone.username)[PAYROLL] = ("Y", "ADMIN")
@@ -179,7 +179,7 @@ def test_what_the_refusal_says_to_run_permits_it(db2: Db2Target, rotation_servic
 
 
 def test_the_former_version_of_a_secret_proves_nothing(db2: Db2Target, rotation_service: RotationService) -> None:
-    """The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
+    """Issue 11, the rule. The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
     victim = db2.make_application()
     bare = db2.make_bare(f"{victim.username}_clone")
     subject = rotated(db2, rotation_service, ALTERNATING, application=bare)
@@ -194,7 +194,7 @@ def test_the_former_version_of_a_secret_proves_nothing(db2: Db2Target, rotation_
 def test_the_proof_is_made_where_the_admin_acts(
     db2: Db2Target, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writer's own server knows the victim's name with a password of the writer's."""
+    """Issue 11, fault 3. The writer's own server knows the victim's name with a password of the writer's."""
     victim = db2.make_application()
     mine = Server(db2.catalogue.port)
     mine.hosts = {"thief.example"}
@@ -220,7 +220,7 @@ def test_the_proof_is_made_where_the_admin_acts(
 def test_a_right_that_was_revoked_since_is_taken_from_the_clone_and_said(
     db2: Db2Target, rotation_service: RotationService, log: io.StringIO
 ) -> None:
-    """The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
+    """Issue 11, fault 8. The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
     subject = rotated(db2, rotation_service, ALTERNATING)
     name = subject.application.username
     assert rotation_service.rotate(subject.arn).error is None
@@ -253,7 +253,7 @@ def hangs(db2: Db2Target, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_server_that_is_silent_at_the_login_is_left_in_time(db2: Db2Target, hangs: Any) -> None:
-    """The driver's own time-out can't be relied on: each byte begins it again."""
+    """Issue 11, fault 12. The driver's own time-out can't be relied on: each byte begins it anew."""
     hangs("connect")
     began = time.monotonic()
     with pytest.raises(Unreachable):
@@ -263,7 +263,7 @@ def test_a_server_that_is_silent_at_the_login_is_left_in_time(db2: Db2Target, ha
 
 @pytest.mark.parametrize("function", ["prepare", "execute", "fetch_tuple"])
 def test_a_server_that_falls_silent_after_the_login_is_left_in_time(db2: Db2Target, hangs: Any, function: str) -> None:
-    """What the driver holds then is never used again."""
+    """Issue 11, fault 12. What the driver holds then is never used again."""
     with connect(db2, timeout=0.5) as session:
         hangs(function)
         began = time.monotonic()

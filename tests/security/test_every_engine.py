@@ -19,7 +19,7 @@ EVERYTHING = 1 << 40
 
 
 class TestFinishSecretOutOfTurn:
-    """finishSecret needs no RotationToken, so anyone who may invoke the function can call it."""
+    """Issue 11, fault 7: finishSecret needs no RotationToken, so whoever may invoke the function can call it."""
 
     def test_a_password_that_was_never_set_is_not_promoted(
         self, target: Any, rotation_service: RotationService
@@ -105,7 +105,7 @@ def test_half_a_character_is_named(target: Any, rotation_service: RotationServic
 def test_a_server_that_stops_answering_ends_the_step_and_not_the_function(
     target: Any, rotation_service: RotationService, *, step: str, after: int, every: float | None
 ) -> None:
-    """At the login or after it: our own error, before Lambda ends the function without a word."""
+    """Issue 11, fault 12: at the login or after it: our own error, before Lambda ends the function without a word."""
     server = getattr(target, "server", None)
     if not hasattr(server, "port"):
         pytest.skip("the double of this engine is no server on a socket")

@@ -50,7 +50,7 @@ def account(target: MongoTarget, application: Application) -> Account:
 def test_the_second_user_is_given_to_nobody_who_may_do_less(
     mongo: MongoTarget, rotation_service: RotationService, how: str
 ) -> None:
-    """The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
+    """Issue 11, fault 6. The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
     boss = mongo.make_application()
     [before] = mongo.as_root({"usersInfo": boss.username})["users"]
     more: list[Any] = {
@@ -76,7 +76,7 @@ def test_the_second_user_is_given_to_nobody_who_may_do_less(
 def test_an_admins_password_is_set_for_nobody(
     mongo: MongoTarget, rotation_service: RotationService, *, chain: bool
 ) -> None:
-    """Whatever the secret's writer names: who may give itself anything is no application's user."""
+    """Issue 11, fault 6. Whatever the secret's writer names: who may give itself anything is no application's user."""
     boss = mongo.make_application()
     power = {"role": "userAdminAnyDatabase", "db": "admin"}
     more = role(mongo, roles=[role(mongo, roles=[power])]) if chain else power
@@ -95,7 +95,7 @@ def test_an_admins_password_is_set_for_nobody(
 
 
 def test_the_former_version_of_a_secret_proves_nothing(mongo: MongoTarget, rotation_service: RotationService) -> None:
-    """The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
+    """Issue 11, the rule. The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
     victim = mongo.make_application()
     bare = mongo.make_bare(f"{victim.username}_clone")
     subject = rotated(mongo, rotation_service, ALTERNATING, application=bare)
@@ -109,7 +109,7 @@ def test_the_former_version_of_a_secret_proves_nothing(mongo: MongoTarget, rotat
 
 
 def test_what_the_refusal_says_to_run_permits_it(mongo: MongoTarget, rotation_service: RotationService) -> None:
-    """Only an admin can make the mark; the refusal spells it out, and it works when it is run."""
+    """Issue 11, the rule. Only an admin can make the mark; the refusal spells it out, and it works when it is run."""
     application = mongo.make_application()
     clone = f"{application.username}_clone"
     mongo.as_admin({"createUser": clone, "pwd": "made-by-hand", "roles": PAYROLL})
@@ -129,7 +129,7 @@ def test_what_the_refusal_says_to_run_permits_it(mongo: MongoTarget, rotation_se
 
 
 def test_a_role_of_another_database_is_no_mark(mongo: MongoTarget) -> None:
-    """Who administers the users of one database can make roles there, named as ours are."""
+    """Issue 11, the rule. Who administers the users of one database can make roles there, named as ours are."""
     victim, thief = mongo.make_application(), None
     thief = mongo.make_bare(f"{victim.username}_clone")
     for user, name in ((victim, "rotators_source"), (thief, "rotators_clone")):
@@ -142,7 +142,7 @@ def test_a_role_of_another_database_is_no_mark(mongo: MongoTarget) -> None:
 
 
 def test_a_user_of_another_database_is_another_user(mongo: MongoTarget) -> None:
-    """A name is no identity: the one that logged in is of its authentication database."""
+    """Issue 11, the rule. A name is no identity: the one that logged in is of its authentication database."""
     victim = mongo.make_application()
     own = Application(victim.username, secrets.token_urlsafe(12))
     mongo.as_root({"createUser": own.username, "pwd": own.password, "roles": []}, "own")
@@ -161,7 +161,7 @@ def test_a_user_of_another_database_is_another_user(mongo: MongoTarget) -> None:
 
 
 def test_the_proof_is_made_where_the_admin_acts(mongo: MongoTarget, rotation_service: RotationService) -> None:
-    """The writer's own server knows the victim's name with a password of the writer's."""
+    """Issue 11, fault 3. The writer's own server knows the victim's name with a password of the writer's."""
     victim = mongo.make_application()
     with SecantusServer() as mine:
         with mine.client(mine.root) as root:
@@ -188,7 +188,7 @@ def test_the_proof_is_made_where_the_admin_acts(mongo: MongoTarget, rotation_ser
 def test_a_right_that_was_revoked_since_is_taken_from_the_clone_and_said(
     mongo: MongoTarget, rotation_service: RotationService, log: io.StringIO
 ) -> None:
-    """The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
+    """Issue 11, fault 8. The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
     subject = rotated(mongo, rotation_service, ALTERNATING)
     name = subject.application.username
     assert rotation_service.rotate(subject.arn).error is None
@@ -209,7 +209,7 @@ def relay(request: pytest.FixtureRequest, mongo: MongoTarget) -> Iterator[Relay]
 
 
 def test_a_server_that_falls_silent_after_the_login_is_left_in_time(mongo: MongoTarget, relay: Relay) -> None:
-    """Each byte that comes must not begin the time again."""
+    """Issue 11, fault 12. Each byte that comes must not begin the time anew."""
     with connect(mongo, {"port": relay.port}, timeout=1.0) as session:
         relay.after = 0
         began = time.monotonic()
@@ -219,7 +219,7 @@ def test_a_server_that_falls_silent_after_the_login_is_left_in_time(mongo: Mongo
 
 
 def test_a_server_that_is_slow_from_the_first_byte_is_left_in_time(mongo: MongoTarget, relay: Relay) -> None:
-    """In TLS's handshake, and in the search for the server."""
+    """Issue 11, fault 12. In TLS's handshake, and in the search for the server."""
     relay.after = 0
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no answer in time"):
@@ -228,7 +228,7 @@ def test_a_server_that_is_slow_from_the_first_byte_is_left_in_time(mongo: MongoT
 
 
 def test_nothing_is_asked_when_the_time_is_over(mongo: MongoTarget) -> None:
-    """The deadline is the invocation's, whatever a time-out would allow."""
+    """Issue 11, fault 12. The deadline is the invocation's, whatever a time-out would allow."""
     with pytest.raises(Unreachable, match="time is over"):
         connect(mongo, deadline=time.monotonic() + 0.1)
     began = time.monotonic()

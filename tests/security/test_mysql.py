@@ -73,7 +73,7 @@ def is_refused(subject: Rotated, error: type[Exception], *says: str) -> None:
 
 
 class TestWhoLoggedIn:
-    """A name is no account."""
+    """Issue 11, fault 5: a name is no account."""
 
     @pytest.mark.parametrize("strategy", [ALTERNATING, DUAL])
     def test_another_persons_account_of_the_same_name_is_left_alone(
@@ -127,7 +127,7 @@ class TestWhoLoggedIn:
     def test_a_name_in_other_letters_is_another_user(
         self, mysql_family: MysqlTarget, rotation_service: RotationService
     ) -> None:
-        """The servers tell App from app, and so do we."""
+        """Issue 11, fault 15: the servers tell App from app, and so do we."""
         target = mysql_family
         lower = target.make_application()
         upper = target.make_application(lower.username.upper())
@@ -173,6 +173,8 @@ def log_in_to(
 
 
 class TestWhoseTheSecondUserIs:
+    """Issue 11, fault 6."""
+
     @pytest.mark.parametrize("power", ["role", "tables", "proxy", "option"])
     def test_a_user_that_may_more_is_nobodys_source(
         self, mysql_family: MysqlTarget, rotation_service: RotationService, power: str
@@ -293,7 +295,7 @@ class TestWhoseTheSecondUserIs:
 
 
 class TestWhereTheAdminActs:
-    """With a server of the attacker's own, that the function's CAs trust."""
+    """Issue 11, faults 3 and 4, with a server of the attacker's own, that the function's CAs trust."""
 
     def test_a_proof_at_the_writers_own_server_is_none(
         self, mysql_family: MysqlTarget, rotation_service: RotationService, double: Start
@@ -369,6 +371,8 @@ class TestWhereTheAdminActs:
 
 
 class TestWhatIsSaidBeforeTheServerIsVerified:
+    """Issue 11, fault 9."""
+
     @pytest.mark.parametrize("code", [1045, 1698, 1049, 1040, 3118, 1862, 2026 + 10000])
     @pytest.mark.parametrize("greets", [True, False])
     def test_it_is_no_more_than_a_connection_that_broke(
@@ -413,7 +417,7 @@ def gives_up(server: MysqlDouble, target: MysqlTarget, over: threading.Event) ->
 
 
 class TestTime:
-    """A server takes no more of the invocation's time than the function lets it."""
+    """Issue 11, fault 12: a server takes no more of the invocation's time than the function lets it."""
 
     @pytest.mark.parametrize("silent", ["at once", "after the greeting", "in TLS", "after the login", "in a statement"])
     def test_one_that_says_nothing(self, mysql_family: MysqlTarget, double: Start, silent: str) -> None:
@@ -476,7 +480,7 @@ class TestTime:
 
 
 class TestOddInput:
-    """Each an error that says what to do, and none a fault of ours."""
+    """Issue 11, fault 14: each an error that says what to do, and none a fault of ours."""
 
     @pytest.mark.parametrize("key", ["username", "password", "dbname"])
     def test_half_a_character(self, mysql_family: MysqlTarget, key: str) -> None:
@@ -486,7 +490,7 @@ class TestOddInput:
             MysqlEngine().connect(Credentials(values, "the secret"), options(mysql_family))
 
     def test_a_name_that_no_user_can_have(self, mysql_family: MysqlTarget) -> None:
-        """The servers keep names in three bytes a character."""
+        """Issue 12, D19: the servers keep names in three bytes a character."""
         with pytest.raises(errors.SecretMalformed, match="no characters beyond U"):
             MysqlEngine().connect(credentials(mysql_family, "app😀", PASSWORD), options(mysql_family))
 

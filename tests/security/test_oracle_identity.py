@@ -48,7 +48,7 @@ def rotate(target: OracleDouble, service: RotationService, name: str, password: 
 def test_the_admin_is_the_admin_in_any_spelling(
     oracle: OracleDouble, rotation_service: RotationService, username: str
 ) -> None:
-    """With the user "app", the admin "APP" would have locked its own secret out."""
+    """Issue 11, fault 15: "app" with the admin "APP" would have locked the admin's own secret out."""
     with connect(oracle) as admin:
         same = {**oracle.admin_secret(), "username": username if username != "app" else oracle.admin.upper()}
         with connect(oracle, same) as other:
@@ -62,7 +62,7 @@ def test_the_admin_is_the_admin_in_any_spelling(
 def test_a_login_through_a_proxy_proves_nothing_of_its_client(
     oracle: OracleDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PAYROLL lets APP log in for it (CONNECT THROUGH): ``app[payroll]`` with APP's password is a session of PAYROLL.
+    """Issue 11, fault 5.
 
     PAYROLL's password must not come into the secret of APP.
     """
@@ -130,7 +130,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
     power: Callable[[Database, User], None],
     clone_is_current: bool,
 ) -> None:
-    """BOSS and BOSS_CLONE are two people, alike but for one power of the one to be set next."""
+    """Issue 11, fault 6: BOSS and BOSS_CLONE are two people, alike but for one power of the one to be set next."""
     boss = f"BOSS{len(oracle.database.users)}"
     users = {name: make_user(oracle, name) for name in (boss, f"{boss}_CLONE")}
     current, other = (f"{boss}_CLONE", boss) if clone_is_current else (boss, f"{boss}_CLONE")
@@ -145,7 +145,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
 def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
     oracle: OracleDouble, rotation_service: RotationService
 ) -> None:
-    """A clone of AWS's with no more than its user is adopted; of another, the refusal says what to run."""
+    """Issue 11: a clone of AWS's with no more than its user is adopted; of another, the refusal says what to run."""
     alike, _ = make_user(oracle, "ALIKE"), make_user(oracle, "ALIKE_CLONE")
     assert rotate(oracle, rotation_service, "ALIKE", alike.password) is None
     known, clone = make_user(oracle, "KNOWN"), make_user(oracle, "KNOWN_CLONE")
@@ -167,7 +167,7 @@ def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
 def test_a_trigger_of_ones_own_is_no_mark_and_nor_is_an_old_one(
     oracle: OracleDouble, rotation_service: RotationService
 ) -> None:
-    """The attacker is ``victim_clone``, unknown to the victim, and makes the trigger that we would make.
+    """Issue 11, fault 1.
 
     It is in the attacker's schema, not in the admin's. And one in the admin's that is older than a user is another
     pair's.
@@ -200,7 +200,7 @@ def test_a_trigger_of_ones_own_is_no_mark_and_nor_is_an_old_one(
 def test_what_the_clone_was_given_by_itself_is_taken_away_with_a_line(
     oracle: OracleDouble, rotation_service: RotationService, log: Any
 ) -> None:
-    """A clone has nothing of its own that counts, and nothing is lost without a word."""
+    """Issue 11, fault 8: a clone has nothing of its own that counts, and nothing is lost without a word."""
     subject = rotated(oracle, rotation_service, ALTERNATING)
     assert rotation_service.rotate(subject.arn).error is None
     clone = oracle.database.users[f"{oracle.folded(subject.application.username)}_CLONE"]
@@ -217,7 +217,7 @@ def test_what_the_clone_was_given_by_itself_is_taken_away_with_a_line(
 def test_an_admins_password_is_set_by_nobody_else(
     oracle: OracleDouble, rotation_service: RotationService, how: str
 ) -> None:
-    """Neither a reset nor a pair hands an admin's session to an application's secret."""
+    """Issue 11: neither a reset nor a pair hands an admin's session to an application's secret."""
     application = oracle.make_application()
     user = oracle.database.users[oracle.folded(application.username)]
     if how == "DBA":
@@ -241,7 +241,7 @@ def test_an_admins_password_is_set_by_nobody_else(
 
 
 def test_a_user_who_was_made_anew_is_another_one(oracle: OracleDouble) -> None:
-    """Names come again; the user's number does not."""
+    """Issue 11: names come again; the user's number does not."""
     application = oracle.make_application()
     name = oracle.folded(application.username)
     with connect(oracle, oracle.secret(application)) as session, connect(oracle) as admin:
@@ -296,7 +296,7 @@ def dripping(request: pytest.FixtureRequest, authority: CertificateAuthority, li
 def test_a_server_that_says_a_byte_now_and_then_is_left_in_time(
     dripping: Dripping, authority: CertificateAuthority
 ) -> None:
-    """The driver's own time-outs begin again with every byte."""
+    """Issue 11, fault 12: the driver's own time-outs begin anew with every byte."""
     value = {"host": "localhost", "port": dripping.port, "username": "app", "password": "p", "dbname": "ORCLPDB"}
     plain = dripping._context is None
     options = ConnectOptions(timeout=0.6, ca_file=str(authority.ca_file), plaintext=plain)
@@ -309,7 +309,7 @@ def test_a_server_that_says_a_byte_now_and_then_is_left_in_time(
 def test_a_statement_without_an_answer_ends_in_time_and_the_session_with_it(
     oracle: OracleDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after the login."""
+    """Issue 11, fault 12: also after the login."""
     over = threading.Event()
     monkeypatch.setattr("doubles.oracle.Session._one", lambda _: over.wait(5))
     with connect(oracle, timeout=0.4) as session:

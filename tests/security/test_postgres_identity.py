@@ -62,6 +62,8 @@ def is_refused(subject: Rotated, error: type[Exception], *says: str) -> None:
 
 
 class TestWhoseASecondUserIs:
+    """Issue 11, faults 1, 2 and 6."""
+
     def test_whoever_may_create_roles_gets_nobody_by_a_role_named_after_them(
         self, postgres: PostgresTarget, rotation_service: RotationService
     ) -> None:
@@ -192,7 +194,7 @@ class TestWhoseASecondUserIs:
 
 
 class TestWhatASecondUserHasOfItsOwn:
-    """Nothing that counts."""
+    """Issue 11, fault 8: nothing that counts."""
 
     @pytest.mark.parametrize("new_owner", ["another user", "a superuser"])
     def test_what_the_user_granted_it_ends_with_the_users_own_right(
@@ -289,7 +291,7 @@ class TestWhatASecondUserHasOfItsOwn:
     def test_the_admins_own_memberships_are_as_they_were(
         self, postgres: PostgresTarget, rotation_service: RotationService
     ) -> None:
-        """What the admin held before, it holds afterwards, row by row."""
+        """Issue 12, C14: what the admin held before, it holds afterwards, row by row."""
         app = postgres.make_application()
         subject = rotated(postgres, rotation_service, ALTERNATING, application=app)
         assert subject.service.rotate(subject.arn).error is None
@@ -317,6 +319,8 @@ def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Post
 
 
 class TestTheServerOfAnAttacker:
+    """Issue 11, faults 3 and 4."""
+
     @pytest.mark.parametrize("identifier", ["dbClusterIdentifier", "dbInstanceIdentifier", "namespaceName", None])
     def test_a_proof_at_another_server_is_none(
         self, two_servers: tuple[PostgresTarget, PostgresServer], rotation_service: RotationService, identifier: Any
@@ -421,7 +425,7 @@ class TestTheServerOfAnAttacker:
 
 
 class TestVerifiers:
-    """What decides the verifier is how the user logs in, not a setting of somebody's."""
+    """Issue 11, fault 13: what decides the verifier is how the user logs in, not a setting of somebody's."""
 
     @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
     @pytest.mark.parametrize("by", ["database", "role", "server"])
@@ -485,7 +489,7 @@ class TestAForeignDatabase:
 
 
 class TestBeforeTls:
-    """Nothing that arrives before the server is verified is believed."""
+    """Issue 11, fault 9: nothing that arrives before the server is verified is believed."""
 
     @pytest.mark.parametrize("code", ["28P01", "28000", "42501", "3D000"])
     def test_an_error_before_tls_is_a_lost_connection(

@@ -69,7 +69,7 @@ def refused(service: RotationService, secret: dict[str, Any]) -> tuple[str, Rota
 
 
 class TestWhatIsPublic:
-    """An application's team may write any key into its own secret."""
+    """Issue 11, fault 10: an application's team may write any key into its own secret."""
 
     @pytest.mark.parametrize("nested", [False, True])
     def test_no_unknown_key_hides_who_where_and_which_secret(
@@ -139,7 +139,7 @@ class TestWhatIsSecret:
     def test_thousands_of_short_values_push_no_password_out(
         self, rotation_service: RotationService, log: io.StringIO
     ) -> None:
-        """The memory had 512 places, and the oldest went first."""
+        """Issue 11, fault 10: the memory had 512 places, and the oldest went first."""
         junk = {f"k{number}": f"{number:05}" for number in range(3_000)}
         _, error = refused(rotation_service, {"password": PASSWORD, **junk, **SECRET})
         assert PASSWORD not in str(error) + log.getvalue()

@@ -109,7 +109,7 @@ POWERS: dict[str, tuple[Any, Any, str]] = {
 def test_the_second_user_is_given_to_nobody_who_may_do_less(
     redshift: RedshiftTarget, rotation_service: RotationService, how: str
 ) -> None:
-    """The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
+    """Issue 11, faults 1 and 6. The writer of `boss_clone`'s secret, which shares rights with `boss`, wants `boss`."""
     boss = redshift.make_application()
     clone = clone_of(redshift, boss)
     redshift.as_superuser("CREATE TABLE IF NOT EXISTS payroll (n int)")
@@ -137,7 +137,7 @@ def test_two_equal_users_are_a_pair(redshift: RedshiftTarget) -> None:
 
 
 def test_what_another_database_gives_counts(redshift: RedshiftTarget, rotation_service: RotationService) -> None:
-    """What `boss` may do is granted in another database of the cluster."""
+    """Issue 11, fault 6. What `boss` may do is granted in another database of the cluster."""
     boss = redshift.make_application()
     clone = clone_of(redshift, boss)
     redshift.as_superuser(f'CREATE DATABASE "{OTHER}"')
@@ -157,7 +157,7 @@ def test_what_another_database_gives_counts(redshift: RedshiftTarget, rotation_s
 def test_an_administrators_password_is_set_for_nobody(
     redshift: RedshiftTarget, rotation_service: RotationService, how: str
 ) -> None:
-    """Whatever the secret's writer names: who sets others' passwords is no application's user."""
+    """Issue 11, fault 6. Whatever the secret's writer names: who sets others' passwords is no application's user."""
     boss = redshift.make_application()
     clone = clone_of(redshift, boss)
     if how == "superuser":
@@ -183,7 +183,7 @@ def test_an_administrators_password_is_set_for_nobody(
 
 
 def test_an_account_is_its_number_and_not_its_name(redshift: RedshiftTarget) -> None:
-    """Who was proven stays who it is, though the name goes to somebody else meanwhile."""
+    """Issue 11, the rule. Who was proven stays who it is, though the name goes to somebody else meanwhile."""
     application, other = redshift.make_application(), redshift.make_application()
     proven = account(redshift, application)
     run(redshift, "ALTER ROLE {one} RENAME TO {two}", one=application.username, two=f"{application.username}_old")
@@ -198,7 +198,7 @@ def test_an_account_is_its_number_and_not_its_name(redshift: RedshiftTarget) -> 
 
 
 def test_a_name_that_was_given_to_somebody_else_is_no_mark(redshift: RedshiftTarget) -> None:
-    """The pair's user was dropped, and a stranger has its name: the clone's secret gets nothing."""
+    """Issue 11, the rule. The pair's user was dropped, and a stranger has its name: the clone's secret gets nothing."""
     stranger = redshift.make_application()
     clone = clone_of(redshift, stranger)
     for group, user in (("rotators_source", redshift.make_application()), ("rotators_clone", clone)):
@@ -212,7 +212,7 @@ def test_a_name_that_was_given_to_somebody_else_is_no_mark(redshift: RedshiftTar
 
 
 def test_what_the_refusal_says_to_run_permits_it(redshift: RedshiftTarget, rotation_service: RotationService) -> None:
-    """Only a superuser can make the mark; the refusal spells it out, and it works when run."""
+    """Issue 11, the rule. Only a superuser can make the mark; the refusal spells it out, and it works when run."""
     application = redshift.make_application()
     clone = redshift.make_bare(f"{application.username}_clone")
     run(redshift, "ALTER ROLE {clone} CREATEDB", clone=clone.username)
@@ -228,7 +228,7 @@ def test_what_the_refusal_says_to_run_permits_it(redshift: RedshiftTarget, rotat
 def test_the_former_version_of_a_secret_proves_nothing(
     redshift: RedshiftTarget, rotation_service: RotationService
 ) -> None:
-    """The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
+    """Issue 11, the rule. The writer puts another's user into AWSPREVIOUS, and its own `_clone` into AWSCURRENT."""
     victim = redshift.make_application()
     bare = redshift.make_bare(f"{victim.username}_clone")
     subject = rotated(redshift, rotation_service, ALTERNATING, application=bare)
@@ -241,7 +241,7 @@ def test_the_former_version_of_a_secret_proves_nothing(
 
 
 def test_the_admin_itself_is_refused(redshift: RedshiftTarget, rotation_service: RotationService) -> None:
-    """Accounts are compared by number, and two names of one cluster are one."""
+    """Issue 11, fault 15. Accounts are compared by number, and two names of one cluster are one."""
     with connect(redshift) as one, connect(redshift, {"host": "127.0.0.1"}) as two:
         assert one.account == two.account
     rotator = redshift.rotator(rotation_service, ROTATION_STRATEGY=ALTERNATING)
@@ -255,7 +255,7 @@ def test_the_admin_itself_is_refused(redshift: RedshiftTarget, rotation_service:
 def test_what_the_clone_had_of_its_own_is_taken_and_said(
     redshift: RedshiftTarget, rotation_service: RotationService, log: io.StringIO
 ) -> None:
-    """The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
+    """Issue 11, fault 8. The mark stays, so that a clone with a right too many is still known; nothing goes unsaid."""
     subject = rotated(redshift, rotation_service, ALTERNATING)
     name = subject.application.username
     assert rotation_service.rotate(subject.arn).error is None
@@ -283,7 +283,7 @@ def relay(request: pytest.FixtureRequest, redshift: RedshiftTarget) -> Iterator[
 
 
 def test_a_server_that_falls_silent_is_left_in_time(redshift: RedshiftTarget, relay: Relay) -> None:
-    """After the login, and from the first byte on: no byte begins the time again."""
+    """Issue 11, fault 12. After the login, and from the first byte on: no byte begins the time anew."""
     session = connect(redshift, {"port": relay.port}, timeout=1.0)
     relay.after = 0
     began = time.monotonic()

@@ -58,7 +58,9 @@ def rotate(target: SqlserverDouble, service: RotationService, name: str, passwor
 def test_a_contained_user_with_a_logins_name_and_sid_is_not_that_login(
     sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The attacker owns a database, and makes a contained user in it with the name and the very SID of another person's
+    """Issue 11, faults 5 and 15.
+
+    The attacker owns a database, and makes a contained user in it with the name and the very SID of another person's
     login. The secret names that user. The admin must not take it for the login, whose password stays.
     """
     victim = sqlserver.make_application()
@@ -75,7 +77,7 @@ def test_a_contained_user_with_a_logins_name_and_sid_is_not_that_login(
 
 
 def test_a_contained_user_of_another_database_is_another_one(sqlserver: SqlserverDouble) -> None:
-    """A contained user's SID is its maker's to choose, too."""
+    """Issue 11, fault 5: a contained user's SID is its maker's to choose, too."""
     victim = sqlserver.make_application()
     contained = sqlserver.catalogue.databases["app"].users[victim.username]
     contained.password = victim.password
@@ -91,7 +93,7 @@ def test_a_contained_user_of_another_database_is_another_one(sqlserver: Sqlserve
 def test_a_clone_that_somebody_made_by_our_rule_is_not_given_its_source(
     sqlserver: SqlserverDouble, rotation_service: RotationService
 ) -> None:
-    """From SQL Server 2022 on CREATE LOGIN is a right of its own, and takes any SID.
+    """Issue 11, fault 1.
 
     The attacker makes ``victim_clone`` with the SID that we would give it, and puts it into a secret: the next password
     would be the victim's.
@@ -185,7 +187,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
     power: Callable[[Server, str], None],
     clone_is_current: bool,
 ) -> None:
-    """``boss`` and ``boss_clone`` are two people, alike but for one power of the one whose password would be set next.
+    """Issue 11, fault 6.
 
     Anyone who writes the other's secret must not be given it; and it is given where the power is not there.
     """
@@ -213,7 +215,7 @@ def test_who_may_do_more_is_given_to_nobody_by_its_name(
 def test_a_database_named_like_the_server_stands_for_nothing_but_itself(
     sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who owns all of a database, owns no more than that, however it is called."""
+    """Issue 11, fault 6: who owns all of a database, owns no more than that, however it is called."""
     server = sqlserver.catalogue
     lesser, greater = make_login(sqlserver, "lesser"), make_login(sqlserver, "lesser_clone")
     named = Database(members={"db_owner": {"admin", "lesser"}})
@@ -228,7 +230,7 @@ def test_a_database_named_like_the_server_stands_for_nothing_but_itself(
 def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
     sqlserver: SqlserverDouble, rotation_service: RotationService
 ) -> None:
-    """A clone of AWS's with no more than its user is adopted; of another, the refusal says what to run."""
+    """Issue 11: a clone of AWS's with no more than its user is adopted; of another, the refusal says what to run."""
     server, here = sqlserver.catalogue, sqlserver.catalogue.databases["app"]
     make_login(sqlserver, "alike"), make_login(sqlserver, "alike_clone")
     assert rotate(sqlserver, rotation_service, "alike", server.logins["alike"].password) is None
@@ -250,7 +252,7 @@ def test_two_of_a_kind_are_a_pair_and_one_statement_makes_others_one(
 def test_what_the_clone_was_given_by_itself_is_taken_away_with_a_line(
     sqlserver: SqlserverDouble, rotation_service: RotationService, log: Any
 ) -> None:
-    """A clone has nothing of its own that counts, and nothing is lost without a word."""
+    """Issue 11, fault 8: a clone has nothing of its own that counts, and nothing is lost without a word."""
     subject = rotated(sqlserver, rotation_service, ALTERNATING)
     assert rotation_service.rotate(subject.arn).error is None
     clone = f"{subject.application.username}_clone"
@@ -266,7 +268,7 @@ def test_what_the_clone_was_given_by_itself_is_taken_away_with_a_line(
 def test_an_admins_password_is_set_by_nobody_else(
     sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Neither a reset nor a pair hands an admin's session to an application's secret."""
+    """Issue 11: neither a reset nor a pair hands an admin's session to an application's secret."""
     application = sqlserver.make_application()
     server, name = sqlserver.catalogue, application.username
     if how == "sysadmin":
@@ -289,7 +291,7 @@ def test_an_admins_password_is_set_by_nobody_else(
 def test_the_admin_is_the_admin_in_any_spelling(
     sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
-    """On a server whose names differ by their letters alone, ADMIN is admin."""
+    """Issue 11, fault 15: on a server whose names differ by their letters alone, ADMIN is admin."""
     monkeypatch.setattr(sqlserver.catalogue, "case_sensitive", False)
     with connect(sqlserver, {"username": "ADMIN"}) as one, connect(sqlserver) as two:
         assert one.account == two.account
@@ -307,7 +309,7 @@ def test_the_admin_is_the_admin_in_any_spelling(
 def test_a_trigger_of_a_databases_owner_never_runs_as_the_admin(
     sqlserver: SqlserverDouble, rotation_service: RotationService
 ) -> None:
-    """The attacker owns a database, and makes a DDL trigger in it that sets another login's password.
+    """Issue 13, B9, and issue 11's rule.
 
     It runs with the rights of the user who fires it. The admin fires it, as the database's owner, who may do nothing
     beyond the database.
@@ -338,7 +340,7 @@ def test_a_trigger_of_a_databases_owner_never_runs_as_the_admin(
 def test_where_the_admin_can_not_be_the_owner_a_trigger_stops_it(
     sqlserver: SqlserverDouble, rotation_service: RotationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In msdb, where RDS's admin is no owner, there is no such shelter."""
+    """Issue 13, B9: in msdb, where RDS's admin is no owner, there is no such shelter."""
     subject = rotated(sqlserver, rotation_service, ALTERNATING)
     msdb = sqlserver.catalogue.databases["msdb"]
     sid = sqlserver.catalogue.logins[subject.application.username].sid
@@ -350,7 +352,7 @@ def test_where_the_admin_can_not_be_the_owner_a_trigger_stops_it(
 
 
 def test_what_a_server_says_before_tls_counts_for_nothing(sqlserver: SqlserverDouble) -> None:
-    """Somebody on the way answers "login failed" before the handshake."""
+    """Issue 11, fault 9: somebody on the way answers "login failed" before the handshake."""
     error = SqlError(18456, "Login failed for user 'admin'.")
     with (
         TdsServer(sqlserver.catalogue.log_in, sqlserver.pem, instead_of_tls=error) as wire,
@@ -374,7 +376,7 @@ def _a_byte_at_a_time(connection: socket.socket, data: bytes) -> None:
 def test_a_server_that_is_silent_or_slow_after_the_login_is_left_in_time(
     sqlserver: SqlserverDouble, reply: Callable[[socket.socket, bytes], None]
 ) -> None:
-    """A byte now and then kept the function until Lambda ended it."""
+    """Issue 11, fault 12: a byte now and then kept the function until Lambda ended it."""
     started = time.monotonic()
     with (
         TdsServer(sqlserver.catalogue.log_in, sqlserver.pem, reply=reply) as wire,
@@ -385,7 +387,7 @@ def test_a_server_that_is_silent_or_slow_after_the_login_is_left_in_time(
 
 
 def test_a_session_that_the_server_ends_inside_tls_is_lost(sqlserver: SqlserverDouble) -> None:
-    """TLS's own farewell was a fault of ours."""
+    """Issue 13, B6: TLS's own farewell was a fault of ours."""
     with (
         TdsServer(sqlserver.catalogue.log_in, sqlserver.pem, farewell=True) as wire,
         pytest.raises(ConnectionLost, match="the connection was lost"),
@@ -394,13 +396,13 @@ def test_a_session_that_the_server_ends_inside_tls_is_lost(sqlserver: SqlserverD
 
 
 def test_plaintext_is_no_way_in_where_the_server_demands_tls(sqlserver: SqlserverDouble) -> None:
-    """The advice was to switch TLS on."""
+    """Issue 13, B6: the advice was to switch TLS on."""
     with pytest.raises(TlsFailed, match=r"over TLS only.*remove 'ssl' from the secret"):
         connect(sqlserver, plaintext=True)
 
 
 def test_two_servers_of_one_address_are_told_apart(sqlserver: SqlserverDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proof and the admin's session must have been answered by one server."""
+    """Issue 11: the proof and the admin's session must have been answered by one server."""
     with connect(sqlserver) as one:
         monkeypatch.setattr(sqlserver.catalogue, "started", "2026-02-03T04:05:06.000")
         with connect(sqlserver) as two:

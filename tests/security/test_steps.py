@@ -73,6 +73,8 @@ def made_in(service: RotationService, since: int) -> list[tuple[str | None, str]
 
 
 class TestOutOfTurn:
+    """Issue 11, fault 7."""
+
     def test_finish_secret_promotes_nothing_that_does_not_log_in(
         self, rotation_service: RotationService, keys: Keys, secret: str
     ) -> None:
@@ -143,6 +145,8 @@ class TestOutOfTurn:
 
 
 class TestWhileRotationIsOff:
+    """Issue 11, fault 11."""
+
     @pytest.mark.parametrize("step", STEPS)
     def test_every_step_refuses_and_changes_nothing(
         self, rotation_service: RotationService, keys: Keys, secret: str, step: str
@@ -162,7 +166,7 @@ class TestWhileRotationIsOff:
 
 
 class TestCalls:
-    """What all this costs: 8 or 9 calls for a single user."""
+    """What all this costs. Issue 11: 8 or 9 calls for a single user."""
 
     WARM = (
         ("createSecret", "DescribeSecret"),
@@ -240,7 +244,7 @@ class TestCalls:
 
 
 def test_a_discarded_version_says_that_it_is_one(rotation_service: RotationService, keys: Keys, secret: str) -> None:
-    """The service repeats a rotation with the same token: the error must not read as if it were wrong."""
+    """Issue 12, B9. The service repeats a rotation with the same token: the error must not read as if it were wrong."""
     keys.refuse = PasswordRefused("too simple")
     first = rotation_service.rotate(secret)
     assert isinstance(first.error, PasswordRefused)
@@ -315,7 +319,7 @@ def reaching(url: str, **limits: float) -> SecretVersions:
 
 @pytest.mark.parametrize("answer", SLOW)
 class TestAnEndpointThatKeepsUsWaiting:
-    """The network, or something that answers in place of Secrets Manager."""
+    """Issue 11, fault 12: the network, or whoever answers in Secrets Manager's place."""
 
     def test_a_call_ends_in_its_time_with_our_error(self, answer: Any) -> None:
         with endpoint(answer) as (url, _):

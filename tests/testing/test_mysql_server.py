@@ -43,6 +43,7 @@ def test_path_and_the_cache_folder_are_looked_at(look, tmp_path):
 
 
 def test_several_of_each_are_named_and_none_comes_twice(look, tmp_path, monkeypatch):
+    """Issue 12, E23."""
     fake_installation(tmp_path / "path", "mariadbd", "Ver 10.11.18-MariaDB for debian-linux-gnu on x86_64")
     for folder, version in (("a", "11.8.9"), ("b", "10.5.23"), ("c", "10.11.18")):
         fake_installation(tmp_path / folder / "usr/sbin", "mariadbd", f"Ver {version}-MariaDB for debian-linux-gnu")

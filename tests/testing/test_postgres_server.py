@@ -635,7 +635,7 @@ def test_one_without_pg_basebackup_is_one_without_standbys(look, tmp_path):
 
 
 def test_those_that_are_named_come_beside_by_their_full_version(look, tmp_path, monkeypatch):
-    """17.1 beside 17.12, and none twice."""
+    """Issue 12, E23: 17.1 beside 17.12, and none twice."""
     fake_installation(tmp_path / "debian/17/bin", "echo 'postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)'")
     named = {"a": "17.1", "b": "17.12", "c": "9.6.24", "e": "19beta1", "f": "19.0"}
     for folder, version in named.items():

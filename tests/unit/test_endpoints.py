@@ -195,7 +195,7 @@ def test_what_was_found_is_asked_for_again_after_a_while(cloud: Cloud, monkeypat
 
 
 class TestForged:
-    """Anyone who writes or tags a secret can't name the host that hears the admin's password."""
+    """Issue 11, fault 4: whoever writes or tags a secret can't name the host that hears the admin's password."""
 
     @pytest.mark.parametrize(
         "tags",

@@ -66,6 +66,7 @@ def test_privileges_on_one_object_are_given_and_taken_together() -> None:
 
 
 def test_a_dynamic_privileges_own_option_is_not_everybodys() -> None:
+    """Issue 12, C12."""
     wanted = parse(["GRANT SELECT ON *.* TO `u`@`%`", "GRANT XA_RECOVER_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"])
     assert GrantedRight("grant option", "GRANT OPTION", "*.*") not in wanted
     assert list(statements(wanted, parse(["GRANT SELECT ON *.* TO `u`@`%`"]), CLONE)) == [
@@ -114,7 +115,7 @@ def test_options_partial_revokes_and_default_roles() -> None:
 
 
 def test_the_option_of_everything_comes_with_a_proxys_and_goes_with_dynamic_ones() -> None:
-    """As both servers do it; see tests/engines/test_mysql_clone.py."""
+    """Issue 12, C12: as both servers do it; see tests/engines/test_mysql_clone.py."""
     proxy = "GRANT PROXY ON `x`@`y` TO `u`@`%` WITH GRANT OPTION"
     dynamic = "GRANT XA_RECOVER_ADMIN ON *.* TO `u`@`%` WITH GRANT OPTION"
     everything = "GRANT USAGE ON *.* TO `u`@`%` WITH GRANT OPTION"
@@ -172,7 +173,7 @@ def test_what_an_admin_lacks_is_named() -> None:
 
 
 def test_an_admin_with_partial_revokes_can_not_pass_on_the_whole() -> None:
-    """Whom such an admin grants, is restricted as well."""
+    """Issue 12, C12: whom such an admin grants, is restricted as well."""
     admin = parse(["GRANT SELECT ON *.* TO `a`@`%` WITH GRANT OPTION", "REVOKE SELECT ON `mysql`.* FROM `a`@`%`"])
     whole = parse(["GRANT SELECT ON *.* TO `u`@`%`"])
     assert lacking(set(), admin, whole) == ["GRANT SELECT ON `mysql`.*"]
