@@ -42,11 +42,6 @@ class Group:
         return self.settings.architecture or (ARM64 if self.engine == CUSTOM else usual_architecture(self.engine))
 
     @property
-    def admins(self) -> set[str]:
-        """The admins' secrets."""
-        return {secret.admin for _, secret in self.secrets if secret.admin is not None}
-
-    @property
     def admin_host(self) -> str | None:
         """The host of its admins whose secrets have none; None if it is not set, or if AWS is asked."""
         told = (secret.admin_host for _, secret in self.secrets if secret.admin_address is not None)
@@ -92,6 +87,6 @@ def groups(rotations: Rotations, part: Iterable[tuple[int, Secret]] | None = Non
 
 def settings_of(rotations: Rotations, name: str) -> NamedFunction:
     """A function's settings: those for all functions, and its own."""
-    general, own = rotations.function.model_dump(exclude_unset=True), rotations.functions.get(name, {})
-    environment = {**general.get("environment", {}), **(own.get("environment") or {})}
-    return NamedFunction.model_validate(general | own | ({"environment": environment} if environment else {}))
+    own = rotations.functions.get(name, {})
+    environment = {**rotations.function.environment, **own.get("environment", {})}
+    return NamedFunction.model_validate({**rotations.function.model_dump(), **own, "environment": environment})

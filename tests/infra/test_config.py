@@ -12,6 +12,7 @@ from infra.config import MistakesFound, load
 from infra.config.environment import Generator, environment, generator, size
 from infra.config.functions import groups
 from infra.config.load import schema
+from infra.config.parts import parts
 from infra.config.reference import page
 from infra.config.schedule import rules
 from rotators.packaging.platforms import engines
@@ -388,6 +389,65 @@ secrets:
         "postgres-main-alternating-users": ["d"],
         "of-its-own": ["e"],
     }
+
+
+def test_a_functions_own_settings_come_before_those_of_all_functions(tmp_path: Path) -> None:
+    text = """
+    function: {memory: 512, timeout: 90, environment: {REALM: all, ROTATION_CONNECT_TIMEOUT: '3'}}
+    functions:
+      own: {memory: 1024, environment: {REALM: own, MORE: yes it is}}
+    secrets:
+      - {name: a, engine: postgres, every: 1 day}
+      - {name: b, engine: postgres, every: 1 day, function: own}
+    """
+    usual, own = (group.settings for group in groups(read(tmp_path, text)))
+    assert (usual.memory, usual.timeout) == (512, 90)
+    assert usual.environment == {"REALM": "all", "ROTATION_CONNECT_TIMEOUT": "3"}
+    assert (own.memory, own.timeout) == (1024, 90)
+    assert own.environment == {"REALM": "own", "ROTATION_CONNECT_TIMEOUT": "3", "MORE": "yes it is"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "functions", "architecture"),
+    [
+        ("engine: postgres", "", "arm64"),
+        ("engine: postgres", "functions: {postgres: {architecture: x86_64}}", "x86_64"),
+        ("engine: db2, admin: boss", "", "x86_64"),
+        ("engine: custom, function: own", "functions: {own: {code: own/src, handler: billing.handler}}", "arm64"),
+    ],
+)
+def test_a_function_runs_on_arm64_unless_its_driver_or_the_file_says_otherwise(
+    tmp_path: Path, keys: str, functions: str, architecture: str
+) -> None:
+    (group,) = groups(read(tmp_path, f"{functions}\nsecrets: [{{name: app, every: 1 day, {keys}}}]"))
+    assert group.architecture == architecture
+
+
+def test_a_function_runs_in_the_network_of_its_secrets(tmp_path: Path) -> None:
+    text = f"{NETWORK}\nsecrets: [{{name: a, {DAILY}, network: main}}, {{name: b, {DAILY}}}]"
+    inside, outside = groups(read(tmp_path, text))
+    assert inside.network is not None
+    assert inside.network.vpc == "vpc-00000001"
+    assert outside.network is None
+
+
+def test_a_function_is_not_told_of_an_admin_that_the_secrets_name(tmp_path: Path) -> None:
+    """Their masterarn is right; the variable would be the admin of every secret that has none."""
+    (named,) = groups(read(tmp_path, secret("admin: boss, admin_named_in_secret: true")))
+    assert named.admin is None
+    assert "ROTATION_ADMIN_SECRET" not in environment(named)
+    (told,) = groups(read(tmp_path, secret("admin: boss")))
+    assert environment(told)["ROTATION_ADMIN_SECRET"] == "boss"
+
+
+def test_each_stack_has_functions_of_its_own_secrets_alone(tmp_path: Path) -> None:
+    """Here a test_query of one stack's secret does not count for the other's."""
+    text = f"stacks: 2\nsecrets: [{{name: b, {DAILY}}}, {{name: a, {DAILY}, test_query: SELECT 1}}]"
+    rotations = read(tmp_path, text)
+    found = [groups(rotations, part) for part in parts(rotations.secrets, rotations.stacks)]
+    assert [[(group.name, group.secrets) for group in stack] for stack in found] == [
+        [("mysql", ((number, rotations.secrets[number]),))] for number in (0, 1)
+    ]
 
 
 @pytest.mark.parametrize(
