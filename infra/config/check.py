@@ -68,7 +68,12 @@ def _schedule(secret: Secret, place: Place) -> Iterator[Mistake]:
 
 
 def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
-    needs = secret.strategy == "alternating-users" or secret.twin == "adopt" or secret.allow_admin_reset
+    asking = (
+        ("strategy", secret.strategy == "alternating-users", "'alternating-users'"),
+        ("twin", secret.twin == "adopt", "'adopt'"),
+        ("allow_admin_reset", secret.allow_admin_reset, "true"),
+    )
+    needs = next(((key, value) for key, asked, value in asking if asked), None)
     in_secret = secret.create is not None and "masterarn" in secret.create.values
     spec = SPECS.get(secret.engine)
     if secret.admin is None and (in_secret or secret.admin_named_in_secret):
@@ -78,11 +83,11 @@ def _admin(secret: Secret, place: Place) -> Iterator[Mistake]:
             (*place, "admin"),
             f"is missing: no user of {secret.engine} can change its own password: give the admin's secret",
         )
-    elif needs and secret.admin is None:
-        key = "strategy" if secret.strategy == "alternating-users" else "admin"
+    elif secret.admin is None and needs is not None:
+        key, value = needs
         yield Mistake(
             (*place, key),
-            f"is '{secret.strategy}' without an admin secret: give admin, the name or ARN of the admin's secret",
+            f"is {value} without an admin secret: give admin, the name or ARN of the admin's secret",
         )
     if secret.strategy == "dual-password" and spec is not None and not spec.second_password:
         yield Mistake(
@@ -116,7 +121,7 @@ def _admin_host(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
             f"is the ARN of a database of {service}, which works only for an admin's secret that {service} manages, "
             f"and '{secret.admin}' is not one: give the endpoint",
         )
-    admin = secret.admin.split(":")[3:5] if secret.admin.startswith("arn:") else [None, None]
+    admin = secret.admin.split(":")[3:5] if re.fullmatch(SECRET_ARN, secret.admin) else [None, None]
     for given, known, what in (
         (region, {rotations.region, admin[0]} - {None}, "Region"),
         (account, {rotations.account, admin[1]} - {None}, "account"),
@@ -153,14 +158,13 @@ def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
     for key in ("kms_key", "admin_kms_key"):
         value = getattr(secret, key)
         if value is not None and value.startswith("arn:"):
-            yield from _key_arn(rotations, value, (*place, key))
+            yield from _key_arn(value, (*place, key), rotations.region)
         elif value is not None and value not in rotations.keys:
             known = ", ".join(rotations.keys) or "none"
             yield Mistake((*place, key), f"is '{value}', which is neither an ARN nor one of keys ({known})")
     for number, one in enumerate([] if secret.create is None else secret.create.replicas):
         if isinstance(one, Replica) and one.kms_key is not None:
-            copy: Place = (*place, "create", "replicas", number, "kms_key")
-            yield from _key_arn(rotations, one.kms_key, copy, region=one.region)
+            yield from _key_arn(one.kms_key, (*place, "create", "replicas", number, "kms_key"), one.region)
     network = rotations.networks.get(secret.network or "")
     reaches = secret.engine != CUSTOM or secret.port or settings_of(rotations, secret.function_label).ports
     if (
@@ -177,11 +181,11 @@ def _references(rotations: Rotations, secret: Secret, place: Place) -> Iterator[
         yield Mistake((*place, "database_security_group"), "is missing: nothing says where the database is")
 
 
-def _key_arn(rotations: Rotations, value: str, place: Place, region: str | None = None) -> Iterator[Mistake]:
+def _key_arn(value: str, place: Place, region: str | None) -> Iterator[Mistake]:
     """An ARN that permissions can name: a key's, of the Region where it is used."""
-    service = value.split(":")[2:3]
-    if service != ["kms"]:
-        yield Mistake(place, f"is an ARN of the service '{''.join(service)}': give the ARN of a KMS key")
+    service = f"{value}::".split(":")[2]
+    if service != "kms":
+        yield Mistake(place, f"is an ARN of the service '{service}': give the ARN of a KMS key")
     elif ":alias/" in value:
         yield Mistake(
             place,
@@ -190,8 +194,8 @@ def _key_arn(rotations: Rotations, value: str, place: Place, region: str | None 
         )
     elif not re.fullmatch(KEY_ARN, value):
         yield Mistake(place, f"is '{value}', which is not the ARN of a KMS key")
-    elif (region or rotations.region) not in {None, value.split(":")[3]}:
-        yield Mistake(place, f"is the ARN of a key of another Region than {region or rotations.region}")
+    elif region not in {None, value.split(":")[3]}:
+        yield Mistake(place, f"is the ARN of a key of another Region than {region}")
 
 
 def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mistake]:
@@ -203,8 +207,7 @@ def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mist
     if secret.arn is not None and not _whole(secret.arn):
         yield Mistake(
             (*place, "arn"),
-            "is not the whole ARN, which ends in a hyphen and six characters: give that, or name: "
-            f"{secret.arn.split(':', 6)[6]}",
+            f"is not the whole ARN, which ends in a hyphen and six characters: give that, or name: {secret.label}",
         )
     admin = secret.admin
     if admin is None or not admin.startswith("arn:"):
@@ -217,7 +220,7 @@ def _region(rotations: Rotations, secret: Secret, place: Place) -> Iterator[Mist
         yield Mistake(
             (*place, "admin"),
             "is not the whole ARN, which ends in a hyphen and six characters: give that, or the name "
-            f"{admin.split(':', 6)[6]}",
+            f"{admin.split(':')[6]}",
         )
     else:
         here = rotations.region or (secret.arn.split(":")[3] if secret.arn is not None else None)
@@ -315,8 +318,12 @@ def _unused_functions(rotations: Rotations) -> Iterator[Mistake]:
 
 
 def _names(rotations: Rotations) -> Iterator[Mistake]:
-    for number, secret in enumerate(rotations.secrets if rotations.prefix else ()):
-        longest = _LONGEST_NAME - len(f"{rotations.prefix}-{rotations.stacks}")
+    if rotations.prefix is None:
+        return
+    # A name in the first stack has no number.
+    suffix = f"-{rotations.stacks}" if rotations.stacks > 1 else ""
+    longest = _LONGEST_NAME - len(rotations.prefix + suffix)
+    for number, secret in enumerate(rotations.secrets):
         if len(secret.function_label) > longest:
             yield Mistake(
                 ("secrets", number, "function"),
@@ -326,11 +333,11 @@ def _names(rotations: Rotations) -> Iterator[Mistake]:
 
 
 def _variables(rotations: Rotations) -> Iterator[Mistake]:
-    for place, settings in (
-        (("function",), rotations.function),
-        *((("functions", name), settings_of(rotations, name)) for name in rotations.functions),
+    for place, variables in (
+        (("function",), rotations.function.environment),
+        *((("functions", name), own.get("environment", {})) for name, own in rotations.functions.items()),
     ):
-        for name in settings.environment:
+        for name in variables:
             if name in OURS or name.startswith("AWS_"):
                 whose = "Lambda's own" if name.startswith("AWS_") else "made from other keys of this file"
                 yield Mistake((*place, "environment", name), f"is {whose}: leave it out")

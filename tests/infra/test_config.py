@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthesis import NETWORK, read
 
 from infra.config import MistakesFound, load
+from infra.config.check import check
 from infra.config.environment import Generator, environment, generator, size
 from infra.config.functions import groups
 from infra.config.load import schema
+from infra.config.model import Rotations, Secret
 from infra.config.parts import parts
 from infra.config.reference import page
 from infra.config.schedule import rules
@@ -540,6 +543,72 @@ def test_what_secrets_are_made_of_needs_room_too(tmp_path: Path) -> None:
     assert "stacks is 1, which can't hold 60 secrets: write stacks: 2" in mistakes(
         tmp_path, "secrets:\n" + "".join(many)
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "made", "foreign", "fits"),
+    [
+        ([220], 0, 0, True),
+        ([221], 0, 0, False),
+        ([50, 50], 100, 0, True),
+        ([46], 0, 45, True),
+        ([46], 0, 46, False),
+        (20 * [1], 0, 0, True),
+        (21 * [1], 0, 0, False),
+        # 440 resources: 17 for each function, one for each secret and one for its permission (20 for a function with
+        # more), one for every four in the check for overdue secrets, and two more for each secret that is made.
+        ([*(15 * [3]), 2, 2, 2, 1], 0, 0, True),
+        ([*(15 * [3]), 2, 2, 2, 2], 0, 0, False),
+        ([61, *(17 * [1])], 0, 0, True),
+        ([62, *(17 * [1])], 0, 0, False),
+        ([59, *(17 * [1])], 1, 0, True),
+        ([59, *(17 * [1])], 2, 0, False),
+    ],
+)
+def test_a_stack_has_room_up_to_its_limits(counts: list[int], made: int, foreign: int, fits: bool) -> None:
+    """The last secrets are made, or are another account's."""
+    own = [(f"f{function}", f"s{function}-{n}") for function, count in enumerate(counts) for n in range(count)]
+    secrets = []
+    for place, (function, name) in enumerate(own, 1):
+        named: dict[str, Any] = {"name": name}
+        if place > len(own) - made:
+            named = {"create": {"name": name, "values": {"username": "u"}}}
+        elif place > len(own) - foreign:
+            named = {"arn": f"{THEIRS}{name}-AbCdEf", "kms_key": "arn:aws:kms:eu-west-1:444455556666:key/1a"}
+        secrets.append({**named, "engine": "mysql", "every": "1 day", "function": function})
+    rotations = Rotations.model_validate({"account": "111122223333", "secrets": secrets})
+    said = f"is 1, which can't hold {len(own)} secrets: write stacks: 2"
+    assert [one.text for one in check(rotations, ROOT)] == ([] if fits else [said])
+
+
+def test_what_50_stacks_have_no_room_for_is_for_several_files() -> None:
+    """As 21 functions' secrets whose names put them all into the first stack, though a 51st would take one."""
+    many = [Secret(name=f"s{n}", engine="mysql", every="1 day", function=f"f{n}") for n in range(810)]
+    first = [one for _, one in parts(many, 50)[0]]
+    assert len(first) == 21
+    assert len(parts(first, 51)[0]) == 20
+    said = [one.text for one in check(Rotations(stacks=50, secrets=first), ROOT)]
+    assert said == ["is 50, which can't hold 21 secrets: use several files"]
+
+
+@pytest.mark.parametrize(("stacks", "longest"), [(1, 32), (2, 30), (10, 29)])
+def test_a_functions_name_has_64_characters_with_prefix_and_the_stacks_number(
+    tmp_path: Path, stacks: int, longest: int
+) -> None:
+    text = (
+        f"prefix: {'p' * 32}\nstacks: {stacks}\nsecrets: [{{name: a, {DAILY}}}, {{name: b, {DAILY}, function: NAME}}]"
+    )
+    assert read(tmp_path, text.replace("NAME", "f" * longest)).secrets
+    said = f"secrets[1].function is '{'f' * (longest + 1)}', and with the prefix a function's name would be longer"
+    assert said in mistakes(tmp_path, text.replace("NAME", "f" * (longest + 1)))
+
+
+def test_a_functions_variables_have_4096_bytes_at_most(tmp_path: Path) -> None:
+    text = "function: {environment: {PAD: '%s'}}\n" + ONE
+    (group,) = groups(read(tmp_path, text % ""))
+    room = 4096 - size(environment(group))
+    assert read(tmp_path, text % (room * "x")).secrets
+    assert "would have 4,097 bytes, and Lambda allows 4,096" in mistakes(tmp_path, text % ((room + 1) * "x"))
 
 
 @pytest.mark.parametrize(
