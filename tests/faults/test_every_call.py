@@ -43,7 +43,7 @@ def test_every_call(
     before = len(rotation_service.calls)
     assert rotation_service.rotate(subject.arn).succeeded
     steps = len([call for call in rotation_service.calls[before:] if call.step])
-    numbers = range(1, steps + 1)[staggered(share_of_one(8), FAULTS.index((when, kind)))]
+    numbers = range(1, steps + 1)[staggered(share_of_one(12), FAULTS.index((when, kind)))]
     for nth in numbers:
         # The first call that counts is RotateSecret itself.
         fault = rotation_service.faults.fail(nth=nth + 1, when=when, kind=kind)

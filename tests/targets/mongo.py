@@ -96,7 +96,7 @@ class MongoTarget:
 
     strategies = frozenset({SINGLE, ALTERNATING})
     refusals = (OperationFailure,)
-    part = share_of_one(16)
+    part = share_of_one(20)
     # What is granted to one user reaches the other at the next rotation.
     grants_follow_at_once = False
 

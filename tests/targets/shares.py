@@ -1,7 +1,7 @@
 """Which faults are broken on which server, where an engine has many: a run of them all has to end in time.
 
 Servers that the machine has by itself share the points of an engine out where they are of one kind, and each breaks
-every sixteenth one at most. One fault begins where another leaves a gap: see :func:`staggered`. Those that
+every twentieth one at most. One fault begins where another leaves a gap: see :func:`staggered`. Those that
 the environment names (``tools/versions``) each break a share of them beside that: every n-th, n the number of servers
 of the engine, or what ROTATORS_TEST_SHARES says. With ROTATORS_TEST_SHARES=1 every server breaks all: make test-long.
 """
@@ -24,7 +24,7 @@ def share_of(installation: Any) -> slice:
     ]
     if not installation.named:
         alike = [one for one in alike if not one.named]
-    shares = _chosen() or (len(alike) if installation.named else max(len(alike), 16))
+    shares = _chosen() or (len(alike) if installation.named else max(len(alike), 20))
     return slice(alike.index(installation) % shares, None, shares)
 
 
