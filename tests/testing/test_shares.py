@@ -30,13 +30,13 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
 def test_the_machines_own_servers_begin_at_different_points(servers: dict[str, list[Any]]) -> None:
     own = [one for one in servers["postgres"] if not one.named]
-    assert [shares.share_of(one) for one in own] == [slice(0, None, 16), slice(1, None, 16)]
-    assert [shares.share_of(one) for one in servers["mysql"] if not one.named] == [slice(0, None, 16)] * 2
+    assert [shares.share_of(one) for one in own] == [slice(0, None, 20), slice(1, None, 20)]
+    assert [shares.share_of(one) for one in servers["mysql"] if not one.named] == [slice(0, None, 20)] * 2
 
 
 def test_what_one_fault_leaves_out_another_breaks(servers: dict[str, list[Any]]) -> None:
     alone = shares.share_of(servers["mysql"][2])
-    points = [point for number in range(16) for point in range(99)[shares.staggered(alone, number)]]
+    points = [point for number in range(20) for point in range(99)[shares.staggered(alone, number)]]
     assert sorted(points) == list(range(99))
     assert shares.staggered(slice(1, None, 2), 1) == slice(0, None, 2)
     assert shares.staggered(slice(3, None, 4), 1) == slice(0, None, 4)
