@@ -291,6 +291,8 @@ def test_the_test_query_runs_as_whom_the_applications_sessions_are(
     postgres: PostgresTarget, rotation_service: RotationService, strategy: str, *, plays: bool
 ) -> None:
     """Issue 12, C15: under row security, the second user itself may see other rows than its user."""
+    if plays and not postgres.alternates:
+        pytest.skip("this minor version ignores the setting at login, and testSecret says so")
     application = postgres.make_application()
     played = f"g_{application.username}" if plays else application.username
     if plays:
