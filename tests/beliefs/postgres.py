@@ -59,10 +59,6 @@ STATEMENTS = (
     _page(r"SELECT oid::bigint, rolinherit FROM pg_catalog\.pg_roles WHERE rolname = current_user", "view-pg-roles"),
     _page(r"SELECT rolsuper, rolcreaterole, ARRAY\(.*", "functions-info"),
     _page(r"SELECT m\.roleid::bigint, .* FROM pg_catalog\.pg_auth_members m .*", "catalog-pg-auth-members"),
-    _page(
-        r"SELECT d\.datname, pg_catalog\.substr\(.*\) FROM pg_catalog\.pg_db_role_setting c .*",
-        "catalog-pg-db-role-setting",
-    ),
     _page(r"SELECT c\.setrole::bigint, .* FROM pg_catalog\.pg_db_role_setting c .*", "catalog-pg-db-role-setting"),
     _page(r"SELECT DISTINCT d\.datname, .* FROM pg_catalog\.pg_shdepend o .*", "catalog-pg-shdepend"),
     _page(r"SELECT o\.deptype = 'o', .* FROM pg_catalog\.pg_shdepend o .*", "catalog-pg-shdepend"),

@@ -33,7 +33,6 @@ from rotators.engines.postgres.roles import (
     by_oid,
     by_oid_and_name,
     by_oids,
-    default_roles,
     execute_advised,
     memberships,
     require_admin,
@@ -260,11 +259,13 @@ def _attributes(source: Role, clone: Role, version: int) -> Iterator[sql.Composa
 
 
 def _wanted_settings(connection: LibpqConnection, source: Role, clone: Role) -> tuple[Settings, Settings]:
-    of_source, of_clone = settings(connection, source, clone)
+    of_source, of_clone, of_everyone = settings(connection, source, clone)
     wanted = {key: value for key, value in of_source.items() if key[1] != "role"}
     # The source may itself play a third role, by its own setting or by its database's: then so does the clone.
-    own = {database: value for (database, name), value in of_source.items() if name == "role"}
-    defaults = default_roles(connection)
+    own, defaults = (
+        {database: value for (database, name), value in found.items() if name == "role"}
+        for found in (of_source, of_everyone)
+    )
     for database in {None, *own, *defaults}:
         # In the order in which the server asks: what it refuses, it passes over.
         settings_found = [own.get(database), own.get(None), defaults.get(database), defaults.get(None)]
@@ -352,7 +353,7 @@ def _is_new_to_us(connection: LibpqConnection, roles: _Roles) -> bool:
     """Whether no rotation has synchronized the clone yet: its users may then rely on its own grants."""
     if roles.clone is None or _is_marked(roles.clone, roles.source):
         return False
-    _, of_clone = settings(connection, roles.source, roles.clone)
+    _, of_clone, _ = settings(connection, roles.source, roles.clone)
     return of_clone.get((None, "role")) != roles.source.name
 
 

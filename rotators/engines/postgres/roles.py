@@ -52,15 +52,9 @@ SELECT c.setrole::bigint, d.datname, s.setting
 FROM pg_catalog.pg_db_role_setting c
 LEFT JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
 CROSS JOIN LATERAL pg_catalog.unnest(c.setconfig) AS s (setting)
-WHERE c.setrole IN ({first}, {second})
+WHERE c.setrole IN ({everyone}, {first}, {second})
 """
-_DEFAULT_ROLES = """
-SELECT d.datname, pg_catalog.substr(s.setting, 6)
-FROM pg_catalog.pg_db_role_setting c
-LEFT JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
-CROSS JOIN LATERAL pg_catalog.unnest(c.setconfig) AS s (setting)
-WHERE c.setrole = 0 AND s.setting LIKE 'role=%'
-"""
+_EVERYONE = 0
 _ADMIN = """
 SELECT rolsuper, rolcreaterole, ARRAY(
     SELECT r.rolname::text FROM pg_catalog.pg_roles r
@@ -176,19 +170,18 @@ def memberships(connection: LibpqConnection, member: int) -> list[Membership]:
     return [Membership(*row) for row in rows]
 
 
-def settings(connection: LibpqConnection, first: Role, second: Role) -> tuple[Settings, Settings]:
-    """The settings of two roles, in all databases and in single ones."""
-    found: dict[int, dict[tuple[str | None, str], str]] = {first.oid: {}, second.oid: {}}
-    rows = connection.execute(sql.SQL(_SETTINGS).format(first=sql.Literal(first.oid), second=sql.Literal(second.oid)))
+def settings(connection: LibpqConnection, first: Role, second: Role) -> tuple[Settings, Settings, Settings]:
+    """The settings of two roles, in all databases and in single ones, and those of every role that has no own ones.
+
+    The last are those of ALTER DATABASE, and of ALTER ROLE ALL.
+    """
+    found: dict[int, dict[tuple[str | None, str], str]] = {first.oid: {}, second.oid: {}, _EVERYONE: {}}
+    oids = {"everyone": _EVERYONE, "first": first.oid, "second": second.oid}
+    rows = connection.execute(sql.SQL(_SETTINGS).format(**{name: sql.Literal(oid) for name, oid in oids.items()}))
     for oid, database, setting in rows:
         name, _, value = setting.partition("=")
         found[oid][database, name] = value
-    return found[first.oid], found[second.oid]
-
-
-def default_roles(connection: LibpqConnection) -> Mapping[str | None, str]:
-    """The setting "role" of ALTER DATABASE, by database, and of ALTER ROLE ALL, by None: they hold for who has none."""
-    return {database: str(role) for database, role in connection.execute(sql.SQL(_DEFAULT_ROLES))}
+    return found[first.oid], found[second.oid], found[_EVERYONE]
 
 
 def require_password_role(connection: LibpqConnection, role: Role | None, name: str) -> Role:
