@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 else:
     _PymysqlConnection = PymysqlConnection
 
+SQL_MODE = "NO_BACKSLASH_ESCAPES"
+"""The sql_mode of each session."""
 _UTF8MB4 = 45
 # Seconds to fetch a certificate once more, for the error's text only.
 _LOOK = 2.0
@@ -169,7 +171,7 @@ class _FastPathOnly:
 
 
 class Connection:
-    """An open login, in autocommit, with the sql_mode NO_BACKSLASH_ESCAPES.
+    """An open login, in autocommit, with the sql_mode ``SQL_MODE``.
 
     Args:
         driver: the driver's connection.
@@ -294,7 +296,7 @@ def _driver(
     seconds = max(1, round(options.timeout))
     # Then only the quote must be doubled in a text, and names are in backticks. The database gives up a lock before
     # Lambda ends the function, so the error can say why.
-    first = f"SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
+    first = f"SET SESSION sql_mode = '{SQL_MODE}', sql_quote_show_create = 1, lock_wait_timeout = {seconds}"
     return _Driver(
         target,
         spoken,

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from rotators.engines.base import alternate
 from rotators.engines.mysql.accounts import Method, Row
+from rotators.engines.mysql.connection import SQL_MODE
 from rotators.engines.mysql.dialects import Dialect, Granted
 from rotators.engines.mysql.grants import EVERYWHERE, GrantedRight, parse
 from rotators.engines.mysql.quoting import quote_account, quote_name, quote_role, quote_text
@@ -156,12 +157,11 @@ class MariadbDialect(Dialect):
         if not statement.partition(" ON ")[2].startswith("PACKAGE "):
             super().change_right(statement)
             return
-        [(mode,)] = self.connection.execute("SELECT @@session.sql_mode")
-        self.connection.execute("SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES,ORACLE'")
+        self.connection.execute(f"SET SESSION sql_mode = '{SQL_MODE},ORACLE'")
         try:
             super().change_right(statement)
         finally:
-            self.connection.execute(f"SET SESSION sql_mode = {quote_text(str(mode))}")
+            self.connection.execute(f"SET SESSION sql_mode = '{SQL_MODE}'")
 
     def match_plugin(self, source: Row, clone: Row, password: str) -> None:
         """See the base class: there is one plugin, and setting the password sets it."""
