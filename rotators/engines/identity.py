@@ -81,3 +81,8 @@ class Pair:
     def clone(self) -> Account | None:
         """The account that is given the privileges of the source; None if it does not exist yet."""
         return self.other if self.current_is_source else self.current
+
+    @property
+    def clone_name(self) -> str:
+        """The clone's name, whether it exists yet or not."""
+        return self.other_name if self.current_is_source else self.current.name

@@ -99,7 +99,7 @@ def check_can_sync(connection: Connection, pair: Pair) -> None:
             f"'USER {admin.name}')",
         )
     source = authid((pair.source or pair.current).name)
-    clone = authid(pair.other_name if pair.current_is_source else pair.current.name)
+    clone = authid(pair.clone_name)
     if extras := catalog.uncopied(connection, source) - catalog.uncopied(connection, clone):
         raise UserNotRotatable(
             f"'{source}' at {connection.host} has {min(extras)}, which an admin of RDS can't give to '{clone}'",
@@ -117,7 +117,7 @@ def sync(connection: Connection, pair: Pair) -> Account:
         ServiceFailed: the server did not do as it was told.
     """
     source = authid((pair.source or pair.current).name)
-    clone = authid(pair.other_name if pair.current_is_source else pair.current.name)
+    clone = authid(pair.clone_name)
     wanted = catalog.groups(connection, source)
     if pair.clone is None:
         # Placeholder: the strategy sets the password last.

@@ -186,12 +186,11 @@ def _check(dialect: Dialect, pair: Pair) -> _Checked:
             rights[key] = _seen(dialect, row)
         return rights[key]
 
-    name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
     for row in checked:
         require_usable(dialect, row)
         power = refuse_admin(dialect, row, admin, proven=True, own=read(row))
-        if row.user != name:
-            _refuse_own_clone(dialect, row, power, name)
+        if row.user != pair.clone_name:
+            _refuse_own_clone(dialect, row, power, pair.clone_name)
     both = {
         host: (read(sources[around]), read(clones[host]) if host in clones else set())
         for host, around in levels.items()
@@ -219,8 +218,9 @@ def _refuse_own_clone(dialect: Dialect, source: Row, power: set[GrantedRight], c
     Raises:
         UserNotRotatable: it has, by whatever roles are between.
     """
-    own = {quote_role(clone, host) for host in (row.host for row in dialect.rows(clone))}
-    found = sorted(right.name for right in power if right.kind == "role" and right.name in own)
+    roles = {right.name for right in power if right.kind == "role"}
+    # Most users have none, and then the accounts need not be read.
+    found = sorted(roles & {quote_role(clone, row.host) for row in dialect.rows(clone)}) if roles else []
     if found:
         raise UserNotRotatable(
             f"{source} at {dialect.where} has its second user as a role, directly or by another one: {found[0]}",
@@ -255,7 +255,7 @@ def sync(dialect: Dialect, pair: Pair) -> Account:
     checked = _check(dialect, pair)
     sources, clones, levels = checked.sources, checked.clones, checked.levels
     clone_is_other = pair.current_is_source or pair.other is None
-    name = pair.other_name if clone_is_other else pair.current.name
+    name = pair.clone_name
     for host, around in levels.items():
         source = sources[around]
         if host not in clones:
@@ -291,7 +291,7 @@ def explain(dialect: Dialect, pair: Pair) -> list[str]:
         The statements for each host. What is copied besides rights is described in words.
     """
     sources, clones, levels = _rows(dialect, pair)
-    name = pair.other_name if pair.current_is_source or pair.other is None else pair.current.name
+    name = pair.clone_name
     found = []
     for host, around in levels.items():
         source, clone = sources[around], clones.get(host)
