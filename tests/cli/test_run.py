@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,17 +150,22 @@ def test_the_exit_code_is_the_programs(manager: FakeManager, script: str, code: 
     assert supervise(manager, "sh", "-c", script) == (code, [])
 
 
-def promote_when(file: Path, manager: FakeManager, **value: str) -> threading.Thread:
-    """Rotate when the program has started."""
+def do_when(file: Path, change: Callable[[], object]) -> threading.Thread:
+    """Change something when the program has started."""
 
     def wait() -> None:
         while not file.exists():
             time.sleep(0.01)
-        manager.promote(manager.put("second", **value))
+        change()
 
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
+
+
+def promote_when(file: Path, manager: FakeManager, **value: str) -> threading.Thread:
+    """Rotate when the program has started."""
+    return do_when(file, lambda: manager.promote(manager.put("second", **value)))
 
 
 def test_the_program_is_told_by_sighup(manager: FakeManager, tmp_path: Path) -> None:
@@ -188,12 +193,7 @@ def test_a_program_that_does_not_drain_is_killed_and_started_anew(manager: FakeM
 def test_a_program_that_runs_is_not_stopped_for_one_that_could_not_start(manager: FakeManager, tmp_path: Path) -> None:
     manager.versions["v9"] = '{"username": "app"}'
 
-    def break_it() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        manager.promote("v9")
-
-    threading.Thread(target=break_it).start()
+    do_when(tmp_path / "ready", lambda: manager.promote("v9"))
     script = f"touch {tmp_path}/ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 4"
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
@@ -202,12 +202,7 @@ def test_a_program_that_runs_is_not_stopped_for_one_that_could_not_start(manager
 
 
 def test_secrets_manager_down_stops_no_program(manager: FakeManager, tmp_path: Path) -> None:
-    def break_it() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        manager.down = True
-
-    threading.Thread(target=break_it).start()
+    do_when(tmp_path / "ready", lambda: setattr(manager, "down", True))
     script = f"touch {tmp_path}/ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 4"
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
@@ -243,12 +238,7 @@ def test_a_program_that_runs_is_not_stopped_for_a_value_that_no_variable_holds(
 ) -> None:
     manager.versions["v9"] = f'{{"password": "{password}"}}'
 
-    def break_it() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        manager.promote("v9")
-
-    threading.Thread(target=break_it).start()
+    do_when(tmp_path / "ready", lambda: manager.promote("v9"))
     script = f"touch {tmp_path}/ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 4"
     code, said = supervise(manager, "sh", "-c", script)
     assert code == 4
